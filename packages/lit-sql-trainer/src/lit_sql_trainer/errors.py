@@ -1,0 +1,47 @@
+"""Everything that can go wrong on our side, in one family.
+
+What the policy does wrong is a verdict and a number; what we do wrong is one of these, so that nobody trains on our
+outage. Each error carries its message as the only argument, which keeps it picklable across runner processes.
+"""
+
+from __future__ import annotations
+
+
+class TrainerError(Exception):
+    """Base of every error that lit-sql-trainer raises on purpose; the commands print its message as one line."""
+
+
+class ConfigError(TrainerError):
+    """A profile, a `--set` value or a combination of them makes no sense."""
+
+
+class UnknownProfile(ConfigError):
+    """No profile has the given name."""
+
+
+class DataError(TrainerError):
+    """The data folder cannot be trained on: a split or a database is missing, or a gold query is broken."""
+
+
+class ModelError(TrainerError):
+    """The model cannot be trained: the folder lacks a part, or the name cannot be loaded."""
+
+
+class EnvironmentProblem(TrainerError):
+    """This machine or this environment cannot run the library: versions, start method, port."""
+
+
+class RunError(TrainerError):
+    """A run folder is missing, damaged, or does not fit what was asked of it."""
+
+
+class RolloutFailed(TrainerError):
+    """One rollout ended for a reason that is not the policy's: it is dropped and counted, never rewarded."""
+
+
+class CanaryError(TrainerError):
+    """The first rollout left no trainable tokens: hours of training would have changed nothing."""
+
+
+class TooManyFailures(TrainerError):
+    """So many rollouts failed for our reasons that going on would train on an outage."""
