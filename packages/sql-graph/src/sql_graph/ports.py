@@ -1,0 +1,95 @@
+"""What the graph asks of the outside: a database that answers, a chat model that replies.
+
+Protocols are declared here, by their consumer, as narrow as its need. `SqlDatabase` and LangChain's chat models
+satisfy them; so do the public doubles `TableDatabase` and `ScriptedChat`. There is no field through which a gold
+query could travel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import RunnableConfig
+
+
+class ObservationStatus(StrEnum):
+    """What came of running one query. Everything here is the query's own doing, so it is data, never an exception."""
+
+    ROWS = "rows"
+    """It ran and returned at least one row."""
+    EMPTY = "empty"
+    """It ran and returned no row."""
+    ERROR = "error"
+    """The database rejected it: syntax, an unknown name, a type."""
+    REFUSED = "refused"
+    """Not one reading statement, so it was not run, or was stopped by the read-only guard."""
+    TIMEOUT = "timeout"
+    """Stopped at the deadline."""
+    TOO_LARGE = "too_large"
+    """Its result, or one value in it, is beyond what may be fetched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What running one query showed, as the model reads it."""
+
+    status: ObservationStatus
+    text: str
+    """A compact table with its row count, or a short error without addresses, boilerplate or secrets."""
+    columns: tuple[str, ...] = ()
+    """Column names of the result, in order; empty where there is no result."""
+    row_count: int = 0
+    """Rows fetched; a lower bound when `truncated`."""
+    truncated: bool = False
+    """Whether rows or characters of the result were left out of `text`."""
+    seconds: float = 0.0
+    """Wall-clock time of the execution."""
+
+
+class SchemaStyle(StrEnum):
+    """How a schema is written for the model."""
+
+    FULL = "full"
+    """CREATE TABLE text with types, keys, comments and sample values."""
+    COMPACT = "compact"
+    """One short line a table, `singer(singer_id int pk, name text)`, foreign keys as `fk a.b=c.d`, no samples."""
+
+
+class Database(Protocol):
+    """What the agent may ask of a database. Implementations are safe to share between threads."""
+
+    @property
+    def dialect(self) -> str:
+        """The name of the SQL dialect to write, as a model knows it: `SQLite`, `PostgreSQL`, `MySQL`, `DuckDB`."""
+        ...
+
+    def schema_text(self, question: str, *, budget_tokens: int, style: SchemaStyle) -> str:
+        """The schema within `budget_tokens` (as `estimate_tokens` counts), most relevant tables kept.
+
+        The text is the same for the same arguments. Tables are dropped whole, and the text says how many.
+        """
+        ...
+
+    def run(self, sql: str) -> Observation:
+        """Run one statement, read-only and within limits. Whatever the query did wrong is in the observation.
+
+        Raises:
+            DatabaseError: the database itself failed: gone, unreadable, connection lost.
+        """
+        ...
+
+
+class ChatModel(Protocol):
+    """The one method of LangChain's `BaseChatModel` that the graph calls."""
+
+    def invoke(self, input: list[BaseMessage], /, config: RunnableConfig | None = None) -> BaseMessage:
+        """The model's reply to these messages.
+
+        Raises:
+            ModelCallError: the model could not be asked. It is never replaced by another prompt.
+        """
+        ...

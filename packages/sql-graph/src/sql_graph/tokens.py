@@ -1,0 +1,27 @@
+"""How long a text is for a model whose tokenizer is not at hand: an estimate that errs on the long side.
+
+Rules for byte-pair tokenizers (Qwen, Llama, GPT): a digit and a punctuation mark count one token each, a run of
+ASCII letters one per three letters begun, a run of blanks one per eight begun (a single space joins the next word),
+any other character its UTF-8 bytes, which is the most a byte-level tokenizer can ever make of it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+LETTERS_PER_TOKEN = 3
+BLANKS_PER_TOKEN = 8
+_LETTERS = re.compile(r"[A-Za-z]+")
+_BLANKS = re.compile(r"[ \t\r\n]{2,}|[\t\r\n]")
+_SINGLES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f!-@\[-`{-\x7f]")
+
+
+@lru_cache(maxsize=512)
+def estimate_tokens(text: str) -> int:
+    """An upper estimate of the tokens in `text`; 0 for the empty string, and never less for a longer text."""
+    letters = sum(-(-len(run) // LETTERS_PER_TOKEN) for run in _LETTERS.findall(text))
+    blanks = sum(-(-len(run) // BLANKS_PER_TOKEN) for run in _BLANKS.findall(text))
+    singles = len(_SINGLES.findall(text))
+    wide = 0 if text.isascii() else sum(len(char.encode("utf-8", "replace")) for char in text if char > "\x7f")
+    return letters + blanks + singles + wide
