@@ -15,7 +15,7 @@ class ConfigError(TrainerError):
     """A profile, a `--set` value or a combination of them makes no sense."""
 
 
-class UnknownProfile(ConfigError):
+class UnknownProfileError(ConfigError):
     """No profile has the given name."""
 
 
@@ -27,7 +27,7 @@ class ModelError(TrainerError):
     """The model cannot be trained: the folder lacks a part, or the name cannot be loaded."""
 
 
-class EnvironmentProblem(TrainerError):
+class SetupError(TrainerError):
     """This machine or this environment cannot run the library: versions, start method, port."""
 
 
@@ -35,7 +35,7 @@ class RunError(TrainerError):
     """A run folder is missing, damaged, or does not fit what was asked of it."""
 
 
-class RolloutFailed(TrainerError):
+class RolloutError(TrainerError):
     """One rollout ended for a reason that is not the policy's: it is dropped and counted, never rewarded."""
 
 
@@ -43,5 +43,5 @@ class CanaryError(TrainerError):
     """The first rollout left no trainable tokens: hours of training would have changed nothing."""
 
 
-class TooManyFailures(TrainerError):
+class FailureLimitError(TrainerError):
     """So many rollouts failed for our reasons that going on would train on an outage."""
