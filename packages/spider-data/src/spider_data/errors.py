@@ -1,0 +1,115 @@
+"""Everything this package can refuse, under one base class.
+
+A message names the thing, says what was expected and ends with a next step. The fields beside it
+are for programs; they survive pickling, because an exception's keyword state does.
+"""
+
+# ruff: noqa: N818  a name here says what happened: DatabaseNotFound, DiskFull
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SpiderDataError(Exception):
+    """Base of every error that `spider_data` raises on purpose."""
+
+    def __init__(self, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.__dict__.update(fields)
+
+
+class SourceNotFound(SpiderDataError):
+    """A folder or file that was to be read is not there."""
+
+    path: Path
+
+
+class ArchiveDamaged(SpiderDataError):
+    """A zip is truncated, is no zip, or holds bytes that fail its own checksum."""
+
+    path: Path
+
+
+class UnsafeMember(SpiderDataError):
+    """A zip member would land outside the target, or is a link."""
+
+    path: Path
+    member: str
+
+
+class RecordInvalid(SpiderDataError):
+    """A record of a source file lacks a key or holds the wrong kind of value."""
+
+    path: Path
+    row: int
+    key: str
+
+
+class TaskInvalid(SpiderDataError):
+    """A task has a value outside its closed set, or lacks one it cannot do without."""
+
+    field: str
+
+
+class SchemaMismatch(SpiderDataError):
+    """A Parquet file does not have the columns of a task file, or is no Parquet file."""
+
+    path: Path
+    column: str
+    found: str
+
+
+class DatabaseNotFound(SpiderDataError):
+    """No SQLite file for a `db_id` in any place it may live."""
+
+    db_id: str
+    tried: tuple[Path, ...]
+    nearest: tuple[str, ...]
+
+
+class DatabaseUnreadable(SpiderDataError):
+    """A file is there under the right name, but SQLite cannot read it."""
+
+    path: Path
+
+
+class QuestionsInvalid(SpiderDataError):
+    """A question file has broken lines or failing gold queries; all of them are named."""
+
+    path: Path
+    problems: tuple[str, ...]
+
+
+class TargetOccupied(SpiderDataError):
+    """The target holds something that this command did not write."""
+
+    path: Path
+
+
+class TargetUnwritable(SpiderDataError):
+    """The target cannot be written: read-only, a file in the way, or no permission."""
+
+    path: Path
+
+
+class DiskFull(TargetUnwritable):
+    """The disk is full, or would be before the work is done."""
+
+
+class DownloadFailed(SpiderDataError):
+    """A bundle could not be fetched; says how to place the file by hand."""
+
+    url: str
+
+
+class MissingExtra(SpiderDataError):
+    """An optional dependency is not installed."""
+
+    extra: str
+
+
+class OptionInvalid(SpiderDataError):
+    """An option has a value that cannot work, such as a share of the rows above 1."""
+
+    option: str

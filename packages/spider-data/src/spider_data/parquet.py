@@ -1,0 +1,126 @@
+"""Task files: Parquet in and out, with a schema that is checked, not hoped for.
+
+Reads what this package writes and what the tutorial's converter writes (`db_id`, `question`, `query`
+and nothing else). Column types are checked before any row; the first bad row is named. pyarrow ships no
+type information and is loaded at the first use, hence by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from spider_data.errors import SchemaMismatch, SourceNotFound, TaskInvalid
+from spider_data.storage import new_file
+from spider_data.task import COLUMNS, SpiderTask, split_of, task_id
+
+NEEDED = ("question", "query", "db_id")
+"""The tutorial's columns; a file without one of them is no task file."""
+
+
+def read_tasks(path: Path | str, limit: int | None = None) -> list[SpiderTask]:
+    """The tasks of one Parquet file in file order, the first `limit` of them when given.
+
+    A file without `task_id` gets ids from its name and row, one without `split` the split its name promises
+    (`train_spider.parquet` is train), one without `hardness` has none. Other columns are ignored.
+
+    Raises:
+        SourceNotFound: there is no such file.
+        SchemaMismatch: not a Parquet file, a needed column is missing or not text, a value is null or unusable.
+    """
+    path = Path(path)
+    table = _open(path)
+    names = set(table.column_names)
+    for column in NEEDED:
+        if column not in names:
+            raise SchemaMismatch(
+                f"{str(path)!r} has no column {column!r}; expected {', '.join(NEEDED)}, found "
+                f"{', '.join(table.column_names)}: make task files with `spider-data convert`",
+                path=path,
+                column=column,
+                found="",
+            )
+    present = [name for name in COLUMNS if name in names]
+    for column in present:
+        _check_text(path, column, table.schema.field(column).type)
+    table = table.select(present)
+    if limit is not None:
+        table = table.slice(0, max(limit, 0))
+    columns = {name: cast("list[object]", table.column(name).to_pylist()) for name in present}
+    split = str(split_of(path.stem))
+    tasks: list[SpiderTask] = []
+    for row in range(table.num_rows):
+        values: dict[str, object] = {"task_id": task_id(path.stem, row), "split": split}
+        for name in present:
+            value = columns[name][row]
+            if value is None:
+                raise SchemaMismatch(
+                    f"{str(path)!r}, row {row}: column {name!r} is null, expected text; "
+                    f"drop that row or write '' if the text is unknown",
+                    path=path,
+                    column=name,
+                    found="null",
+                )
+            values[name] = value
+        try:
+            tasks.append(SpiderTask.from_row(values))
+        except TaskInvalid as error:
+            raise SchemaMismatch(
+                f"{str(path)!r}, row {row}: {error}", path=path, column=error.field, found=repr(values.get(error.field))
+            ) from error
+    return tasks
+
+
+def write_tasks(path: Path | str, tasks: Iterable[SpiderTask]) -> None:
+    """Write tasks to a Parquet file of string columns; equal tasks give equal bytes.
+
+    The file appears under its name only when it is complete.
+
+    Raises:
+        DiskFull, TargetUnwritable: the place cannot take the file.
+    """
+    pa, pq = import_module("pyarrow"), import_module("pyarrow.parquet")
+
+    path = Path(path)
+    rows = [task.to_row() for task in tasks]
+    schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in COLUMNS])
+    table = pa.table({name: [row[name] for row in rows] for name in COLUMNS}, schema=schema)
+    with new_file(path) as part:
+        pq.write_table(table, str(part), compression="snappy", store_schema=False)
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise SourceNotFound(
+            f"no task file {str(path)!r}; make one with `spider-data convert`, "
+            f"`spider-data import` or `spider-data mini`",
+            path=path,
+        )
+    try:
+        pq = import_module("pyarrow.parquet")
+        # partitioning=None: a folder called `split=train` in the path must not become a column.
+        return pq.read_table(str(path), partitioning=None)
+    except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
+        raise SchemaMismatch(
+            f"{str(path)!r} cannot be read as Parquet ({error}); write it again with `spider-data convert`",
+            path=path,
+            column="",
+            found="",
+        ) from error
+
+
+def _check_text(path: Path, column: str, kind: Any) -> None:
+    pt = import_module("pyarrow.types")
+
+    if pt.is_dictionary(kind):
+        kind = kind.value_type
+    if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
+        return
+    raise SchemaMismatch(
+        f"{str(path)!r}: column {column!r} is {kind}, expected string; cast it to text and write the file again",
+        path=path,
+        column=column,
+        found=str(kind),
+    )

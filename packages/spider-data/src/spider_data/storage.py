@@ -1,0 +1,99 @@
+"""Write files so that a reader sees the whole thing or nothing.
+
+Work happens under a temporary name beside the final one; the last act is a rename. A full disk and a
+read-only place become errors that say which and what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from spider_data.errors import DiskFull, TargetOccupied, TargetUnwritable
+
+
+def data_dir(path: Path | str | None = None) -> Path:
+    """The data folder: `path` if given, else `$VERL_SPIDER_DATA_DIR`, else `data`, as in the tutorial."""
+    return Path(path or os.environ.get("VERL_SPIDER_DATA_DIR") or "data")
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turn the operating system's refusals while writing `path` into this package's errors.
+
+    Raises:
+        DiskFull: no space or quota left.
+        TargetUnwritable: any other refusal, such as a read-only file system.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"the disk is full while writing {str(path)!r}; nothing was left under that name: "
+                f"free some space or choose another target",
+                path=path,
+            ) from error
+        reason = error.strerror or str(error)
+        raise TargetUnwritable(
+            f"cannot write {str(path)!r} ({reason}); choose a target folder that you may write to", path=path
+        ) from error
+
+
+@contextmanager
+def new_file(path: Path) -> Generator[Path]:
+    """A temporary path to write to, which becomes `path` when the block ends well and vanishes when not.
+
+    Raises:
+        DiskFull, TargetUnwritable: see `writing`.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            part.chmod(0o644)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(target: Path) -> Generator[Path]:
+    """A temporary folder beside `target`, which becomes `target` when the block ends well and vanishes when not.
+
+    Raises:
+        TargetOccupied: `target` exists and is not an empty folder.
+        DiskFull, TargetUnwritable: see `writing`.
+    """
+    if target.is_dir() and any(target.iterdir()):
+        raise TargetOccupied(
+            f"{str(target)!r} already exists and is not empty; name a new folder, or remove that one first", path=target
+        )
+    with writing(target):
+        if target.exists() and not target.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file of that name is in the way")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        try:
+            part.chmod(0o755)
+            yield part
+            if target.is_dir():
+                target.rmdir()
+            part.rename(target)
+        finally:
+            with suppress(FileNotFoundError):
+                shutil.rmtree(part)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Make `target` a symbolic link to the real file behind `source`; nothing is copied."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.symlink_to(source.resolve())
