@@ -1,0 +1,48 @@
+"""Model calls of one rollout: seeded each, and none begun past the deadline."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from lit_sql_trainer.errors import RolloutError
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import RunnableConfig
+
+
+class BoundedChat:
+    """A chat model that gives each call a seed of its own and refuses to start one after `deadline_s` seconds.
+
+    The wrapped model's own timeout bounds a call that has begun, so a rollout ends at most one call's time later.
+    """
+
+    def __init__(self, chat: Any, *, deadline_s: float, seed: int) -> None:
+        self._chat = chat
+        self._seed = seed
+        self._deadline_s = deadline_s
+        self._ends = time.monotonic() + deadline_s
+        self.calls = 0
+        """Calls begun so far."""
+
+    def invoke(self, input: list[BaseMessage], /, config: RunnableConfig | None = None) -> BaseMessage:
+        """The model's reply.
+
+        Raises:
+            RolloutError: the rollout's time is over.
+        """
+        if time.monotonic() >= self._ends:
+            raise RolloutError(
+                f"no time left after {self.calls} model calls: a rollout may take {self._deadline_s:g} s "
+                f"(rollout.deadline_s); is the endpoint overloaded?"
+            )
+        self.calls += 1
+        return self._chat.invoke(input, config, seed=call_seed(self._seed, self.calls))
+
+
+def call_seed(*parts: int | str) -> int:
+    """A seed in [0, 2³¹) that depends on every part, the same in every process and version of Python."""
+    text = "\x1f".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) >> 1

@@ -1,0 +1,35 @@
+"""The named settings that `train NAME` accepts. Only what works is listed."""
+
+from __future__ import annotations
+
+from sql_graph import CheckMode, PromptStyle
+
+from lit_sql_trainer.config import Profile, RolloutSettings
+from lit_sql_trainer.errors import UnknownProfileError
+
+TINY = Profile(
+    name="tiny",
+    summary="GRPO in PyTorch on a laptop CPU or one GPU: a model of a million parameters and an embedded benchmark",
+    rollout=RolloutSettings(
+        check=CheckMode.RULES,
+        style=PromptStyle.COMPACT,
+        prompt_budget_tokens=512,
+        max_tokens=96,
+        request_timeout_s=30,
+        deadline_s=120,
+    ),
+)
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (TINY,)}
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of this name.
+
+    Raises:
+        UnknownProfileError: there is none; the message lists those that exist.
+    """
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise UnknownProfileError(f"unknown profile {name!r}; profiles: {', '.join(PROFILES)}") from None
