@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spider_data.catalog import DatabaseCatalog
+    from spider_data.convert import ConvertOptions, convert_spider
     from spider_data.errors import SpiderDataError
     from spider_data.parquet import read_tasks, write_tasks
     from spider_data.storage import data_dir
@@ -22,18 +23,22 @@ _HOME = {
     "Hardness": "task",
     "read_tasks": "parquet",
     "write_tasks": "parquet",
+    "ConvertOptions": "convert",
     "DatabaseCatalog": "catalog",
+    "convert_spider": "convert",
     "data_dir": "storage",
     "mini_benchmark": "mini",
     "SpiderDataError": "errors",
 }
 
 __all__ = [
+    "ConvertOptions",
     "DatabaseCatalog",
     "Hardness",
     "SpiderDataError",
     "SpiderTask",
     "Split",
+    "convert_spider",
     "data_dir",
     "read_tasks",
     "write_tasks",

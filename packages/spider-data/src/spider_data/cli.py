@@ -45,5 +45,57 @@ def main() -> None:
     """
 
 
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument(
+    "target", required=False, envvar="VERL_SPIDER_DATA_DIR", default="data", type=click.Path(path_type=Path)
+)
+@click.option("--train-spider", help="Name or path of the training questions.  [default: train_spider.json]")
+@click.option("--train-others", help="Name or path of the additional training questions.  [default: train_others.json]")
+@click.option("--dev", help="Name or path of the dev questions.  [default: dev.json]")
+@click.option("--test", help="Name or path of the test questions.  [default: test.json]")
+@click.option("--databases", type=click.Path(path_type=Path), help="Folder of the databases.  [default: database]")
+@click.option("--test-databases", type=click.Path(path_type=Path), help="The same for test.  [default: test_database]")
+@click.option("--validation-share", default=0.1, show_default=True, help="Part of the training rows held out.")
+@click.option("--seed", default=0, show_default=True, help="Chooses the databases held out.")
+@click.option("--keep-empty", is_flag=True, help="Train also on official databases without a single row.")
+def convert(
+    source: Path,
+    target: Path,
+    train_spider: str | None,
+    train_others: str | None,
+    dev: str | None,
+    test: str | None,
+    databases: Path | None,
+    test_databases: Path | None,
+    validation_share: float,
+    seed: int,
+    keep_empty: bool,
+) -> None:
+    """Turn the official Spider folder or zip SOURCE into the data folder TARGET.
+
+    Databases are linked, not copied (from a zip they are extracted once). SOURCE may be TARGET.
+
+    Example: spider-data convert spider_data.zip data
+    """
+    from spider_data.convert import ConvertOptions, convert_spider
+
+    given = {"train_spider": train_spider, "train_others": train_others, "dev": dev, "test": test}
+    options = ConvertOptions(
+        names={stem: name for stem, name in given.items() if name is not None},
+        databases=databases,
+        test_databases=test_databases,
+        validation_share=validation_share,
+        seed=seed,
+        keep_empty=keep_empty,
+    )
+    manifest = convert_spider(source, target, options=options)
+    for name, rows in manifest.rows.items():
+        click.echo(f"{name:24} {rows:6,} tasks")
+    for note in manifest.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"{target} is ready; next: spider-data check {target}")
+
+
 if __name__ == "__main__":
     main()

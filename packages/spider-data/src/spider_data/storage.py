@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,7 +39,8 @@ def writing(path: Path) -> Generator[None]:
                 f"free some space or choose another target",
                 path=path,
             ) from error
-        reason = error.strerror or str(error)
+        about = f": {error.filename!r}" if error.filename not in (None, str(path)) else ""
+        reason = f"{error.strerror or error}{about}"
         raise TargetUnwritable(
             f"cannot write {str(path)!r} ({reason}); choose a target folder that you may write to", path=path
         ) from error
@@ -91,6 +92,31 @@ def new_folder(target: Path) -> Generator[Path]:
         finally:
             with suppress(FileNotFoundError):
                 shutil.rmtree(part)
+
+
+@contextmanager
+def working_folder(target: Path) -> Generator[Path]:
+    """A temporary folder inside an existing `target`, removed at the end: fill it, then `merge_folder` it.
+
+    Raises:
+        DiskFull, TargetUnwritable: see `writing`.
+    """
+    with writing(target), tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=target) as name:
+        yield Path(name)
+
+
+def merge_folder(part: Path, target: Path, *, last: str, keep: Callable[[Path], bool]) -> None:
+    """Move every file of `part` over its namesake in `target`, the one called `last` at the end.
+
+    `keep` sees each path relative to `target`; a file there that it wants kept is left as it is.
+    """
+    files = [file.relative_to(part) for file in part.rglob("*") if file.is_symlink() or file.is_file()]
+    for name in sorted(files, key=lambda file: (str(file) == last, file)):
+        place = target / name
+        if (place.exists() or place.is_symlink()) and keep(name):
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (part / name).replace(place)
 
 
 def link_file(source: Path, target: Path) -> None:

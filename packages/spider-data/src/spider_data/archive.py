@@ -1,0 +1,95 @@
+"""Take what is needed out of a zip, safely: no member leaves the target, none is a link, all bytes are checked.
+
+Spider's zips wrap everything in one folder and carry schema dumps of 320 MB that nothing reads; only the
+wanted members are written, with the wrapping folder removed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from spider_data.errors import ArchiveDamaged, DiskFull, SourceNotFound, UnsafeMember
+from spider_data.storage import writing
+
+
+def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bool], marker: str = "") -> list[Path]:
+    """Extract the wanted members of `archive` under `target` and return their paths there.
+
+    `wanted` sees each member's path without the wrapping folder. That folder is the one that holds a member
+    whose name starts with `marker`, the shallowest if there are several; without a hit nothing is removed.
+
+    Raises:
+        SourceNotFound: there is no such file.
+        ArchiveDamaged: truncated, not a zip, or a checksum does not hold.
+        UnsafeMember: any member, wanted or not, has an absolute path, climbs out with `..`, or is a link.
+        DiskFull: the wanted members do not fit on the disk; nothing was written.
+        TargetUnwritable: `target` refuses.
+    """
+    if not archive.is_file():
+        raise SourceNotFound(f"no zip file {str(archive)!r}; get it with `spider-data download`", path=archive)
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            members = [info for info in zipped.infolist() if not info.is_dir()]
+            for info in members:
+                _refuse_unsafe(archive, info)
+            names = [PurePosixPath(info.filename) for info in members]
+            root = _wrapping_folder(names, marker)
+            chosen = [
+                (info, name.relative_to(root))
+                for info, name in zip(members, names, strict=True)
+                if name.is_relative_to(root) and wanted(name.relative_to(root))
+            ]
+            require_space(target, sum(info.file_size for info, _ in chosen))
+            with writing(target):
+                return [_write(zipped, info, target / name) for info, name in chosen]
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ArchiveDamaged(
+            f"{str(archive)!r} is damaged or truncated ({error}); delete it and download it again", path=archive
+        ) from error
+
+
+def require_space(place: Path, needed: int) -> None:
+    """Check that `needed` bytes, and a reserve of 64 MiB, are free where `place` is or will be.
+
+    Raises:
+        DiskFull: they are not; names both figures.
+    """
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed + 64 * 2**20:
+        raise DiskFull(
+            f"not enough room in {str(place)!r}: {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free; "
+            f"free some space or choose another target",
+            path=place,
+        )
+
+
+def _refuse_unsafe(archive: Path, info: zipfile.ZipInfo) -> None:
+    name = info.orig_filename
+    parts = name.replace("\\", "/").split("/")
+    climbs = name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name
+    if climbs or stat.S_ISLNK(info.external_attr >> 16):
+        raise UnsafeMember(
+            f"{str(archive)!r}: member {name!r} would be written outside the target or is a link; nothing was "
+            f"extracted: get the zip from a source you trust",
+            path=archive,
+            member=name,
+        )
+
+
+def _wrapping_folder(names: list[PurePosixPath], marker: str) -> PurePosixPath:
+    hits = [name.parent for name in names if marker and name.name.startswith(marker) and "__MACOSX" not in name.parts]
+    return min(hits, key=lambda folder: (len(folder.parts), str(folder)), default=PurePosixPath())
+
+
+def _write(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipped.open(info) as packed, path.open("wb") as plain:
+        shutil.copyfileobj(packed, plain, 1 << 20)
+    return path

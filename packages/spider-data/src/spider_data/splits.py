@@ -1,0 +1,88 @@
+"""Carve held-out sets from tasks, seeded: the same tasks and seed give the same sets on any machine.
+
+By database when a model must meet unseen schemas, by question when it must not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from spider_data.errors import OptionInvalid
+from spider_data.task import SpiderTask, Split
+
+
+def carve_by_database(
+    tasks: Sequence[SpiderTask], *, share: float, seed: int, split: Split = Split.VALIDATION
+) -> tuple[list[SpiderTask], list[SpiderTask]]:
+    """Two lists, the rest and the held-out: whole databases go to the second until it has `share` of the rows.
+
+    Both keep the order of `tasks`; the held-out ones get `split`. At least one database stays on each side.
+
+    Raises:
+        OptionInvalid: `share` is not between 0 and 1, or there is only one database.
+    """
+    _check_share(share)
+    sizes = Counter(task.db_id for task in tasks)
+    if share == 0 or not tasks:
+        return list(tasks), []
+    if len(sizes) < 2:
+        raise OptionInvalid(
+            f"cannot hold out whole databases when there is only one ({next(iter(sizes))!r}); "
+            "split by question instead",
+            option="split-by",
+        )
+    order = sorted(sizes)
+    random.Random(seed).shuffle(order)  # noqa: S311  a split must be repeatable, not secret
+    held: set[str] = set()
+    rows = 0
+    for db_id in order[:-1]:
+        if rows >= share * len(tasks):
+            break
+        held.add(db_id)
+        rows += sizes[db_id]
+    return _part(tasks, [task.db_id in held for task in tasks], split)
+
+
+def carve_by_question(
+    tasks: Sequence[SpiderTask], *, share: float, seed: int, split: Split = Split.VALIDATION
+) -> tuple[list[SpiderTask], list[SpiderTask]]:
+    """Two lists, the rest and the held-out: about `share` of the questions of each database go to the second.
+
+    Tasks with the same gold query on the same database stay together, so no held-out answer was trained on.
+    Both keep the order of `tasks`; the held-out ones get `split`.
+
+    Raises:
+        OptionInvalid: `share` is not between 0 and 1.
+    """
+    _check_share(share)
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, task in enumerate(tasks):
+        groups.setdefault((task.db_id, " ".join(task.query.split())), []).append(index)
+    order = sorted(groups)
+    random.Random(seed).shuffle(order)  # noqa: S311  a split must be repeatable, not secret
+    total = Counter(task.db_id for task in tasks)
+    kept_groups = Counter(db_id for db_id, _ in groups)
+    rows: Counter[str] = Counter()
+    held: set[int] = set()
+    for db_id, query in order:
+        members = groups[db_id, query]
+        if kept_groups[db_id] > 1 and rows[db_id] + len(members) / 2 <= share * total[db_id]:
+            held.update(members)
+            rows[db_id] += len(members)
+            kept_groups[db_id] -= 1
+    return _part(tasks, [index in held for index in range(len(tasks))], split)
+
+
+def _part(tasks: Sequence[SpiderTask], held: Sequence[bool], split: Split) -> tuple[list[SpiderTask], list[SpiderTask]]:
+    rest = [task for task, out in zip(tasks, held, strict=True) if not out]
+    return rest, [replace(task, split=split) for task, out in zip(tasks, held, strict=True) if out]
+
+
+def _check_share(share: float) -> None:
+    if not 0 <= share < 1:
+        raise OptionInvalid(
+            f"the share held out is {share!r}; expected at least 0 and below 1, such as 0.1", option="share"
+        )
