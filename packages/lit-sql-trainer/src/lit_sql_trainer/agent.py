@@ -11,6 +11,7 @@ This module imports the library and is therefore imported late (see `runtime.gua
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -18,14 +19,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import agentlightning as agl
+
+from lit_sql_trainer.calls import BoundedChat
+from lit_sql_trainer.config import RolloutSettings
+from lit_sql_trainer.errors import RolloutError
+from lit_sql_trainer.local.seeds import SAMPLING_SEED
+from lit_sql_trainer.runs import append_line
 from spider_data import DatabaseCatalog, SpiderTask
 from sql_graph import SqlAnswer, SqlDatabase, answer, open_chat
 from sql_reward import GoldCache, Outcome, Verdict, judge, reward_of
-
-from lit_sql_trainer.calls import BoundedChat, call_seed
-from lit_sql_trainer.config import RolloutSettings
-from lit_sql_trainer.errors import RolloutError
-from lit_sql_trainer.runs import append_line
 
 MODEL_RESOURCE = "main_llm"
 """The name under which every algorithm, VERL included, publishes the model."""
@@ -41,8 +43,8 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         settings: turns, prompt, sampling and time limits of a rollout.
         rollouts_file: where each rollout leaves one JSON line; None leaves none.
 
-    A task is a row of `SpiderTask.to_row()`. Integers `step` and `sample` beside it, when an algorithm puts them
-    there, tell rollouts of one task apart: they enter the seed of every model call and the line in `rollouts_file`.
+    A task is a row of `SpiderTask.to_row()`. An algorithm may put `step`, `sample` and a sampling seed into the
+    rollout's metadata; without a seed there, one is made of the task, so that the same call gives the same reply.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
             sql_answer = self._answer(sql_task, resources, rollout, record)
             verdict = judge(sql_answer.sql, sql_task.query, self.catalog.suite(sql_task.db_id), cache=self._gold)
             record.judged(sql_answer, verdict, reward_of(verdict))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is: recorded, then raised as a failed rollout
             record.failed = describe(error)
             # The cause is named in the message; its own text may quote the gold query, so it is not chained.
             raise RolloutError(f"rollout of task {record.task_id!r} failed: {record.failed}") from None
@@ -105,8 +107,10 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
             self.settings.request_timeout_s,
             self.settings.max_retries,
         )
-        seed = call_seed(self.settings.seed, record.step, record.task_id, record.sample)
-        return BoundedChat(chat, deadline_s=self.settings.deadline_s, seed=seed)
+        seed = (rollout.metadata or {}).get(SAMPLING_SEED)
+        if seed is None:
+            seed = zlib.crc32(f"{record.task_id}/{record.step}/{record.sample}".encode())
+        return BoundedChat(chat, deadline_s=self.settings.deadline_s, seed=int(seed))
 
     def _database(self, db_id: str) -> SqlDatabase:
         """The agent's view of a database; its schema is read once per runner process."""
@@ -126,7 +130,7 @@ class RolloutRecord:
     sample: int
     rollout_id: str
     turns: int = 0
-    sql: list[str | None] = field(default_factory=lambda: [])
+    sql: list[str | None] = field(default_factory=list[str | None])
     """What was run at each turn; None where a reply held no SQL."""
     stop: str = ""
     outcome: str = ""
@@ -140,12 +144,13 @@ class RolloutRecord:
 
     @classmethod
     def of(cls, task: Row, rollout: agl.Rollout) -> RolloutRecord:
+        metadata = rollout.metadata or {}
         return cls(
             task_id=str(task.get("task_id", "")),
             db_id=str(task.get("db_id", "")),
             mode=rollout.mode or "",
-            step=int(task.get("step", 0)),
-            sample=int(task.get("sample", 0)),
+            step=int(metadata.get("step", 0)),
+            sample=int(metadata.get("sample", 0)),
             rollout_id=rollout.rollout_id,
         )
 
@@ -169,7 +174,12 @@ def describe(error: BaseException) -> str:
 
 @lru_cache(maxsize=64)
 def _open_chat(
-    model: str, base_url: str, api_key: str | None, sampling: tuple[tuple[str, Any], ...], timeout_s: float, retries: int
+    model: str,
+    base_url: str,
+    api_key: str | None,
+    sampling: tuple[tuple[str, Any], ...],
+    timeout_s: float,
+    retries: int,
 ) -> Any:
     """One client per endpoint and sampling: opening one costs more than a small model's reply."""
     return open_chat(

@@ -1,8 +1,7 @@
-"""Model calls of one rollout: seeded each, and none begun past the deadline."""
+"""Model calls of one rollout: all with its seed, none begun past its deadline."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class BoundedChat:
-    """A chat model that gives each call a seed of its own and refuses to start one after `deadline_s` seconds.
+    """A chat model that sends `seed` with every request and refuses to start one after `deadline_s` seconds.
 
     The wrapped model's own timeout bounds a call that has begun, so a rollout ends at most one call's time later.
     """
@@ -39,10 +38,4 @@ class BoundedChat:
                 f"(rollout.deadline_s); is the endpoint overloaded?"
             )
         self.calls += 1
-        return self._chat.invoke(input, config, seed=call_seed(self._seed, self.calls))
-
-
-def call_seed(*parts: int | str) -> int:
-    """A seed in [0, 2³¹) that depends on every part, the same in every process and version of Python."""
-    text = "\x1f".join(map(str, parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) >> 1
+        return self._chat.invoke(input, config, seed=self._seed)

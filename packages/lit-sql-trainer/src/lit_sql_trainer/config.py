@@ -12,13 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sql_graph import CheckMode, PromptStyle
-
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.local.settings import GrpoSettings
-
-LIBRARY_TIMEOUT_S = 1200
-"""After this the library gives a rollout up, but not its runner: a rollout must end long before."""
+from sql_graph import CheckMode, PromptStyle
 
 TRAINED_NODES = r"^(write|rewrite)_query$"
 """Graph nodes whose model calls are trained: the two that write SQL, never the check."""
@@ -35,19 +31,14 @@ class RolloutSettings:
     style: PromptStyle = PromptStyle.FULL
     prompt_budget_tokens: int = 3072
     """Room for a whole prompt; the schema is cut by tables, the less relevant first."""
-    temperature: float = 1.0
-    """In training, unless the algorithm says otherwise. Validation is greedy."""
-    top_p: float = 1.0
     max_tokens: int = 512
-    """Longest reply."""
+    """Longest reply, which may not depend on what an endpoint thinks is long."""
     request_timeout_s: float = 30.0
     """One request to the model."""
     max_retries: int = 2
     """Further requests after a timeout, a cut connection, a 429 or a 5xx."""
     deadline_s: float = 180.0
     """No model call begins later than this after the rollout's start."""
-    seed: int = 0
-    """With step, task, sample and call it fixes each request's seed."""
 
     def __post_init__(self) -> None:
         for name in ("max_turns", "max_tokens", "prompt_budget_tokens", "request_timeout_s", "deadline_s"):
@@ -55,29 +46,24 @@ class RolloutSettings:
                 raise ConfigError(f"rollout.{name} must be positive, got {getattr(self, name)}")
         if self.max_retries < 0:
             raise ConfigError(f"rollout.max_retries must not be negative, got {self.max_retries}")
-        if not 0 < self.temperature <= 5:
-            raise ConfigError(f"rollout.temperature must lie in (0, 5] to explore, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"rollout.top_p must lie in (0, 1], got {self.top_p}")
-        if self.longest_s >= LIBRARY_TIMEOUT_S / 2:
-            raise ConfigError(
-                f"a rollout could take {self.longest_s:g} s (deadline_s plus one call with its retries); the library "
-                f"gives up at {LIBRARY_TIMEOUT_S} s, so keep it under {LIBRARY_TIMEOUT_S // 2}"
-            )
 
     @property
     def longest_s(self) -> float:
-        """Upper bound of a rollout's model time: the deadline, then a last call that fails as slowly as it can."""
+        """Upper bound of a rollout's model time: the deadline, then a last call that fails as slowly as it can.
+
+        It must stay below the time after which the algorithm gives a rollout up, because that does not stop the
+        runner: a later end would count a rollout twice.
+        """
         return self.deadline_s + self.request_timeout_s * (self.max_retries + 1)
 
     def sampling(self, published: Mapping[str, Any], *, greedy: bool) -> dict[str, Any]:
-        """Sampling parameters of a request: what the algorithm published, completed by ours.
+        """Sampling parameters of a request: what the algorithm published with the model, completed by ours.
 
         `greedy` sets the temperature to 0 whatever was published, because the library publishes one set of
         parameters for training and validation alike.
         """
-        ours = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
-        return {**ours, **published, **({"temperature": 0.0, "top_p": 1.0} if greedy else {})}
+        explore: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": self.max_tokens, **published}
+        return {**explore, "temperature": 0.0, "top_p": 1.0} if greedy else explore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +97,12 @@ class Profile:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, or none for all, got {value}")
+        if self.rollout.longest_s >= self.grpo.rollout_timeout_s:
+            raise ConfigError(
+                f"a rollout could take {self.rollout.longest_s:g} s (rollout.deadline_s plus one call with its "
+                f"retries) but is given up after grpo.rollout_timeout_s={self.grpo.rollout_timeout_s:g}: raise that, "
+                f"or lower rollout.deadline_s or rollout.request_timeout_s"
+            )
         try:
             re.compile(self.active_agent)
         except re.error as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sql_graph import CheckMode, PromptStyle
-
 from lit_sql_trainer.config import Profile, RolloutSettings
 from lit_sql_trainer.errors import UnknownProfileError
+from lit_sql_trainer.local.settings import GrpoSettings
+from sql_graph import CheckMode, PromptStyle
 
 TINY = Profile(
     name="tiny",
@@ -16,8 +16,9 @@ TINY = Profile(
         prompt_budget_tokens=512,
         max_tokens=96,
         request_timeout_s=30,
-        deadline_s=120,
+        deadline_s=60,
     ),
+    grpo=GrpoSettings(rollout_timeout_s=180),
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (TINY,)}

@@ -1,0 +1,119 @@
+"""What a run trains on, checked before anything expensive begins: a data folder and a model folder.
+
+Each problem is one error that names the thing and the next step.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lit_sql_trainer.errors import DataError, ModelError
+from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, mini_benchmark, read_tasks
+
+CACHE_VARIABLE = "LIT_SQL_CACHE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """The tasks of one data folder; every database that they name exists."""
+
+    folder: Path
+    train: tuple[SpiderTask, ...]
+    validation: tuple[SpiderTask, ...]
+
+
+def load_data(folder: Path, *, train_tasks: int | None = None, validation_tasks: int | None = None) -> TrainingData:
+    """Read the training and validation splits, the first so many tasks of each when a number is given.
+
+    Raises:
+        DataError: the folder, a split or a database is missing, or a split is empty.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no data folder {str(folder)!r}: make one with `spider-data convert`, `import` or `mini`")
+    splits: dict[str, tuple[SpiderTask, ...]] = {}
+    for split, limit in (("train", train_tasks), ("validation", validation_tasks)):
+        file = folder / f"{split}.parquet"
+        if not file.is_file():
+            raise DataError(
+                f"data folder {str(folder)!r} has no {file.name}: make it with `spider-data convert` (Spider) or "
+                f"`spider-data import` (your own questions)"
+            )
+        try:
+            tasks = tuple(read_tasks(file, limit))
+        except SpiderDataError as error:
+            raise DataError(str(error)) from error
+        if not tasks:
+            raise DataError(f"{str(file)!r} holds no tasks: there is nothing to {split} on")
+        splits[split] = tasks
+    data = TrainingData(folder=folder, train=splits["train"], validation=splits["validation"])
+    _check_databases(data)
+    return data
+
+
+def embedded_data(cache: Path | None = None) -> Path:
+    """The folder of the embedded benchmark, built at first use.
+
+    It lives in `cache`, else in the folder that LIT_SQL_CACHE names, else in the user's cache folder, under a name
+    that holds the version of the package that makes it.
+    """
+    folder = (cache or cache_folder()) / f"mini-{importlib.metadata.version('spider-data')}"
+    try:
+        return mini_benchmark(folder)
+    except SpiderDataError as error:
+        raise DataError(f"cannot make the embedded benchmark: {error}") from error
+
+
+def cache_folder() -> Path:
+    """Where things live that can be made again."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit-sql"
+
+
+def check_model_folder(folder: Path) -> None:
+    """Whether a folder holds what training needs of a Hugging Face model.
+
+    Raises:
+        ModelError: names what is missing.
+    """
+    missing: list[str] = []
+    if not (folder / "config.json").is_file():
+        missing.append("config.json")
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        missing.append("weights (*.safetensors)")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        missing.append("a tokenizer (tokenizer.json)")
+    elif not _has_chat_template(folder):
+        missing.append("a chat template (in tokenizer_config.json, or chat_template.jinja)")
+    if missing:
+        raise ModelError(
+            f"model folder {str(folder)!r} lacks {', '.join(missing)}: save model and tokenizer into it with "
+            f"`save_pretrained`, or name an instruct model"
+        )
+
+
+def _has_chat_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    file = folder / "tokenizer_config.json"
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8")).get("chat_template"))
+    except (OSError, ValueError):
+        return False
+
+
+def _check_databases(data: TrainingData) -> None:
+    catalog = DatabaseCatalog(data.folder)
+    wanted = {task.db_id for task in (*data.train, *data.validation)}
+    missing = sorted(db_id for db_id in wanted if db_id not in catalog)
+    if missing:
+        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} databases are missing under {str(data.folder)!r}: {shown}; expected "
+            f"database/<db_id>/<db_id>.sqlite, see `spider-data check`"
+        )
