@@ -1,0 +1,120 @@
+"""Assemble the mini benchmark: which candidates become tasks, and in which split.
+
+Two things are split by hash, per database, pattern and columns: the wordings and the constants. A validation
+question therefore uses a wording that training never has for those columns, and constants that training never has there;
+where a query has no constant, training may hold the same query under another wording.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spider_data.mini.quality import is_tied, says_something
+from spider_data.mini.schema import UNSEEN, MiniDatabase
+from spider_data.mini.templates import Candidate, Pattern, candidates, spread
+from spider_data.task import Hardness, SpiderTask, Split
+
+SIZES = {Split.TRAIN: 2000, Split.VALIDATION: 240, Split.TEST: 240}
+"""Tasks per split on the databases that training sees."""
+UNSEEN_SIZE = 120
+"""Test tasks on the databases that training never sees."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The candidates of one database that passed the checks, with the content they were checked on."""
+
+    database: MiniDatabase
+    connection: sqlite3.Connection
+    candidates: tuple[Candidate, ...]
+
+
+def open_pool(database: MiniDatabase, patterns: tuple[Pattern, ...]) -> Pool:
+    """Fill one database in memory and keep every candidate whose gold answer is worth asking for."""
+    connection = sqlite3.connect(":memory:")
+    database.fill(connection)
+    good: dict[str, bool] = {}
+    kept: list[Candidate] = []
+    for candidate in candidates(database, patterns, connection):
+        if candidate.query not in good:
+            rows = connection.execute(candidate.query).fetchall()
+            good[candidate.query] = says_something(rows) and not is_tied(connection, candidate.query)
+        if good[candidate.query]:
+            kept.append(candidate)
+    return Pool(database=database, connection=connection, candidates=tuple(kept))
+
+
+def assemble(pools: Iterable[Pool], patterns: tuple[Pattern, ...]) -> dict[Split, list[SpiderTask]]:
+    """The tasks of every split; equal input gives equal tasks in equal order."""
+    seen: dict[Split, list[Candidate]] = defaultdict(list)
+    unseen: list[Candidate] = []
+    for pool in pools:
+        for candidate in pool.candidates:
+            if pool.database.db_id in UNSEEN:
+                unseen.append(candidate)
+            elif (split := split_of(candidate)) is not None:
+                seen[split].append(candidate)
+    chosen = {split: choose(seen[split], patterns, size) for split, size in SIZES.items()}
+    chosen[Split.TEST] += choose(unseen, patterns, UNSEEN_SIZE)
+    return {split: _tasks(split, picked) for split, picked in chosen.items()}
+
+
+def split_of(candidate: Candidate) -> Split | None:
+    """The only split in which a candidate may stand; None when its wording and its constants disagree."""
+    by_wording = _part(candidate.wording_key)
+    if not candidate.values:
+        return by_wording
+    return by_wording if _part(candidate.values_key) is by_wording else None
+
+
+def choose(found: Iterable[Candidate], patterns: tuple[Pattern, ...], size: int) -> list[Candidate]:
+    """Pick `size` candidates: each pattern by its share, spread evenly over databases, columns and wordings."""
+    queues = {pattern.name: _fair_order([c for c in found if c.pattern is pattern]) for pattern in patterns}
+    total = sum(pattern.share for pattern in patterns)
+    picked: list[Candidate] = []
+    credit = dict.fromkeys(queues, 0.0)
+    while len(picked) < size and any(queues.values()):
+        for pattern in patterns:
+            credit[pattern.name] += size * pattern.share / total / 20
+            while credit[pattern.name] >= 1 and queues[pattern.name] and len(picked) < size:
+                credit[pattern.name] -= 1
+                picked.append(queues[pattern.name].pop())
+    return picked
+
+
+def _part(key: str) -> Split:
+    where = spread(key)
+    return Split.VALIDATION if where < 0.15 else Split.TEST if where < 0.3 else Split.TRAIN
+
+
+def _fair_order(found: list[Candidate]) -> list[Candidate]:
+    """Last first: one question per database in turn, then per columns, never the same question twice."""
+    unique = {(c.db_id, c.question): c for c in found}
+    order = sorted(unique.values(), key=lambda c: spread(f"{c.db_id}|{c.question}|{c.query}"))
+    for name in ("columns", "db_id"):
+        seen: dict[tuple[str, str], int] = defaultdict(int)
+        ranked: list[tuple[int, int, Candidate]] = []
+        for position, candidate in enumerate(order):
+            group = (candidate.db_id, candidate.columns if name == "columns" else "")
+            ranked.append((seen[group], position, candidate))
+            seen[group] += 1
+        order = [candidate for _, _, candidate in sorted(ranked, key=lambda entry: entry[:2])]
+    return order[::-1]
+
+
+def _tasks(split: Split, picked: list[Candidate]) -> list[SpiderTask]:
+    order = sorted(picked, key=lambda c: spread(f"{split}|{c.db_id}|{c.question}|{c.query}"))
+    return [
+        SpiderTask(
+            task_id=f"mini-{split}-{row:04d}-{candidate.pattern.name}",
+            db_id=candidate.db_id,
+            question=candidate.question,
+            query=candidate.query,
+            split=split,
+            hardness=Hardness(candidate.pattern.hardness),
+        )
+        for row, candidate in enumerate(order)
+    ]
