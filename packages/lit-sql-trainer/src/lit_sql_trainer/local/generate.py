@@ -26,7 +26,8 @@ from transformers.cache_utils import Cache
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.local.seeds import noise_seed
 
-_GROWTH = 32  # columns added to the key/value store at a time
+_COLUMNS = 16  # attention reads this many columns at a time: rounding depends on a width's remainder
+_GROWTH = 32  # columns added to the key/value store at a time; a multiple of _COLUMNS
 _PREFILL_TOKENS = 8192  # padded tokens per forward pass over prompts
 
 
@@ -129,7 +130,7 @@ class Generator:
         """Read each prompt (sorted by length) once; logits (prompts, vocabulary) of the token that follows."""
         longest = len(prompts[-1])
         store = _KeyValueStore(lengths=[len(prompt) for prompt in prompts], device=self.model.device)
-        store.capacity = longest + _GROWTH
+        store.capacity = _round_up(longest, _COLUMNS) + _GROWTH
         logits: list[torch.Tensor] = []
         start = 0
         while start < len(prompts):
@@ -141,7 +142,7 @@ class Generator:
         return store, torch.cat(logits)
 
     def _columns(self, prompt: Sequence[int]) -> int:
-        return len(prompt) + (-len(prompt) % self.row_multiple)
+        return _round_up(len(prompt), max(_COLUMNS, self.row_multiple))
 
     def _read(self, prompts: Sequence[tuple[int, ...]], store: _KeyValueStore, first: int) -> torch.Tensor:
         columns = self._columns(prompts[-1])
@@ -173,7 +174,7 @@ class Generator:
             input_ids=column[:, None],
             attention_mask=store.mask[:, None, None, : store.width].to(self.model.dtype),
             position_ids=store.positions[:, None],
-            cache_position=torch.tensor([store.width - 1], device=self.model.device),
+            cache_position=store.positions[-1:],
             past_key_values=store,
             use_cache=True,
         ).last_hidden_state
@@ -190,7 +191,7 @@ class _KeyValueStore(Cache):
         self.lengths = torch.tensor(lengths, device=device)
         self.positions = self.lengths
         self.capacity = 0
-        self.width = max(lengths)
+        self.width = _round_up(max(lengths), _COLUMNS)
         self.reading: range | None = None
         self.mask = torch.empty(0)
         self.keys_L: list[torch.Tensor] = []
@@ -230,14 +231,14 @@ class _KeyValueStore(Cache):
         self.reading = None
         self.rows = len(index)
         self.lengths = self.lengths[index]
-        self.width = int(self.lengths.max())
+        self.width = _round_up(int(self.lengths.max()), _COLUMNS)
         self.keys_L = [keys.index_select(0, index) for keys in self.keys_L]
         self.values_L = [values.index_select(0, index) for values in self.values_L]
 
     def advance(self, minimum: float) -> None:
         """Make room for one token per row at `positions`."""
         self.positions, self.lengths = self.lengths, self.lengths + 1
-        self.width = int(self.lengths.max())
+        self.width = _round_up(int(self.lengths.max()), _COLUMNS)
         if self.width > self.capacity:
             self.capacity += _GROWTH
             self.keys_L = [_widen(keys, self.capacity) for keys in self.keys_L]
@@ -256,7 +257,7 @@ class _Rows:
         self.logprobs: list[list[float]] = [[] for _ in requests]
         self.reasons: list[FinishReason | None] = [None] * len(requests)
         self.live = list(range(len(requests)))
-        self.noise = torch.stack([_noise(request, max(r.max_tokens for r in requests)) for request in requests])
+        self.noise = torch.nn.utils.rnn.pad_sequence([_noise(request) for request in requests], batch_first=True)
         self.position = 0
         self._settings()
 
@@ -312,10 +313,10 @@ class _Rows:
         return FinishReason.LENGTH if len(self.tokens[row]) >= request.max_tokens else None
 
 
-def _noise(request: Request, length: int) -> torch.Tensor:
+def _noise(request: Request) -> torch.Tensor:
     """One number in [0, 1) per position, from the request alone."""
     seed = secrets.randbits(53) if request.seed is None else noise_seed(request.seed, request.prompt_ids)
-    return torch.rand(length, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(request.max_tokens, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def _inverse_cdf(logprobs: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor | None) -> torch.Tensor:
@@ -328,6 +329,10 @@ def _inverse_cdf(logprobs: torch.Tensor, uniform: torch.Tensor, top_p: torch.Ten
     cumulative = probabilities.cumsum(-1)
     target = uniform[:, None] * cumulative[:, -1:]
     return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp_(max=logprobs.shape[-1] - 1)
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _widen(states: torch.Tensor, capacity: int) -> torch.Tensor:

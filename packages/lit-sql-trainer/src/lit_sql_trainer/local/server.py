@@ -1,0 +1,294 @@
+"""An OpenAI-compatible endpoint around the very model that is being trained, in this process.
+
+There is no copy of the weights: an update is visible to the next request. Requests that arrive together are decoded
+together. What was sampled for each reply, token by token with its log-probability, stays here under the reply's id
+until the trainer takes it, so nothing is ever tokenised again.
+
+Listens on loopback only. Chat templates and token ids are the tokenizer's; the token ids of prompt and reply are part
+of every answer (`prompt_token_ids`, `choices[].token_ids`), because the library's tracer reads them from the answer
+and, without its proxy in between, nobody asks for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi import Request as HttpRequest
+from fastapi.responses import JSONResponse
+
+from lit_sql_trainer.errors import ModelError, SetupError
+from lit_sql_trainer.local.generate import FinishReason, Generator, Reply, Request
+from lit_sql_trainer.local.protocol import ChatRequest, RequestError, parse_chat_request
+from lit_sql_trainer.runtime import LOOPBACK, check_port, free_port
+
+MODEL_NAME = "policy"
+_LEDGER_LIMIT = 50_000  # replies remembered; a step of training takes out far fewer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """What one reply was made of: the prompt's token ids, the reply's, and the latter's log-probabilities."""
+
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class ServerCounters:
+    """Work done since the server started."""
+
+    requests: int = 0
+    refused: int = 0
+    batches: int = 0
+    tokens: int = 0
+    busy_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Job:
+    request: Request
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Reply]
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalServer:
+    """Serves one model. `start` it, use `url`, `stop` it; hold `weights` while changing the model."""
+
+    generator: Generator
+    tokenizer: Any
+    context_tokens: int
+    max_new_tokens: int = 256
+    """Reply length of a request that names none, as far as the context allows."""
+    max_batch: int = 128
+    batch_window_s: float = 0.004
+    port: int | None = None
+    """None takes a free one."""
+    name: str = MODEL_NAME
+    always_return_token_ids: bool = True
+    weights: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a batch is decoded."""
+    counters: ServerCounters = field(default_factory=ServerCounters)
+    _ledger: OrderedDict[str, Sampled] = field(default_factory=OrderedDict[str, Sampled])
+    _jobs: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue[_Job | None])
+    _tokenizing: threading.Lock = field(default_factory=threading.Lock)
+    _web: uvicorn.Server | None = None
+    _threads: list[threading.Thread] = field(default_factory=list[threading.Thread])
+
+    def __post_init__(self) -> None:
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise ModelError(
+                "the tokenizer has no chat template, so messages cannot become a prompt; use an instruction-tuned "
+                "model, or add `chat_template` to tokenizer_config.json"
+            )
+
+    @property
+    def url(self) -> str:
+        """Base URL for OpenAI clients."""
+        return f"http://{LOOPBACK}:{self.port}/v1"
+
+    def start(self, *, timeout_s: float = 20.0) -> str:
+        """Listen and decode in two threads of this process; the base URL.
+
+        Raises:
+            SetupError: the port is taken, or the server does not come up in time.
+        """
+        self.port = free_port() if self.port is None else check_port(self.port)
+        config = uvicorn.Config(self.app(), host=LOOPBACK, port=self.port, log_level="error", access_log=False)
+        self._web = uvicorn.Server(config)
+        self._threads = [
+            threading.Thread(target=self._web.run, name="local-server", daemon=True),
+            threading.Thread(target=self._decode_batches, name="local-server-decode", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        deadline = time.monotonic() + timeout_s
+        while not self._web.started:
+            if time.monotonic() > deadline or not self._threads[0].is_alive():
+                raise SetupError(f"the local server did not start on port {self.port}; try another port")
+            time.sleep(0.01)
+        return self.url
+
+    def stop(self) -> None:
+        """Finish the batch under way and leave the port. Safe to call twice."""
+        if self._web is not None:
+            self._web.should_exit = True
+            self._jobs.put(None)
+            for thread in self._threads:
+                thread.join(timeout=10.0)
+            self._web = None
+
+    def take(self, response_id: str) -> Sampled | None:
+        """What was sampled for a reply; None when it is unknown or was taken before."""
+        return self._ledger.pop(response_id, None)
+
+    def forget(self) -> None:
+        """Drop what nobody took: calls of untrained nodes, replies of earlier weights."""
+        self._ledger.clear()
+
+    def app(self) -> FastAPI:
+        """The web application, for a server of one's own or a test client."""
+        app = FastAPI(title="lit-sql local server", docs_url=None, redoc_url=None, openapi_url=None)
+        app.post("/v1/chat/completions")(self._chat)
+        app.get("/v1/models")(self._models)
+        app.get("/health")(self._health)
+        return app
+
+    async def _health(self) -> dict[str, str]:
+        return {"status": "ok", "model": self.name}
+
+    async def _models(self) -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": self.name, "object": "model", "created": 0, "owned_by": "local"}]}
+
+    async def _chat(self, http: HttpRequest) -> JSONResponse:
+        try:
+            chat = parse_chat_request(await _json(http), model=self.name)
+            request = self._request(chat)
+        except RequestError as error:
+            self.counters.refused += 1
+            return JSONResponse(error.body(), status_code=error.status)
+        loop = asyncio.get_running_loop()
+        job = _Job(request, loop, loop.create_future())
+        self._jobs.put(job)
+        try:
+            reply = await job.future
+        except RuntimeError as error:  # torch reports its failures, out of memory included, as RuntimeError
+            failure = RequestError(500, f"decoding failed: {error}")
+            return JSONResponse(failure.body(), status_code=failure.status)
+        return JSONResponse(self._answer(chat, request, reply))
+
+    def _request(self, chat: ChatRequest) -> Request:
+        with self._tokenizing:
+            prompt_ids: Sequence[int] = self.tokenizer.apply_chat_template(
+                list(chat.messages), add_generation_prompt=True, tokenize=True
+            )
+        room = self.context_tokens - len(prompt_ids)
+        wanted = chat.max_tokens or min(self.max_new_tokens, max(room, 1))
+        if wanted > room:
+            raise RequestError(
+                400,
+                f"this model's maximum context length is {self.context_tokens} tokens, but the request needs "
+                f"{len(prompt_ids) + wanted} ({len(prompt_ids)} in the messages, {wanted} for the reply); shorten it",
+                param="messages",
+                code="context_length_exceeded",
+            )
+        return Request(
+            prompt_ids=tuple(prompt_ids),
+            max_tokens=wanted,
+            temperature=chat.temperature,
+            top_p=chat.top_p,
+            seed=chat.seed,
+            stop=chat.stop,
+        )
+
+    def _answer(self, chat: ChatRequest, request: Request, reply: Reply) -> dict[str, Any]:
+        response_id = f"chatcmpl-{uuid.uuid4().hex}"
+        self._remember(
+            response_id, Sampled(prompt_ids=request.prompt_ids, token_ids=reply.token_ids, logprobs=reply.logprobs)
+        )
+        choice: dict[str, Any] = {
+            "index": 0,
+            "message": {"role": "assistant", "content": self._text(request, reply)},
+            "finish_reason": reply.finish.value,
+            "logprobs": self._logprobs(reply) if chat.logprobs else None,
+        }
+        answer: dict[str, Any] = {
+            "id": response_id,
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": self.name,
+            "choices": [choice],
+            "usage": {
+                "prompt_tokens": len(request.prompt_ids),
+                "completion_tokens": len(reply.token_ids),
+                "total_tokens": len(request.prompt_ids) + len(reply.token_ids),
+            },
+        }
+        if chat.return_token_ids or self.always_return_token_ids:
+            answer["prompt_token_ids"] = list(request.prompt_ids)
+            choice["token_ids"] = list(reply.token_ids)
+        return answer
+
+    def _remember(self, response_id: str, sampled: Sampled) -> None:
+        self._ledger[response_id] = sampled
+        while len(self._ledger) > _LEDGER_LIMIT:
+            self._ledger.popitem(last=False)
+
+    def _text(self, request: Request, reply: Reply) -> str:
+        with self._tokenizing:
+            text = str(self.tokenizer.decode(list(reply.token_ids), skip_special_tokens=True))
+        cuts = [place for place in (text.find(stop) for stop in request.stop) if place >= 0]
+        return text[: min(cuts)] if cuts and reply.finish is FinishReason.STOP else text
+
+    def _logprobs(self, reply: Reply) -> dict[str, Any]:
+        with self._tokenizing:
+            tokens = [str(self.tokenizer.decode([token])) for token in reply.token_ids]
+        content = [
+            {"token": token, "logprob": logprob, "bytes": list(token.encode()), "top_logprobs": []}
+            for token, logprob in zip(tokens, reply.logprobs, strict=True)
+        ]
+        return {"content": content, "refusal": None}
+
+    def _decode_batches(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            try:
+                started = time.monotonic()
+                with self.weights:
+                    replies = self.generator([job.request for job in batch])
+            except Exception as error:  # noqa: BLE001  the thread must live; each caller gets the reason
+                failure = error if isinstance(error, RuntimeError) else RuntimeError(repr(error))
+                for job in batch:
+                    job.loop.call_soon_threadsafe(_settle, job.future, None, failure)
+                continue
+            self.counters.busy_s += time.monotonic() - started
+            self.counters.batches += 1
+            self.counters.requests += len(batch)
+            self.counters.tokens += sum(len(reply.token_ids) for reply in replies)
+            for job, reply in zip(batch, replies, strict=True):
+                job.loop.call_soon_threadsafe(_settle, job.future, reply, None)
+
+    def _next_batch(self) -> list[_Job] | None:
+        first = self._jobs.get()
+        if first is None:
+            return None
+        batch = [first]
+        deadline = time.monotonic() + self.batch_window_s
+        while len(batch) < self.max_batch:
+            try:
+                job = self._jobs.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)  # the end, once this batch is done
+                break
+            batch.append(job)
+        return batch
+
+
+async def _json(http: HttpRequest) -> object:
+    try:
+        return json.loads(await http.body())
+    except ValueError as error:
+        raise RequestError(400, f"the body is not valid JSON: {error}") from error
+
+
+def _settle(future: asyncio.Future[Reply], reply: Reply | None, error: Exception | None) -> None:
+    """Hand over the outcome, unless the client went away meanwhile."""
+    if future.done():
+        return
+    if reply is not None:
+        future.set_result(reply)
+    elif error is not None:
+        future.set_exception(error)
