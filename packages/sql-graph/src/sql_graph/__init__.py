@@ -1,1 +1,85 @@
-"""Under construction."""
+"""An agent that answers questions on any SQL database: question in, careful SQL out.
+
+Names are imported from their modules at first use, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sql_graph.chat import open_chat as open_chat
+    from sql_graph.database import SqlDatabase as SqlDatabase
+    from sql_graph.errors import DatabaseError as DatabaseError
+    from sql_graph.errors import DatabaseNotFoundError as DatabaseNotFoundError
+    from sql_graph.errors import DatabaseUnavailableError as DatabaseUnavailableError
+    from sql_graph.errors import EmptyDatabaseError as EmptyDatabaseError
+    from sql_graph.errors import EmptyQuestionError as EmptyQuestionError
+    from sql_graph.errors import ModelCallError as ModelCallError
+    from sql_graph.errors import ModelFault as ModelFault
+    from sql_graph.errors import PromptBudgetError as PromptBudgetError
+    from sql_graph.errors import SqlGraphError as SqlGraphError
+    from sql_graph.errors import UnknownDialectError as UnknownDialectError
+    from sql_graph.errors import UsageError as UsageError
+    from sql_graph.graph import TRAINED_NODES as TRAINED_NODES
+    from sql_graph.graph import answer as answer
+    from sql_graph.graph import build_graph as build_graph
+    from sql_graph.graph import build_langgraph_sql_agent as build_langgraph_sql_agent
+    from sql_graph.limits import DatabaseLimits as DatabaseLimits
+    from sql_graph.parse import extract_sql as extract_sql
+    from sql_graph.ports import ChatModel as ChatModel
+    from sql_graph.ports import Database as Database
+    from sql_graph.ports import Observation as Observation
+    from sql_graph.ports import ObservationStatus as ObservationStatus
+    from sql_graph.ports import SchemaStyle as SchemaStyle
+    from sql_graph.scripted import ScriptedChat as ScriptedChat
+    from sql_graph.scripted import TableDatabase as TableDatabase
+    from sql_graph.state import Attempt as Attempt
+    from sql_graph.state import CheckMode as CheckMode
+    from sql_graph.state import PromptStyle as PromptStyle
+    from sql_graph.state import SqlAnswer as SqlAnswer
+    from sql_graph.state import StopReason as StopReason
+    from sql_graph.tokens import estimate_tokens as estimate_tokens
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    # the agent
+    "graph": ("TRAINED_NODES", "answer", "build_graph", "build_langgraph_sql_agent"),
+    "state": ("Attempt", "CheckMode", "PromptStyle", "SqlAnswer", "StopReason"),
+    # the model and the database
+    "chat": ("open_chat",),
+    "database": ("SqlDatabase",),
+    "limits": ("DatabaseLimits",),
+    "ports": ("ChatModel", "Database", "Observation", "ObservationStatus", "SchemaStyle"),
+    "parse": ("extract_sql",),
+    "tokens": ("estimate_tokens",),
+    # doubles
+    "scripted": ("ScriptedChat", "TableDatabase"),
+    "errors": (
+        "DatabaseError",
+        "DatabaseNotFoundError",
+        "DatabaseUnavailableError",
+        "EmptyDatabaseError",
+        "EmptyQuestionError",
+        "ModelCallError",
+        "ModelFault",
+        "PromptBudgetError",
+        "SqlGraphError",
+        "UnknownDialectError",
+        "UsageError",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]  built from the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

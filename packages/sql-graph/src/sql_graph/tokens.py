@@ -25,3 +25,24 @@ def estimate_tokens(text: str) -> int:
     singles = len(_SINGLES.findall(text))
     wide = 0 if text.isascii() else sum(len(char.encode("utf-8", "replace")) for char in text if char > "\x7f")
     return letters + blanks + singles + wide
+
+
+def clip(text: str, max_tokens: int) -> str:
+    """`text` if it fits in `max_tokens` as `estimate_tokens` counts, else its head and a note of what was left out.
+
+    The note counts towards the limit. Where not even the note fits, the result is empty.
+    """
+    if estimate_tokens(text) <= max_tokens:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if estimate_tokens(_clipped(text, middle)) <= max_tokens:
+            low = middle
+        else:
+            high = middle - 1
+    return _clipped(text, low) if estimate_tokens(_clipped(text, low)) <= max_tokens else ""
+
+
+def _clipped(text: str, kept: int) -> str:
+    return f"{text[:kept].rstrip()} [{len(text) - kept} characters left out]"

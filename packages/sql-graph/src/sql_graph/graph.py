@@ -1,0 +1,143 @@
+"""The agent as a LangGraph graph, and the one-call form of it.
+
+__start__ → write_query → execute_query → check_query → __end__
+                               ↑               ↓
+                               └──── rewrite_query
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any, cast
+
+from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  langgraph ships types
+from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  langgraph ships types
+
+from sql_graph import nodes
+from sql_graph.errors import UsageError
+from sql_graph.nodes import CHECK, EXECUTE, REWRITE, WRITE, Agent
+from sql_graph.ports import ChatModel, Database
+from sql_graph.prompts import PromptBudget
+from sql_graph.state import CheckMode, PromptStyle, SqlAnswer, SqlInput, SqlState, answer_from_state, history_records
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_core.runnables import RunnableConfig
+
+TRAINED_NODES = (WRITE, REWRITE)
+"""The nodes whose replies are trained; `check_query` never is."""
+GRAPH_NAME = "sql_agent"
+STEPS_PER_TURN = 3
+
+SqlGraph = CompiledStateGraph[SqlState, None, SqlInput, SqlState]
+"""Invoke with `{"question": …}`; the final state holds `query`, `num_turns`, `stop`, `attempts`."""
+
+
+def build_graph(
+    *,
+    chat: ChatModel,
+    database: Database,
+    max_turns: int = 3,
+    check: CheckMode = CheckMode.LLM,
+    style: PromptStyle = PromptStyle.FULL,
+    prompt_budget_tokens: int = PromptBudget().total_tokens,
+) -> SqlGraph:
+    """The compiled graph, bound to a model and a database. Building takes under a millisecond.
+
+    `prompt_budget_tokens` bounds every prompt, as `estimate_tokens` counts; choose the model's context less the
+    reply. `max_turns` bounds executed queries, and so the model calls: at most `2 * max_turns - 1`.
+
+    Raises:
+        UsageError: `max_turns` is below 1.
+    """
+    budget = PromptBudget(total_tokens=prompt_budget_tokens)
+    agent = Agent(
+        chat=chat,
+        database=database,
+        max_turns=max_turns,
+        check=CheckMode(check),
+        style=PromptStyle(style),
+        budget=budget,
+    )
+    return compile_graph(agent)
+
+
+def compile_graph(agent: Agent) -> SqlGraph:
+    """The graph of the drawing above, its nodes bound to `agent`."""
+    graph = StateGraph(SqlState, input_schema=SqlInput)
+    for name in (WRITE, EXECUTE, CHECK, REWRITE):
+        graph.add_node(name, partial(getattr(nodes, name), agent=agent))  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+    graph.add_edge(START, WRITE)
+    graph.add_edge(WRITE, EXECUTE)
+    graph.add_edge(EXECUTE, CHECK)
+    graph.add_conditional_edges(CHECK, nodes.should_continue, [REWRITE, END])
+    graph.add_edge(REWRITE, EXECUTE)
+    compiled = graph.compile(name=GRAPH_NAME)  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+    return compiled.with_config(recursion_limit=STEPS_PER_TURN * agent.max_turns + 5)
+
+
+def answer(
+    question: str,
+    *,
+    database: Database,
+    chat: ChatModel,
+    max_turns: int = 3,
+    callbacks: Sequence[BaseCallbackHandler] = (),
+    check: CheckMode = CheckMode.LLM,
+    style: PromptStyle = PromptStyle.FULL,
+    prompt_budget_tokens: int = PromptBudget().total_tokens,
+    history: Sequence[tuple[str, str]] = (),
+) -> SqlAnswer:
+    """Answer one question. `callbacks` are LangChain's, and see every node and model call.
+
+    `history` holds earlier (question, sql) pairs of a conversation, oldest first.
+
+    Raises:
+        UsageError: an argument makes no sense, or question and schema do not fit in the budget.
+        DatabaseError: the database failed. A query that failed is in the answer instead.
+        ModelCallError: the model could not be asked.
+    """
+    graph = build_graph(
+        chat=chat,
+        database=database,
+        max_turns=max_turns,
+        check=check,
+        style=style,
+        prompt_budget_tokens=prompt_budget_tokens,
+    )
+    given: SqlInput = {"question": question}
+    if history:
+        given["history"] = history_records(history)
+    config: RunnableConfig = {"callbacks": list(callbacks)}
+    final = graph.invoke(given, config)  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+    return answer_from_state(cast("SqlState", final))
+
+
+def build_langgraph_sql_agent(
+    database_path: str | PathLike[str],
+    openai_base_url: str | None,
+    model: str,
+    sampling_parameters: Mapping[str, Any] | None = None,
+    max_turns: int = 3,
+    truncate_length: int = 2048,
+) -> SqlGraph:
+    """The tutorial's form: from a database and an endpoint to a graph for `.invoke({"question": …})`.
+
+    `database_path` is a file or a SQLAlchemy URL. `truncate_length` bounds, in characters, what the model is shown of
+    a result. The final state holds the query under `query`, as in the tutorial.
+
+    Raises:
+        UsageError: an argument makes no sense, for example an unknown sampling parameter.
+        DatabaseError: there is no such database, or it cannot be opened.
+    """
+    from sql_graph.chat import open_chat
+    from sql_graph.database import SqlDatabase
+
+    if truncate_length < 1:
+        raise UsageError(f"truncate_length must be at least 1 character, got {truncate_length!r}")
+    database = SqlDatabase(database_path)
+    chat = open_chat(model=model, base_url=openai_base_url, sampling_parameters=sampling_parameters)
+    budget = PromptBudget(max_observation_chars=truncate_length)
+    return compile_graph(Agent(chat=chat, database=database, max_turns=max_turns, budget=budget))

@@ -1,0 +1,219 @@
+"""What travels through the graph, and what comes out of it.
+
+The graph's state holds only what changes in a run, as small JSON values: every node's span carries the whole state,
+and a checkpointer stores it. The model, the database and the limits stay outside (`nodes.Agent`). What comes out,
+`SqlAnswer`, is typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, NotRequired, TypedDict, cast
+
+from sql_graph.ports import Observation, ObservationStatus
+
+
+class CheckMode(StrEnum):
+    """Who looks at a query after it ran."""
+
+    LLM = "llm"
+    """The model, in a call of its own, as in the tutorial."""
+    RULES = "rules"
+    """Rules that cost no call: it failed, it found nothing, it shows more than the one number asked for."""
+    BOTH = "both"
+    """The rules first; the model only for what they let pass."""
+
+
+class PromptStyle(StrEnum):
+    """How much is said to the model."""
+
+    FULL = "full"
+    """Conventions, the schema with sample values, and a system message: for instruction-tuned models."""
+    COMPACT = "compact"
+    """One short message that is mostly schema: for models of a million parameters and contexts of 512 tokens."""
+
+
+class StopReason(StrEnum):
+    """Why the agent ended. Each is an ordinary end."""
+
+    APPROVED = "approved"
+    """The check found nothing wrong with the last query."""
+    MAX_TURNS = "max_turns"
+    """`max_turns` queries were executed."""
+    REPEATED = "repeated"
+    """A rewrite gave a query that had been executed already."""
+    NO_SQL = "no_sql"
+    """The reply held no SQL. Nothing of it reached the database."""
+    CUT = "cut"
+    """The reply was cut by the length limit before its query ended. Nothing of it reached the database."""
+
+
+class HistoryRecord(TypedDict):
+    """An earlier question of the same conversation, and the query that answered it."""
+
+    question: str
+    query: str
+
+
+class ObservationRecord(TypedDict):
+    """`Observation` as JSON."""
+
+    status: str
+    text: str
+    columns: list[str]
+    row_count: int
+    truncated: bool
+    seconds: float
+
+
+class AttemptRecord(TypedDict):
+    """`Attempt` as JSON."""
+
+    node: str
+    query: str | None
+    cut: bool
+    observation: ObservationRecord | None
+    feedback: str
+
+
+class SqlInput(TypedDict):
+    """What the graph is invoked with."""
+
+    question: str
+    history: NotRequired[list[HistoryRecord]]
+
+
+class SqlState(TypedDict, total=False):
+    """The keys that change in a run. Each node returns only those it changes."""
+
+    question: str
+    history: list[HistoryRecord]
+    query: str | None
+    """The answer so far: the last SQL that the model wrote."""
+    node: str
+    """Which node wrote the last reply."""
+    replied: bool
+    """Whether the last reply held a query."""
+    cut: bool
+    """Whether the last reply was cut by the length limit."""
+    observation: ObservationRecord | None
+    """What executing `query` showed; None before that, and after a reply without SQL."""
+    feedback: str
+    """Why the last query was not approved, for the rewrite."""
+    num_turns: int
+    """Queries executed so far."""
+    attempts: list[AttemptRecord]
+    """One record for each reply, oldest first, complete after `check_query`."""
+    stop: str | None
+    """A `StopReason`, once there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One reply of the model and what came of it."""
+
+    node: str
+    """The node that asked for it: `write_query` or `rewrite_query`."""
+    sql: str | None
+    """The query in the reply; None when it held none."""
+    cut: bool
+    """Whether the length limit cut the reply (`finish_reason == "length"`)."""
+    observation: Observation | None
+    """What executing it showed; None when it was not executed."""
+    feedback: str
+    """Why it was not approved; empty when it was, or when nobody was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlAnswer:
+    """What the agent made of a question."""
+
+    question: str
+    sql: str | None
+    """The last query that the model wrote; None when no reply held one."""
+    turns: int
+    """Queries executed."""
+    stop: StopReason
+    attempts: tuple[Attempt, ...]
+    """One for each reply, oldest first; at least one."""
+
+    @property
+    def observation(self) -> Observation | None:
+        """What executing `sql` showed; None when there is no `sql`."""
+        for attempt in reversed(self.attempts):
+            if attempt.observation is not None:
+                return attempt.observation
+        return None
+
+    @property
+    def ran(self) -> bool:
+        """Whether `sql` ran: it has a result, possibly without rows."""
+        seen = self.observation
+        return seen is not None and seen.status in (ObservationStatus.ROWS, ObservationStatus.EMPTY)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as JSON values."""
+        return {
+            "question": self.question,
+            "sql": self.sql,
+            "ran": self.ran,
+            "turns": self.turns,
+            "stop": str(self.stop),
+            "attempts": [
+                {
+                    "node": attempt.node,
+                    "sql": attempt.sql,
+                    "cut": attempt.cut,
+                    "observation": None if attempt.observation is None else to_record(attempt.observation),
+                    "feedback": attempt.feedback,
+                }
+                for attempt in self.attempts
+            ],
+        }
+
+
+def to_record(observation: Observation) -> ObservationRecord:
+    """An observation as JSON values; `from_record` is its inverse."""
+    fields = asdict(observation) | {"status": str(observation.status), "columns": list(observation.columns)}
+    return cast("ObservationRecord", fields)
+
+
+def from_record(record: ObservationRecord) -> Observation:
+    """The observation that `to_record` wrote."""
+    return Observation(
+        status=ObservationStatus(record["status"]),
+        text=record["text"],
+        columns=tuple(record["columns"]),
+        row_count=record["row_count"],
+        truncated=record["truncated"],
+        seconds=record["seconds"],
+    )
+
+
+def answer_from_state(state: SqlState) -> SqlAnswer:
+    """The typed answer in a final state of the graph."""
+    return SqlAnswer(
+        question=state.get("question", ""),
+        sql=state.get("query"),
+        turns=state.get("num_turns", 0),
+        stop=StopReason(str(state.get("stop"))),
+        attempts=tuple(_attempt(record) for record in state.get("attempts", [])),
+    )
+
+
+def history_records(history: Sequence[tuple[str, str]]) -> list[HistoryRecord]:
+    """Earlier (question, sql) pairs of a conversation as the graph takes them, oldest first."""
+    return [{"question": question, "query": query} for question, query in history]
+
+
+def _attempt(record: AttemptRecord) -> Attempt:
+    observation = record["observation"]
+    return Attempt(
+        node=record["node"],
+        sql=record["query"],
+        cut=record["cut"],
+        observation=None if observation is None else from_record(observation),
+        feedback=record["feedback"],
+    )
