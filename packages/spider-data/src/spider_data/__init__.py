@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spider_data.catalog import DatabaseCatalog
+    from spider_data.check import check_data
     from spider_data.convert import ConvertOptions, convert_spider
     from spider_data.errors import SpiderDataError
+    from spider_data.findings import CheckReport
     from spider_data.parquet import read_tasks, write_tasks
     from spider_data.storage import data_dir
     from spider_data.task import Hardness, SpiderTask, Split
@@ -25,6 +27,8 @@ _HOME = {
     "write_tasks": "parquet",
     "ConvertOptions": "convert",
     "DatabaseCatalog": "catalog",
+    "CheckReport": "findings",
+    "check_data": "check",
     "convert_spider": "convert",
     "data_dir": "storage",
     "mini_benchmark": "mini",
@@ -32,12 +36,14 @@ _HOME = {
 }
 
 __all__ = [
+    "CheckReport",
     "ConvertOptions",
     "DatabaseCatalog",
     "Hardness",
     "SpiderDataError",
     "SpiderTask",
     "Split",
+    "check_data",
     "convert_spider",
     "data_dir",
     "read_tasks",

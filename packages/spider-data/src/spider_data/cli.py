@@ -97,5 +97,31 @@ def convert(
     click.echo(f"{target} is ready; next: spider-data check {target}")
 
 
+@main.command()
+@DATA_DIR
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--official/--no-official", default=None, help="Apply the official checksums or not.  [default: guess]")
+@click.option("--deep", is_flag=True, help="Search official files for damage too, not only by checksum.")
+def check(data: Path, as_json: bool, official: bool | None, deep: bool) -> None:
+    """Check a data folder: databases, task files, splits. Exit code 1 when there are faults.
+
+    Example: spider-data check data --json
+    """
+    import json
+
+    from rich.console import Console
+
+    from spider_data.check import check_data
+    from spider_data.render import print_check
+
+    with Console(stderr=True).status("") as status:
+        report = check_data(data, official=official, deep=deep, on_file=lambda name: status.update(f"reading {name}"))
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), ensure_ascii=False))
+    else:
+        print_check(report, Console())
+    raise SystemExit(0 if report.ok else 1)
+
+
 if __name__ == "__main__":
     main()
