@@ -10,6 +10,7 @@ This module imports the library and is therefore imported late (see `runtime.gua
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 import zlib
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ import agentlightning as agl
 from lit_sql_trainer.calls import BoundedChat
 from lit_sql_trainer.config import RolloutSettings
 from lit_sql_trainer.errors import RolloutError
+from lit_sql_trainer.interrupt import die_with_parent
 from lit_sql_trainer.local.seeds import SAMPLING_SEED
 from lit_sql_trainer.runs import append_line
 from spider_data import DatabaseCatalog, SpiderTask
@@ -56,6 +58,12 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         self.rollouts_file = rollouts_file
         self._gold = GoldCache()
         self._databases: dict[str, SqlDatabase] = {}
+
+    def set_runner(self, runner: agl.Runner[dict[str, Any]]) -> None:
+        """Called by the library in each runner process, before its first rollout."""
+        super().set_runner(runner)
+        if multiprocessing.parent_process() is not None:
+            die_with_parent()  # a killed run must not leave runners that poll for its store forever
 
     def rollout(self, task: dict[str, Any], resources: agl.NamedResources, rollout: agl.Rollout) -> float:
         """Answer one task and return its reward.
@@ -92,6 +100,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
             callbacks=() if handler is None else (handler,),
             check=self.settings.check,
             style=self.settings.style,
+            prompt_budget_tokens=self.settings.prompt_budget_tokens,
         )
 
     def _chat(self, llm: agl.Resource, rollout: agl.Rollout, record: RolloutRecord) -> BoundedChat:

@@ -45,6 +45,17 @@ def setting_types(kind: type) -> dict[str, Any]:
     return dict(_walk(kind, ""))
 
 
+def assignments(settings: Any) -> list[str]:
+    """Every setting as `key=value`, in the form that `apply_assignments` reads."""
+    lines: list[str] = []
+    for path in setting_types(type(settings)):
+        value = settings
+        for name in path.split("."):
+            value = getattr(value, name)
+        lines.append(f"{path}={_text(value)}")
+    return lines
+
+
 def parse_value(text: str, kind: Any, key: str) -> Any:
     """The value of type `kind` that `text` writes. Tuples are comma-separated; `none` is None where it is allowed.
 
@@ -126,6 +137,15 @@ def _expected(kind: Any) -> str:
         return f"one of {', '.join(str(member.value) for member in kind)}"
     names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
     return names.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _text(value: Any) -> str:
+    plain = _plain(value)
+    if isinstance(plain, list):
+        return ",".join(map(str, cast("list[Any]", plain)))
+    if plain is None or isinstance(plain, bool):
+        return str(plain).lower()
+    return str(plain)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,141 @@
+"""A public double: an OpenAI-compatible endpoint that says what it is told to say and fails when it is told to fail.
+
+It lets the whole machinery (agent, runners, tracer, adapter, algorithm) run without a model. Token ids are the
+characters' code points, so a triplet can be read; every request is remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Reply = Callable[[dict[str, Any]], str]
+"""From a request body to the reply's text."""
+
+
+class Fault(StrEnum):
+    """How a request can fail."""
+
+    SERVER_ERROR = "server_error"
+    """HTTP 500."""
+    TIMEOUT = "timeout"
+    """No answer for as long as the endpoint is open."""
+    CUT = "cut"
+    """The connection ends before an answer."""
+
+
+class ScriptedEndpoint:
+    """Serves on the loopback interface while it is open, one thread per request.
+
+    Args:
+        reply: the text of each reply, from the request.
+        fault: whether the n-th request (from 1) fails, and how.
+        ids: whether replies carry token ids, as training needs.
+    """
+
+    def __init__(
+        self, reply: Reply, *, fault: Callable[[int], Fault | None] = lambda _: None, ids: bool = True
+    ) -> None:
+        self.reply = reply
+        self.fault = fault
+        self.ids = ids
+        self.requests: list[dict[str, Any]] = []
+        self.faults = 0
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """What a client takes as its base URL."""
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self) -> ScriptedEndpoint:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def take(self, body: dict[str, Any]) -> Fault | None:
+        """Remember a request and say how it shall fail."""
+        with self._lock:
+            self.requests.append(body)
+            fault = self.fault(len(self.requests))
+            self.faults += fault is not None
+            return fault
+
+    def completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request, in OpenAI's form."""
+        text = self.reply(body)
+        prompt = "\n".join(str(message["content"]) for message in body["messages"])
+        choice: dict[str, Any] = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": "stop",
+        }
+        answer: dict[str, Any] = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body["model"],
+            "choices": [choice],
+            "usage": {
+                "prompt_tokens": len(prompt),
+                "completion_tokens": len(text),
+                "total_tokens": len(prompt) + len(text),
+            },
+        }
+        if self.ids:
+            answer["prompt_token_ids"] = [ord(letter) for letter in prompt]
+            choice["token_ids"] = [ord(letter) for letter in text]
+        return answer
+
+    def wait_closing(self) -> None:
+        """Block until the endpoint closes."""
+        self._closing.wait()
+
+
+def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._send(200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            match endpoint.take(body):
+                case Fault.SERVER_ERROR:
+                    self._send(500, {"error": {"message": "planted", "type": "server_error"}})
+                case Fault.CUT:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                case Fault.TIMEOUT:
+                    endpoint.wait_closing()
+                    self.close_connection = True
+                case _:
+                    self._send(200, endpoint.completion(body))
+
+        def _send(self, status: int, value: dict[str, Any]) -> None:
+            data = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    return Handler

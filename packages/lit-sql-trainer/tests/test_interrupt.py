@@ -1,0 +1,90 @@
+"""Ctrl-C ends a step, not a run's integrity; nobody is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lit_sql_trainer.interrupt import Interrupt
+
+
+def test_the_first_signal_asks_and_the_second_insists() -> None:
+    """After one SIGINT the run may finish its step; a second one raises at once."""
+    told: list[str] = []
+    with Interrupt(lambda: told.append("told")) as interrupt:
+        assert not interrupt()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert told == ["told"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+CHILD_IGNORES = """
+import multiprocessing, os, signal, sys, time
+from lit_sql_trainer.interrupt import Interrupt
+def work(done):
+    time.sleep(1.5); done.value = 1
+with Interrupt() as interrupt:
+    context = multiprocessing.get_context("fork")
+    done = context.Value("i", 0)
+    child = context.Process(target=work, args=(done,)); child.start()
+    print("ready", flush=True)
+    while not interrupt(): time.sleep(0.02)
+    child.join()
+print(child.exitcode, done.value, flush=True)
+"""
+
+
+def test_runners_ignore_the_terminals_signal() -> None:
+    """SIGINT reaches the whole process group; a forked runner finishes its work all the same."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD_IGNORES], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30)[0].split() == ["0", "1"]
+
+
+CHILD_DIES = """
+import multiprocessing, os, signal, sys, time
+from lit_sql_trainer.interrupt import Interrupt, die_with_parent
+def work():
+    die_with_parent(); print(os.getpid(), flush=True); time.sleep(60)
+with Interrupt():
+    multiprocessing.get_context("fork").Process(target=work).start()
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can end a process with its parent")
+def test_runners_go_with_a_killed_run() -> None:
+    """When the main process is killed, which it cannot catch, its runners end too."""
+    process = subprocess.Popen([sys.executable, "-c", CHILD_DIES], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    for _ in range(100):
+        if not _alive(child):
+            return
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail(f"runner {child} outlived its run")
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
