@@ -1,0 +1,44 @@
+"""A few values of each text column, so that a model spells them as the database does.
+
+Values come from the first rows of a table, within limits and through the same guarded door as a model's queries.
+A table whose values cannot be read has none; that is never an error.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sql_graph.backends.base import Fault
+from sql_graph.limits import DatabaseLimits
+
+if TYPE_CHECKING:
+    from sql_graph.backends.base import Backend
+    from sql_graph.schema import Schema, Table
+
+SAMPLED_ROWS = 200
+KEPT_VALUES = 40
+"""Distinct values kept of each column: the linker looks for them in questions; far fewer are shown."""
+KEPT_CHARS = 60
+_LIMITS = DatabaseLimits(deadline_s=1.0, max_rows=SAMPLED_ROWS, max_bytes=2_000_000)
+_log = logging.getLogger(__name__)
+
+
+def sample_values(backend: Backend, schema: Schema, table: Table) -> dict[str, tuple[str, ...]]:
+    """Distinct text values of each text column that has any, in order of appearance."""
+    columns = [column.name for column in table.columns if column.is_text]
+    if not columns:
+        return {}
+    query = backend.sampling_query(
+        schema.spell(table.name), [schema.spell(name) for name in columns], rows=SAMPLED_ROWS
+    )
+    fetched = backend.fetch(query, limits=_LIMITS)
+    if isinstance(fetched, Fault):
+        _log.info("no sample values for table %r: %s", table.name, fetched.message)
+        return {}
+    found: dict[str, dict[str, None]] = {name: {} for name in columns}
+    for row in fetched.rows:
+        for name, value in zip(columns, row, strict=True):
+            if isinstance(value, str) and value.strip() and len(found[name]) < KEPT_VALUES:
+                found[name][value[:KEPT_CHARS]] = None
+    return {name: tuple(values) for name, values in found.items() if values}
