@@ -1,1 +1,35 @@
-"""Under construction."""
+"""Runs untrusted SQL safely and judges it against a gold query."""
+
+from sql_reward.errors import (
+    DatabaseNotFound,
+    DatabaseUnreadable,
+    GoldSqlError,
+    LimitsError,
+    SqlRewardError,
+    Stalled,
+)
+from sql_reward.execute import Rows, SqlFailure, run_sql
+from sql_reward.judge import Rules, judge
+from sql_reward.limits import Limits
+from sql_reward.reward import RewardScale, reward_of
+from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
+
+__all__ = [
+    "DatabaseNotFound",
+    "DatabaseUnreadable",
+    "GoldSqlError",
+    "Limits",
+    "LimitsError",
+    "Outcome",
+    "RewardScale",
+    "Rows",
+    "Rules",
+    "SchemaOverlap",
+    "SqlFailure",
+    "SqlRewardError",
+    "Stalled",
+    "Verdict",
+    "judge",
+    "reward_of",
+    "run_sql",
+]

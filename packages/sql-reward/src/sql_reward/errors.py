@@ -1,0 +1,79 @@
+"""What went wrong on our side: every one of these means "do not train on this", never "the prediction is wrong".
+
+All are picklable (workers raise them across processes) and carry the facts as fields.
+"""
+
+from pathlib import Path
+
+
+class SqlRewardError(Exception):
+    """Base of all errors of this package."""
+
+
+class DatabaseNotFound(SqlRewardError):
+    """No database file where one was expected.
+
+    `path` is the file or folder that was asked for; `expected` says what should have been there.
+    """
+
+    def __init__(self, path: Path, expected: str = "a SQLite file") -> None:
+        super().__init__(path, expected)
+        self.path = path
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"no database at {str(self.path)!r}: expected {self.expected}; check the path and the data"
+
+
+class DatabaseUnreadable(SqlRewardError):
+    """The database file is there and cannot be trusted: corrupt, locked, half written, or unreadable."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot read the database {str(self.path)!r}: {self.reason}"
+
+
+class GoldSqlError(SqlRewardError):
+    """The gold query gives no result to compare with.
+
+    `gold_sql` is the query as it ran and `reason` why it gave nothing: SQLite's message, the deadline, or a limit.
+    """
+
+    def __init__(self, database: Path, gold_sql: str, reason: str) -> None:
+        super().__init__(database, gold_sql, reason)
+        self.database = database
+        self.gold_sql = gold_sql
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"the gold query {self.gold_sql!r} gives no result on {str(self.database)!r}: {self.reason}; "
+            "correct the query, leave the task out, or raise the limits"
+        )
+
+
+class Stalled(SqlRewardError):
+    """A statement got so little processor time that nothing can be said about it.
+
+    The deadline counts processor seconds; this is the guard in wall-clock seconds behind it, hit only when the machine
+    is overloaded or its storage hangs. A verdict here would depend on the load, so there is none.
+    """
+
+    def __init__(self, database: Path, waited_s: float) -> None:
+        super().__init__(database, waited_s)
+        self.database = database
+        self.waited_s = waited_s
+
+    def __str__(self) -> str:
+        return (
+            f"a statement on {str(self.database)!r} was given up after {self.waited_s:.1f} s on the wall clock, before "
+            "it had used its deadline in processor time; lower the number of workers or check the storage"
+        )
+
+
+class LimitsError(SqlRewardError, ValueError):
+    """A limit or a scale was set to a value that cannot work."""

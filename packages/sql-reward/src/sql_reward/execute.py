@@ -1,0 +1,181 @@
+"""Run one untrusted statement against a SQLite file: read-only, within limits, and without a trace.
+
+Knows nothing of gold queries or verdicts. A failing statement is an ordinary answer (`SqlFailure`); a missing, corrupt,
+locked or half-written database is an error that names the file. The deadline counts processor seconds of the calling
+thread, so a loaded machine changes no answer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from sys import getsizeof
+from time import thread_time
+from typing import Final
+
+from sql_reward.connections import Session, identify, session_for
+from sql_reward.errors import DatabaseUnreadable, Stalled
+from sql_reward.limits import Limits
+from sql_reward.verdict import Outcome
+
+Cell = str | int | float | bytes | None
+Row = tuple[Cell, ...]
+
+OUR_FAULTS: Final = {
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_MISUSE,
+}
+"""Primary result codes that blame the file or the machine, whatever the statement."""
+CHUNK_CELLS: Final = 32
+"""Cells fetched between two looks at the size of the result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What a statement returned."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    """One tuple a row; text that is not UTF-8 has lost its bad bytes, as in the official evaluator."""
+    seconds: float
+    """Processor seconds, fetching included."""
+    complete: bool = True
+    """False when reading stopped early because the rows could no longer be the expected ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlFailure:
+    """Why a statement returned nothing."""
+
+    outcome: Outcome
+    """NO_SQL, SQL_ERROR, FORBIDDEN, TIMEOUT or TOO_LARGE."""
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a result must look like to be worth reading to its end."""
+
+    rows: int
+    columns: int
+
+
+def run_sql(database: str | Path, sql: str, *, limits: Limits | None = None) -> Rows | SqlFailure:
+    """Run one statement on a SQLite file and fetch its rows.
+
+    Raises:
+        DatabaseNotFound: there is no such file.
+        DatabaseUnreadable: it is not a database, damaged, locked, or half written.
+        Stalled: the machine gave the statement too little processor time to say anything about it.
+    """
+    limits = limits or DEFAULT_LIMITS
+    path = Path(database)
+    session = session_for(path, identify(path))
+    return execute(session, sql, limits=limits, cpu_end=thread_time() + limits.deadline_s)
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+def execute(
+    session: Session, sql: str, *, limits: Limits, cpu_end: float, expected: Shape | None = None
+) -> Rows | SqlFailure:
+    """Run one statement in an open session until `cpu_end` on the clock `time.thread_time`.
+
+    With `expected`, reading stops (`complete=False`) as soon as the result cannot have that shape.
+    """
+    started = thread_time()
+
+    def failed(outcome: Outcome, message: str) -> SqlFailure:
+        return SqlFailure(outcome=outcome, message=message, seconds=thread_time() - started)
+
+    if len(sql) > limits.max_sql_bytes:
+        return failed(Outcome.TOO_LARGE, f"the statement is longer than {limits.max_sql_bytes} bytes")
+    session.begin(limits, cpu_end)
+    try:
+        return _fetch(session, sql, limits=limits, started=started, expected=expected)
+    except sqlite3.Warning as error:  # Python 3.11's class for "You can only execute one statement at a time."
+        return failed(Outcome.FORBIDDEN, str(error))
+    except sqlite3.Error as error:
+        return _explain(session, error, failed)
+    except MemoryError:
+        return failed(Outcome.TOO_LARGE, "out of memory")
+    except (ValueError, OverflowError) as error:  # NUL characters, lone surrogates: Python refuses the text itself
+        return failed(Outcome.SQL_ERROR, f"not a statement: {error}")
+
+
+def _fetch(
+    session: Session, sql: str, *, limits: Limits, started: float, expected: Shape | None
+) -> Rows | SqlFailure:
+    cursor = session.connection.cursor()
+    try:
+        cursor.execute(sql)
+        if cursor.description is None:
+            return SqlFailure(outcome=Outcome.NO_SQL, message="nothing to run", seconds=thread_time() - started)
+        columns = tuple([column[0] for column in cursor.description])
+        max_rows = limits.max_rows
+        if expected is not None:
+            if expected.rows and len(columns) != expected.columns:
+                return Rows(columns=columns, rows=[], seconds=thread_time() - started, complete=False)
+            max_rows = min(max_rows, expected.rows)
+        rows: list[Row] = []
+        size = 0
+        chunk_rows = max(1, CHUNK_CELLS // len(columns))
+        while chunk := cursor.fetchmany(chunk_rows):
+            rows += chunk
+            size += sum(map(getsizeof, chain.from_iterable(chunk)))
+            if len(rows) > max_rows:
+                if expected is not None and max_rows == expected.rows:
+                    return Rows(columns=columns, rows=rows, seconds=thread_time() - started, complete=False)
+                return SqlFailure(
+                    outcome=Outcome.TOO_LARGE, message=f"more than {max_rows} rows", seconds=thread_time() - started
+                )
+            if size > limits.max_bytes:
+                return SqlFailure(
+                    outcome=Outcome.TOO_LARGE,
+                    message=f"more than {limits.max_bytes} bytes of result",
+                    seconds=thread_time() - started,
+                )
+        return Rows(columns=columns, rows=rows, seconds=thread_time() - started)
+    except sqlite3.OperationalError as error:
+        if session.lenient or not str(error).startswith("Could not decode to UTF-8"):
+            raise
+    finally:
+        cursor.close()
+    session.lenient = True
+    session.connection.text_factory = _decode_leniently
+    return _fetch(session, sql, limits=limits, started=started, expected=expected)
+
+
+def _decode_leniently(raw: bytes) -> str:
+    return raw.decode(errors="ignore")
+
+
+def _explain(session: Session, error: sqlite3.Error, failed: Callable[[Outcome, str], SqlFailure]) -> SqlFailure:
+    message = str(error)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # absent on errors that Python itself raises
+    if session.stalled_s:
+        waited_s, session.stalled_s = session.stalled_s, 0.0
+        raise Stalled(session.path, waited_s) from error
+    if session.stopped is not None:
+        return failed(session.stopped, "the deadline" if session.stopped is Outcome.TIMEOUT else "too many temporary bytes")
+    if session.refused:
+        return failed(Outcome.FORBIDDEN, f"not allowed: {session.refused}")
+    if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY) or message.startswith("You can only execute one statement"):
+        return failed(Outcome.FORBIDDEN, message)
+    if code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL) or isinstance(error, sqlite3.DataError):
+        return failed(Outcome.TOO_LARGE, message)
+    if code in OUR_FAULTS:
+        raise DatabaseUnreadable(session.path, message) from error
+    return failed(Outcome.SQL_ERROR, message)
