@@ -30,6 +30,8 @@ from sql_graph.sampling import request_fields
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
 """Sent where an endpoint of one's own is given without a key: the client insists on one."""
+MIN_SECRET_CHARS = 6
+"""A shorter key, such as the `EMPTY` that local servers are given, is no secret; hiding it would garble messages."""
 TRANSIENT = frozenset({ModelFault.UNREACHABLE, ModelFault.TIMEOUT, ModelFault.RATE_LIMITED, ModelFault.SERVER_ERROR})
 """The faults worth another request."""
 
@@ -106,7 +108,8 @@ class EndpointChat(ChatOpenAI):
                 if wait_s is None:
                     wait_s = min(self.retry_wait_s * 2 ** (request - 1), self.max_wait_s)
                 if fault not in TRANSIENT or request > self.retries or wait_s > self.max_wait_s:
-                    raise self._failure(error, fault, request) from error
+                    failure = self._failure(error, fault, request)
+                    raise failure from (None if self._secret() and self._secret() in str(error) else error)
             time.sleep(wait_s)
             request += 1
 
@@ -143,16 +146,20 @@ class EndpointChat(ChatOpenAI):
 
     def _failure(self, error: Exception, fault: ModelFault, requests: int) -> ModelCallError:
         endpoint = self.openai_api_base or OPENAI_URL
-        key = self.openai_api_key
-        secret = key.get_secret_value() if isinstance(key, SecretStr) else ""
         status = getattr(error, "status_code", None)
         return ModelCallError(
-            describe(error, fault, model=self.model_name, endpoint=endpoint, requests=requests, secret=secret),
+            describe(error, fault, model=self.model_name, endpoint=endpoint, requests=requests, secret=self._secret()),
             fault=fault,
             attempts=requests,
             status=status if isinstance(status, int) else None,
             endpoint=endpoint,
         )
+
+    def _secret(self) -> str:
+        """The key, if it is one to keep."""
+        key = self.openai_api_key
+        value = key.get_secret_value() if isinstance(key, SecretStr) else ""
+        return value if len(value) >= MIN_SECRET_CHARS and value != NO_KEY else ""
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [("model", self.model_name), ("endpoint", self.openai_api_base)]

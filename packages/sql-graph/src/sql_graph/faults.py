@@ -80,9 +80,7 @@ def retry_after_s(error: Exception) -> float | None:
 def describe(error: Exception, fault: ModelFault, *, model: str, endpoint: str, requests: int, secret: str) -> str:
     """One line: what happened where, what the server said, how often it was tried, what to do. Never `secret`."""
     status = f" (HTTP {error.status_code})" if isinstance(error, openai.APIStatusError) else ""
-    said = _said(error)
-    if secret:
-        said = said.replace(secret, "***")
+    said = _short(_said(error).replace(secret, "***") if secret else _said(error))
     tried = "1 request" if requests == 1 else f"{requests} requests"
     quoted = f": {said}" if said else ""
     return (
@@ -107,18 +105,18 @@ def _fault_of_status(status: int) -> ModelFault:
 
 
 def _said(error: Exception) -> str:
-    """The server's own words in short: the message of a JSON error, or the text of an HTML page."""
+    """The server's own words, or the operating system's where no server spoke."""
     if isinstance(error, openai.APIConnectionError):
-        cause: Any = error.__cause__
+        cause: BaseException | None = error.__cause__
         while cause is not None and cause.__cause__ is not None:
             cause = cause.__cause__
-        return _short(str(cause or ""))
+        return str(cause or "")
     if isinstance(error, openai.APIStatusError):
         if isinstance(error.body, dict):
             body = cast("dict[str, Any]", error.body)
-            return _short(str(body.get("message") or body.get("detail") or body))
-        return _short(str(error.body or error.response.text))
-    return _short(error.doc if isinstance(error, JSONDecodeError) else str(error))
+            return str(body.get("message") or body.get("detail") or body)
+        return str(error.body or error.response.text)
+    return error.doc if isinstance(error, JSONDecodeError) else str(error)
 
 
 def _short(text: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -192,7 +193,8 @@ def test_key_is_nowhere_to_be_read(
         401,
         endpoint.url,
     )
-    for text in (repr(chat), str(chat), str(caught.value), repr(vars(caught.value)), repr(again), caplog.text):
+    shown = "".join(traceback.format_exception(caught.value))
+    for text in (repr(chat), str(chat), str(caught.value), repr(vars(caught.value)), repr(again), caplog.text, shown):
         assert KEY not in text
 
 
