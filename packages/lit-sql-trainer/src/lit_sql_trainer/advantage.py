@@ -29,9 +29,9 @@ class Weighting(StrEnum):
 class GroupAdvantages:
     """Advantages of every rollout of a batch."""
 
-    advantages_P_G: tuple[tuple[float, ...], ...]
+    advantages_P_G: tuple[tuple[float, ...], ...]  # noqa: N815  names its axes
     """As the rewards; all zero in a group without variance."""
-    zero_variance_P: tuple[bool, ...]
+    zero_variance_P: tuple[bool, ...]  # noqa: N815  names its axis
     """Groups whose rollouts all earned the same, or of which fewer than two are left: they carry no gradient."""
 
     @property

@@ -18,8 +18,8 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import uvicorn
@@ -50,9 +50,12 @@ class ServerCounters:
     """Work done since the server started."""
 
     requests: int = 0
+    """Replies sampled."""
     refused: int = 0
     batches: int = 0
     tokens: int = 0
+    ahead: int = 0
+    """Requests whose reply had been sampled before they came; see `LocalServer.expect`."""
     busy_s: float = 0.0
 
 
@@ -81,6 +84,8 @@ class LocalServer:
     weights: threading.Lock = field(default_factory=threading.Lock)
     """Held while a batch is decoded."""
     counters: ServerCounters = field(default_factory=ServerCounters)
+    _groups: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
+    _ahead: dict[Request, Reply] = field(default_factory=dict[Request, Reply])
     _ledger: OrderedDict[str, Sampled] = field(default_factory=OrderedDict[str, Sampled])
     _jobs: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue[_Job | None])
     _tokenizing: threading.Lock = field(default_factory=threading.Lock)
@@ -134,9 +139,22 @@ class LocalServer:
         """What was sampled for a reply; None when it is unknown or was taken before."""
         return self._ledger.pop(response_id, None)
 
+    def expect(self, groups: Iterable[Sequence[int]]) -> None:
+        """Announce seeds that will be used with one prompt each.
+
+        When the first request with a seed of a group comes, the replies for the others are sampled beside it: a few
+        more rows of a batch cost little, and a runner that works on one rollout at a time never fills a batch. A
+        reply depends on its own seed alone, so this changes when it is computed and nothing else.
+        """
+        for group in groups:
+            seeds = tuple(group)
+            self._groups.update(dict.fromkeys(seeds, seeds))
+
     def forget(self) -> None:
-        """Drop what nobody took: calls of untrained nodes, replies of earlier weights."""
+        """Drop what nobody took: calls of untrained nodes, replies of earlier weights, announced seeds."""
         self._ledger.clear()
+        self._ahead.clear()
+        self._groups.clear()
 
     def app(self) -> FastAPI:
         """The web application, for a server of one's own or a test client."""
@@ -159,6 +177,10 @@ class LocalServer:
         except RequestError as error:
             self.counters.refused += 1
             return JSONResponse(error.body(), status_code=error.status)
+        ready = self._ahead.pop(request, None)
+        if ready is not None:
+            self.counters.ahead += 1
+            return JSONResponse(self._answer(chat, request, ready))
         loop = asyncio.get_running_loop()
         job = _Job(request, loop, loop.create_future())
         self._jobs.put(job)
@@ -246,7 +268,10 @@ class LocalServer:
             try:
                 started = time.monotonic()
                 with self.weights:
-                    replies = self.generator([job.request for job in batch])
+                    asked = [job.request for job in batch]
+                    further = self._companions(asked)
+                    replies = self.generator([*asked, *further])
+                    self._ahead.update(zip(further, replies[len(asked) :], strict=True))
             except Exception as error:  # noqa: BLE001  the thread must live; each caller gets the reason
                 failure = error if isinstance(error, RuntimeError) else RuntimeError(repr(error))
                 for job in batch:
@@ -254,10 +279,23 @@ class LocalServer:
                 continue
             self.counters.busy_s += time.monotonic() - started
             self.counters.batches += 1
-            self.counters.requests += len(batch)
+            self.counters.requests += len(replies)
             self.counters.tokens += sum(len(reply.token_ids) for reply in replies)
-            for job, reply in zip(batch, replies, strict=True):
+            for job, reply in zip(batch, replies[: len(batch)], strict=True):
                 job.loop.call_soon_threadsafe(_settle, job.future, reply, None)
+
+    def _companions(self, asked: Sequence[Request]) -> list[Request]:
+        """Requests that are about to come with the prompt of one in `asked`; each group is announced once."""
+        present = set(asked)
+        further: list[Request] = []
+        for request in asked:
+            group = () if request.seed is None else self._groups.get(request.seed, ())
+            for seed in group:
+                self._groups.pop(seed, None)
+                companion = replace(request, seed=seed)
+                if companion not in present:
+                    further.append(companion)
+        return further
 
     def _next_batch(self) -> list[_Job] | None:
         first = self._jobs.get()
