@@ -10,45 +10,69 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spider_data.bundle import Bundle, download_bundle
     from spider_data.catalog import DatabaseCatalog
     from spider_data.check import check_data
     from spider_data.convert import ConvertOptions, convert_spider
-    from spider_data.errors import SpiderDataError
-    from spider_data.findings import CheckReport
+    from spider_data.errors import DatabaseNotFound, SpiderDataError
+    from spider_data.findings import CheckReport, Finding
+    from spider_data.manifest import Manifest, Origin, read_manifest
+    from spider_data.mini import mini_benchmark
+    from spider_data.own_data import ImportOptions, SplitBy, import_data
     from spider_data.parquet import read_tasks, write_tasks
+    from spider_data.stats import DataStats, data_stats
     from spider_data.storage import data_dir
     from spider_data.task import Hardness, SpiderTask, Split
 
-_HOME = {
-    "SpiderTask": "task",
-    "Split": "task",
-    "Hardness": "task",
-    "read_tasks": "parquet",
-    "write_tasks": "parquet",
-    "ConvertOptions": "convert",
-    "DatabaseCatalog": "catalog",
-    "CheckReport": "findings",
-    "check_data": "check",
-    "convert_spider": "convert",
-    "data_dir": "storage",
-    "mini_benchmark": "mini",
-    "SpiderDataError": "errors",
-}
-
-__all__ = [
-    "CheckReport",
-    "ConvertOptions",
-    "DatabaseCatalog",
-    "Hardness",
-    "SpiderDataError",
+__all__ = [  # noqa: RUF022  grouped by meaning
+    # a task, and files of them
     "SpiderTask",
     "Split",
-    "check_data",
-    "convert_spider",
-    "data_dir",
+    "Hardness",
     "read_tasks",
     "write_tasks",
+    # a data folder: where it is, what it is, its databases
+    "data_dir",
+    "Manifest",
+    "Origin",
+    "read_manifest",
+    "DatabaseCatalog",
+    # ways to get one
+    "download_bundle",
+    "Bundle",
+    "convert_spider",
+    "ConvertOptions",
+    "import_data",
+    "ImportOptions",
+    "SplitBy",
+    "mini_benchmark",
+    # looking it over
+    "check_data",
+    "CheckReport",
+    "Finding",
+    "data_stats",
+    "DataStats",
+    # what can be refused
+    "SpiderDataError",
+    "DatabaseNotFound",
 ]
+
+_HOMES = {
+    "bundle": ("Bundle", "download_bundle"),
+    "catalog": ("DatabaseCatalog",),
+    "check": ("check_data",),
+    "convert": ("ConvertOptions", "convert_spider"),
+    "errors": ("DatabaseNotFound", "SpiderDataError"),
+    "findings": ("CheckReport", "Finding"),
+    "manifest": ("Manifest", "Origin", "read_manifest"),
+    "mini": ("mini_benchmark",),
+    "own_data": ("ImportOptions", "SplitBy", "import_data"),
+    "parquet": ("read_tasks", "write_tasks"),
+    "stats": ("DataStats", "data_stats"),
+    "storage": ("data_dir",),
+    "task": ("Hardness", "SpiderTask", "Split"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

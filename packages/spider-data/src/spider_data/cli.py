@@ -7,9 +7,12 @@ done and fine, 1 that `check` found faults, 2 that the command could not be carr
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from spider_data.manifest import Manifest
 
 DATA_DIR = click.argument(
     "data",
@@ -90,11 +93,7 @@ def convert(
         keep_empty=keep_empty,
     )
     manifest = convert_spider(source, target, options=options)
-    for name, rows in manifest.rows.items():
-        click.echo(f"{name:24} {rows:6,} tasks")
-    for note in manifest.notes:
-        click.echo(f"note: {note}")
-    click.echo(f"{target} is ready; next: spider-data check {target}")
+    _print_made(target, manifest)
 
 
 @main.command()
@@ -121,6 +120,144 @@ def check(data: Path, as_json: bool, official: bool | None, deep: bool) -> None:
     else:
         print_check(report, Console())
     raise SystemExit(0 if report.ok else 1)
+
+
+@main.command()
+@click.argument(
+    "target", required=False, envvar="VERL_SPIDER_DATA_DIR", default="data", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--bundle", type=click.Choice(["tutorial", "official"]), default="tutorial", show_default=True, help="Which one."
+)
+@click.option("--from", "from_file", type=click.Path(path_type=Path), help="Take this zip; download nothing.")
+@click.option("--url", help="Another http(s) address that has the same zip, such as a mirror of your own.")
+@click.option("--sha256", help="Refuse the zip unless it has this checksum.")
+@click.option("--keep-zip", is_flag=True, help="Leave the zip beside TARGET.")
+@click.option("--validation-share", default=0.1, show_default=True, help="Part of the training rows held out.")
+@click.option("--seed", default=0, show_default=True, help="Chooses the databases held out.")
+@click.option("--keep-empty", is_flag=True, help="Train also on official databases without a single row.")
+def download(
+    target: Path,
+    bundle: str,
+    from_file: Path | None,
+    url: str | None,
+    sha256: str | None,
+    keep_zip: bool,
+    validation_share: float,
+    seed: int,
+    keep_empty: bool,
+) -> None:
+    """Download Spider and make the data folder TARGET from it.
+
+    A broken download goes on where it stopped when the command is run again.
+
+    Example: spider-data download data --from spider-data.zip
+    """
+    from spider_data.bundle import Bundle, download_bundle
+    from spider_data.convert import ConvertOptions
+    from spider_data.fetch import fetch_drive
+    from spider_data.render import fetch_with_bar
+
+    options = ConvertOptions(validation_share=validation_share, seed=seed, keep_empty=keep_empty)
+    manifest = download_bundle(
+        target,
+        bundle=Bundle(bundle),
+        from_file=from_file,
+        url=url,
+        sha256=sha256,
+        keep_zip=keep_zip,
+        fetch=fetch_with_bar if url else fetch_drive,
+        options=options,
+    )
+    _print_made(target, manifest)
+
+
+@main.command("import")
+@click.option("--db", "databases", required=True, type=click.Path(path_type=Path), help="A SQLite file or a folder.")
+@click.option("--questions", required=True, type=click.Path(path_type=Path), help="Question file, .jsonl or .csv.")
+@click.argument(
+    "target", required=False, envvar="VERL_SPIDER_DATA_DIR", default="data", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--split-by", type=click.Choice(["question", "database"]), default="question", show_default=True, help="Hold out."
+)
+@click.option("--validation-share", default=0.1, show_default=True, help="Part of the rows for validation.")
+@click.option("--test-share", default=0.1, show_default=True, help="Part of the rows for test.")
+@click.option("--seed", default=0, show_default=True, help="Chooses what is held out.")
+@click.option("--copy", is_flag=True, help="Copy the databases instead of linking them.")
+@click.option("--deadline", "deadline_s", default=10.0, show_default=True, help="Seconds that each query may run.")
+def import_command(
+    databases: Path,
+    questions: Path,
+    target: Path,
+    split_by: str,
+    validation_share: float,
+    test_share: float,
+    seed: int,
+    copy: bool,
+    deadline_s: float,
+) -> None:
+    """Make the data folder TARGET from your own SQLite databases and questions.
+
+    A row has question, query (or sql), and db_id unless there is one database. Each query is run first.
+
+    Example: spider-data import --db shop.sqlite --questions questions.jsonl data
+    """
+    from rich.console import Console
+
+    from spider_data.own_data import ImportOptions, SplitBy, import_data
+
+    options = ImportOptions(
+        split_by=SplitBy(split_by),
+        validation_share=validation_share,
+        test_share=test_share,
+        seed=seed,
+        copy=copy,
+        deadline_s=deadline_s,
+    )
+    with Console(stderr=True).status("") as status:
+        manifest = import_data(
+            databases,
+            questions,
+            target,
+            options=options,
+            on_query=lambda done, total: status.update(f"running query {done + 1} of {total}"),
+        )
+    _print_made(target, manifest)
+
+
+@main.command()
+@DATA_DIR
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the figures to this PNG (extra: plot).")
+def stats(data: Path, as_json: bool, plot: Path | None) -> None:
+    """Count tasks by split, hardness, database and table count, and measure texts.
+
+    Example: spider-data stats data --plot data.png
+    """
+    import json
+
+    from rich.console import Console
+
+    from spider_data.plot import plot_stats
+    from spider_data.render import print_stats
+    from spider_data.stats import data_stats
+
+    figures = data_stats(data)
+    if plot is not None:
+        plot_stats(figures, plot)
+    if as_json:
+        click.echo(json.dumps(figures.to_dict(), ensure_ascii=False))
+    else:
+        print_stats(figures, Console())
+
+
+def _print_made(target: Path, manifest: Manifest) -> None:
+    for name, rows in manifest.rows.items():
+        click.echo(f"{name:24} {rows:6,} tasks")
+    for note in manifest.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"{target} is ready; next: spider-data check {target}")
 
 
 if __name__ == "__main__":

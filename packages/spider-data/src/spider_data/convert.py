@@ -82,19 +82,30 @@ def convert_spider(
             f"or get one with `spider-data download`",
             path=source,
         )
-    occupied = target.is_dir() and any(target.iterdir())
     in_place = source.is_dir() and target.is_dir() and source.resolve() == target.resolve()
-    earlier = read_manifest(target) if occupied else None
-    if occupied and not in_place and (earlier is None or earlier.origin is not Origin.SPIDER):
-        raise TargetOccupied(
-            f"{str(target)!r} is not empty and no earlier conversion of Spider made it; name a new folder", path=target
-        )
+    occupied = in_place or require_target(target)
     with working_folder(target) if occupied else new_folder(target) as part:
         manifest = _convert_into(source, part, options, link=not in_place)
         if occupied:
             own = frozenset(manifest.sources) if in_place else frozenset[str]()
             merge_folder(part, target, last=NAME, keep=lambda name: name.parts[0] in FOLDERS or str(name) in own)
     return manifest
+
+
+def require_target(target: Path) -> bool:
+    """Whether `target` already holds an earlier conversion; False when it is free.
+
+    Raises:
+        TargetOccupied: it holds something else.
+    """
+    if not target.is_dir() or not any(target.iterdir()):
+        return False
+    manifest = read_manifest(target)
+    if manifest is None or manifest.origin is not Origin.SPIDER:
+        raise TargetOccupied(
+            f"{str(target)!r} is not empty and no earlier conversion of Spider made it; name a new folder", path=target
+        )
+    return True
 
 
 def _convert_into(source: Path, part: Path, options: ConvertOptions, *, link: bool) -> Manifest:

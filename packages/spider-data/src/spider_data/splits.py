@@ -51,29 +51,49 @@ def carve_by_question(
 ) -> tuple[list[SpiderTask], list[SpiderTask]]:
     """Two lists, the rest and the held-out: about `share` of the questions of each database go to the second.
 
-    Tasks with the same gold query on the same database stay together, so no held-out answer was trained on.
-    Both keep the order of `tasks`; the held-out ones get `split`.
+    Tasks of one database with the same question or the same gold query stay together, so no held-out answer
+    was trained on. Both lists keep the order of `tasks`; the held-out ones get `split`. With two such groups or
+    more and a share above 0, neither list is empty.
 
     Raises:
         OptionInvalid: `share` is not between 0 and 1.
     """
     _check_share(share)
-    groups: dict[tuple[str, str], list[int]] = {}
-    for index, task in enumerate(tasks):
-        groups.setdefault((task.db_id, " ".join(task.query.split())), []).append(index)
-    order = sorted(groups)
-    random.Random(seed).shuffle(order)  # noqa: S311  a split must be repeatable, not secret
+    groups = _kin(tasks)
+    random.Random(seed).shuffle(groups)  # noqa: S311  a split must be repeatable, not secret
     total = Counter(task.db_id for task in tasks)
-    kept_groups = Counter(db_id for db_id, _ in groups)
     rows: Counter[str] = Counter()
     held: set[int] = set()
-    for db_id, query in order:
-        members = groups[db_id, query]
-        if kept_groups[db_id] > 1 and rows[db_id] + len(members) / 2 <= share * total[db_id]:
-            held.update(members)
-            rows[db_id] += len(members)
-            kept_groups[db_id] -= 1
+    for group in groups:
+        db_id = tasks[group[0]].db_id
+        # A group goes out when that brings the database nearer to its share, but never a whole database.
+        if 0 < rows[db_id] + len(group) < total[db_id] and rows[db_id] + len(group) / 2 <= share * total[db_id]:
+            held.update(group)
+            rows[db_id] += len(group)
+    if not held and share > 0 and len(groups) > 1:
+        held.update(groups[0])
     return _part(tasks, [index in held for index in range(len(tasks))], split)
+
+
+def _kin(tasks: Sequence[SpiderTask]) -> list[list[int]]:
+    """Positions grouped so that tasks sharing a database and a question or a query are in one group."""
+    leader = list(range(len(tasks)))
+
+    def find(index: int) -> int:
+        while leader[index] != index:
+            leader[index] = leader[leader[index]]
+            index = leader[index]
+        return index
+
+    first: dict[tuple[str, str, str], int] = {}
+    for index, task in enumerate(tasks):
+        for kind, text in (("question", task.question.casefold()), ("query", task.query)):
+            earlier = first.setdefault((task.db_id, kind, " ".join(text.split())), index)
+            leader[find(index)] = find(earlier)
+    groups: dict[int, list[int]] = {}
+    for index in range(len(tasks)):
+        groups.setdefault(find(index), []).append(index)
+    return list(groups.values())
 
 
 def _part(tasks: Sequence[SpiderTask], held: Sequence[bool], split: Split) -> tuple[list[SpiderTask], list[SpiderTask]]:

@@ -57,6 +57,29 @@ def is_empty(connection: sqlite3.Connection) -> bool:
     )
 
 
+def failure_of(path: Path, sql: str, *, deadline_s: float) -> tuple[str, int]:
+    """Why a gold query cannot be used, the empty text if it can, and how many rows it gives.
+
+    The query must be one statement that only reads; it is run to its end or to the deadline.
+
+    Raises:
+        DatabaseUnreadable: the fault is the file's, not the query's.
+    """
+    with open_readonly(path, deadline_s=deadline_s) as connection:
+        connection.set_authorizer(_only_reads)
+        try:
+            cursor = connection.execute(sql)
+            if cursor.description is None:
+                return "the statement gives no rows; expected a SELECT", 0
+            return "", sum(1 for _ in cursor)
+        except (sqlite3.Error, sqlite3.Warning) as error:  # several statements are a Warning in Python 3.11
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+                return f"still running after {deadline_s:g} s", 0
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_AUTH":
+                return "it does more than read; expected one SELECT", 0
+            return str(error), 0
+
+
 def damage(connection: sqlite3.Connection) -> str:
     """What SQLite's own quick check finds first; the empty text when it finds nothing."""
     try:
@@ -69,6 +92,13 @@ def damage(connection: sqlite3.Connection) -> str:
 def quoted(name: str) -> str:
     """An identifier as SQL text."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _only_reads(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    if action == sqlite3.SQLITE_FUNCTION:
+        return sqlite3.SQLITE_DENY if second == "load_extension" else sqlite3.SQLITE_OK
+    reads = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
+    return sqlite3.SQLITE_OK if action in reads else sqlite3.SQLITE_DENY
 
 
 def _text(raw: bytes) -> str:
