@@ -1,1 +1,57 @@
-"""Under construction."""
+"""Trains a small open model to write SQL as an agent.
+
+Names are loaded when they are first used, because Agent-lightning takes a quarter of a minute to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.agent import LitSQLAgent
+    from lit_sql_trainer.config import Profile, RolloutSettings
+    from lit_sql_trainer.dryrun import dry_run
+    from lit_sql_trainer.errors import TrainerError
+    from lit_sql_trainer.profiles import PROFILES, profile_named
+    from lit_sql_trainer.training import TrainResult, configure, train
+
+_HOME = {
+    "LitSQLAgent": "agent",
+    "Profile": "config",
+    "RolloutSettings": "config",
+    "PROFILES": "profiles",
+    "profile_named": "profiles",
+    "configure": "training",
+    "train": "training",
+    "TrainResult": "training",
+    "dry_run": "dryrun",
+    "TrainerError": "errors",
+}
+
+__all__ = [
+    "PROFILES",
+    "LitSQLAgent",
+    "Profile",
+    "RolloutSettings",
+    "TrainResult",
+    "TrainerError",
+    "configure",
+    "dry_run",
+    "profile_named",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "LitSQLAgent":  # imports the library, which reads the environment at import
+        from lit_sql_trainer.runtime import guard_environment
+
+        guard_environment()
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -21,7 +20,7 @@ from typing import Any, cast
 
 import agentlightning as agl
 
-from lit_sql_trainer.calls import BoundedChat
+from lit_sql_trainer.calls import BoundedChat, call_seed
 from lit_sql_trainer.config import RolloutSettings
 from lit_sql_trainer.errors import RolloutError
 from lit_sql_trainer.interrupt import die_with_parent
@@ -29,7 +28,7 @@ from lit_sql_trainer.local.seeds import SAMPLING_SEED
 from lit_sql_trainer.runs import append_line
 from spider_data import DatabaseCatalog, SpiderTask
 from sql_graph import SqlAnswer, SqlDatabase, answer, open_chat
-from sql_reward import GoldCache, Outcome, Verdict, judge, reward_of
+from sql_reward import GoldSqlError, Outcome, Verdict, judge, reward_of
 
 MODEL_RESOURCE = "main_llm"
 """The name under which every algorithm, VERL included, publishes the model."""
@@ -56,7 +55,6 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         self.catalog = DatabaseCatalog(data)
         self.settings = settings or RolloutSettings()
         self.rollouts_file = rollouts_file
-        self._gold = GoldCache()
         self._databases: dict[str, SqlDatabase] = {}
 
     def set_runner(self, runner: agl.Runner[dict[str, Any]]) -> None:
@@ -76,7 +74,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         try:
             sql_task = SpiderTask.from_row(task)
             sql_answer = self._answer(sql_task, resources, rollout, record)
-            verdict = judge(sql_answer.sql, sql_task.query, self.catalog.suite(sql_task.db_id), cache=self._gold)
+            verdict = judge(sql_answer.sql, sql_task.query, self.catalog.suite(sql_task.db_id))
             record.judged(sql_answer, verdict, reward_of(verdict))
         except Exception as error:  # noqa: BLE001  whatever it is: recorded, then raised as a failed rollout
             record.failed = describe(error)
@@ -118,7 +116,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         )
         seed = (rollout.metadata or {}).get(SAMPLING_SEED)
         if seed is None:
-            seed = zlib.crc32(f"{record.task_id}/{record.step}/{record.sample}".encode())
+            seed = call_seed(record.task_id, record.step, record.sample)
         return BoundedChat(chat, deadline_s=self.settings.deadline_s, seed=int(seed))
 
     def _database(self, db_id: str) -> SqlDatabase:
@@ -175,9 +173,9 @@ class RolloutRecord:
 
 def describe(error: BaseException) -> str:
     """One line about an error of ours: its type and the first line of its message, without a gold query."""
+    if isinstance(error, GoldSqlError):  # its own message quotes the query
+        return f"GoldSqlError: the gold query gives no result on {error.database.name}: {error.reason}"
     text = str(error).strip().splitlines()
-    if type(error).__module__.startswith("sql_reward"):
-        return type(error).__name__  # its message quotes the query
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 

@@ -1,7 +1,8 @@
-"""Model calls of one rollout: all with its seed, none begun past its deadline."""
+"""Model calls of one rollout: each with a seed of its own, none begun past the rollout's deadline."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BoundedChat:
-    """A chat model that sends `seed` with every request and refuses to start one after `deadline_s` seconds.
+    """A chat model that seeds each call from the rollout's `seed` and refuses to start one after `deadline_s` seconds.
 
     The wrapped model's own timeout bounds a call that has begun, so a rollout ends at most one call's time later.
     """
@@ -38,4 +39,10 @@ class BoundedChat:
                 f"(rollout.deadline_s); is the endpoint overloaded?"
             )
         self.calls += 1
-        return self._chat.invoke(input, config, seed=self._seed)
+        return self._chat.invoke(input, config, seed=call_seed(self._seed, self.calls))
+
+
+def call_seed(*parts: int | str) -> int:
+    """A seed in [0, 2³¹) that depends on every part; the same in every process and version of Python."""
+    text = "\x1f".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) >> 1

@@ -75,7 +75,11 @@ def train_main(
             from lit_sql_trainer.dryrun import dry_run
 
             sys.exit(0 if dry_run(chosen, port=port).passed else 1)
-        result = training.train(chosen, runs=runs, name=name, port=port, resume=resume, changed=bool(settings))
+        if resume is not None and any((settings, model, data, active_agent, n_runners, name)):
+            raise ConfigError(
+                "--resume goes on under the run's own settings: leave out --set, --model, --data and the like"
+            )
+        result = training.train(chosen, runs=runs, name=name, port=port, resume=resume)
     except TrainerError as error:
         raise _Fault(error) from error
     except KeyboardInterrupt:

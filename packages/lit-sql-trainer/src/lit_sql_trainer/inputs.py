@@ -75,6 +75,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit-sql"
 
 
+def model_source(model: str | None) -> str:
+    """What to load: the tiny model of this package, a checked folder, or a Hugging Face id as it is.
+
+    Raises:
+        ModelError: a folder lacks a part of a model, or a path leads nowhere.
+    """
+    if model is None:
+        from lit_sql_trainer.local.tiny_model import tiny_model_folder
+
+        return str(tiny_model_folder())
+    folder = Path(model)
+    if folder.is_dir():
+        check_model_folder(folder)
+    elif model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise ModelError(f"no model folder {model!r}: name an existing folder, or a Hugging Face id such as org/name")
+    return model
+
+
 def check_model_folder(folder: Path) -> None:
     """Whether a folder holds what training needs of a Hugging Face model.
 

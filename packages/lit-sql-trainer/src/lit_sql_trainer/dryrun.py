@@ -1,0 +1,216 @@
+"""The tutorial's dry run: a few tasks through the library's own `Trainer.dev` and `Baseline`, no training.
+
+It uses the real agent, runners, tracer, adapter and judge. The model is the endpoint in OPENAI_API_BASE when that is
+set, else the profile's model in the local server. It prints what happened to each task and ends in a checklist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from lit_sql_trainer import inputs, runtime
+from lit_sql_trainer.canary import has_tokens
+from lit_sql_trainer.config import Profile
+from lit_sql_trainer.errors import SetupError
+from lit_sql_trainer.runs import read_lines
+
+if TYPE_CHECKING:
+    import agentlightning as agl
+
+TASKS = 10
+BASE_VARIABLES = ("OPENAI_API_BASE", "OPENAI_BASE_URL")
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One line of the checklist."""
+
+    passed: bool
+    what: str
+    found: str
+    remedy: str = ""
+
+    def line(self) -> str:
+        text = f"[{'ok' if self.passed else 'FAIL'}] {self.what}: {self.found}"
+        return text if self.passed else f"{text}. {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTrace:
+    """What one task left behind."""
+
+    record: dict[str, Any]
+    """Its line of `rollouts.jsonl`."""
+    spans: dict[str, int]
+    """Span names and how many of each."""
+    prompts: tuple[str, ...]
+    """Texts of the model calls' prompts."""
+    trained_calls: int
+    trained_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """The dry run's findings."""
+
+    tasks: tuple[TaskTrace, ...]
+    checklist: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checklist)
+
+
+def dry_run(
+    profile: Profile, *, tasks: int = TASKS, port: int | None = None, echo: Callable[[str], None] = print
+) -> DryRun:
+    """Run `tasks` validation tasks and tell what came of each.
+
+    Raises:
+        TrainerError: data, model, environment or endpoint cannot be used.
+    """
+    runtime.check_versions()
+    runtime.check_start_method()
+    data = inputs.load_data(profile.data or inputs.embedded_data(), validation_tasks=tasks)
+    endpoint = next((value for name in BASE_VARIABLES if (value := os.environ.get(name))), None)
+    model = find_model(endpoint, profile.model) if endpoint else inputs.model_source(profile.model)
+    runtime.guard_environment(local_model=not endpoint and Path(model).is_dir())
+    where = endpoint or "the local server"
+    echo(f"dry run of {profile.name!r}: {len(data.validation)} tasks of {data.folder}, model {model} at {where}")
+
+    from lit_sql_trainer.agent import LitSQLAgent
+    from lit_sql_trainer.assembly import make_store, make_trainer
+    from lit_sql_trainer.rehearsal import Rehearsal
+
+    with tempfile.TemporaryDirectory(prefix="lit-sql-dev-") as folder:
+        runtime.quiet_loggers(Path(folder) / "library.log")
+        rollouts = Path(folder) / "rollouts.jsonl"
+        store = make_store(profile.max_span_megabytes)
+        trainer = make_trainer(
+            profile, algorithm=Rehearsal(profile, model=model, endpoint=endpoint), store=store, port=port
+        )
+        agent = LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=rollouts)
+        trainer.dev(agent, val_dataset=[task.to_row() for task in data.validation])
+        traces = asyncio.run(_traces(list(read_lines(rollouts)), store, trainer.adapter))
+    for trace in traces:
+        echo(_told(trace))
+    report = DryRun(tasks=tuple(traces), checklist=_checklist(traces, len(data.validation)))
+    for check in report.checklist:
+        echo(check.line())
+    return report
+
+
+def find_model(endpoint: str, wanted: str | None) -> str:
+    """The model to ask an endpoint for: the one that is wanted, else the first that it serves.
+
+    Raises:
+        SetupError: the endpoint cannot be reached or names no model.
+    """
+    if wanted:
+        return wanted
+    key = os.environ.get("OPENAI_API_KEY", "")
+    try:
+        answer = httpx.get(
+            f"{endpoint.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=10
+        )
+        answer.raise_for_status()
+        return str(answer.json()["data"][0]["id"])
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        raise SetupError(
+            f"endpoint {endpoint!r} names no model ({type(error).__name__}: {error}): is it up? "
+            f"Name the model with --model, or unset OPENAI_API_BASE to use the tiny model"
+        ) from error
+
+
+async def _traces(
+    records: Sequence[dict[str, Any]], store: agl.LightningStore, adapter: agl.TraceAdapter[Any]
+) -> list[TaskTrace]:
+    found: list[TaskTrace] = []
+    for record in sorted(records, key=lambda record: str(record["task_id"])):
+        spans = list(await store.query_spans(record["rollout_id"], attempt_id="latest"))
+        triplets = [triplet for triplet in adapter.adapt(spans) if has_tokens(triplet)]
+        found.append(
+            TaskTrace(
+                record=record,
+                spans=dict(Counter(span.name for span in spans)),
+                prompts=tuple(
+                    _prompt(span.attributes) for span in spans if "gen_ai.prompt.0.content" in span.attributes
+                ),
+                trained_calls=len(triplets),
+                trained_tokens=sum(len(triplet.response["token_ids"]) for triplet in triplets),
+            )
+        )
+    return found
+
+
+def _prompt(attributes: Any) -> str:
+    return "\n".join(str(value) for key, value in attributes.items() if key.startswith("gen_ai.prompt."))
+
+
+def _told(trace: TaskTrace) -> str:
+    record = trace.record
+    spans = ", ".join(f"{count} {name}" for name, count in trace.spans.items())
+    lines = [f"{record['task_id']} on {record['db_id']}: {sum(trace.spans.values())} spans ({spans})"]
+    lines += [f"    turn {turn}: {sql or '(no SQL in the reply)'}" for turn, sql in enumerate(record["sql"], start=1)]
+    if record["failed"]:
+        return "\n".join([*lines, f"    failed, would be dropped: {record['failed']}"])
+    lines.append(
+        f"    {record['outcome']}, reward {record['reward']:g}; {trace.trained_calls} calls and "
+        f"{trace.trained_tokens} tokens to train on; {record['seconds']:.2f} s"
+    )
+    return "\n".join(lines)
+
+
+def _checklist(traces: Sequence[TaskTrace], tasks: int) -> tuple[Check, ...]:
+    ended = [trace for trace in traces if not trace.record["failed"]]
+    with_schema = sum(any(_names_a_table(prompt) for prompt in trace.prompts) for trace in ended)
+    executed = sum(trace.record["turns"] > 0 for trace in ended)
+    traced = sum(trace.trained_tokens > 0 for trace in ended)
+    rewarded = sum(trace.record["reward"] > 0 for trace in ended)
+    first_fault = next((str(trace.record["failed"]) for trace in traces if trace.record["failed"]), "")
+    return (
+        Check(
+            passed=len(ended) == tasks,
+            what="rollouts ended",
+            found=f"{len(ended)} of {tasks}",
+            remedy=first_fault or "See what the runners say with a longer rollout.deadline_s",
+        ),
+        Check(
+            passed=0 < with_schema == len(ended),
+            what="schema seen",
+            found=f"in the prompts of {with_schema} of {len(ended)}",
+            remedy="Raise rollout.prompt_budget_tokens, or look at the data with `spider-data check`",
+        ),
+        Check(
+            passed=executed > 0,
+            what="SQL executed",
+            found=f"in {executed} of {len(ended)}",
+            remedy="The model writes no SQL in the form that is asked for: try an instruct model",
+        ),
+        Check(
+            passed=0 < traced == len(ended),
+            what="tokens traced",
+            found=f"in {traced} of {len(ended)}",
+            remedy="Training needs an endpoint that returns token ids: the local server, or vLLM 0.10.2 or later",
+        ),
+        Check(
+            passed=rewarded > 0,
+            what="rewards non-zero",
+            found=f"in {rewarded} of {len(ended)}",
+            remedy="With no reward at all there is nothing to learn from: start from a stronger model",
+        ),
+    )
+
+
+def _names_a_table(prompt: str) -> bool:
+    return "CREATE TABLE" in prompt or "(" in prompt

@@ -1,0 +1,168 @@
+"""From a profile to a trained model: checks, the run folder, the library's trainer around our agent and algorithm.
+
+The cheap checks come first and each fails in a second with one line; the library, which takes a quarter of a minute
+to import, comes last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lit_sql_trainer import inputs, runtime
+from lit_sql_trainer.config import Profile
+from lit_sql_trainer.console import Display, open_display
+from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.interrupt import Interrupt
+from lit_sql_trainer.runs import RunFolder, create_run, open_run
+from lit_sql_trainer.settings import apply_assignments, from_plain, to_plain
+from lit_sql_trainer.watch import RunWatcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """Where a run left what it did."""
+
+    run: RunFolder
+    steps: int
+    """Steps done, those before a resume included."""
+    checkpoint: Path | None
+    """The last checkpoint; None when the run ended before its first."""
+    interrupted: bool
+    """Whether somebody stopped it before its last step."""
+
+
+def configure(
+    profile: Profile,
+    assignments: Sequence[str] = (),
+    *,
+    model: str | None = None,
+    data: Path | None = None,
+    active_agent: str | None = None,
+    runners: int | None = None,
+) -> Profile:
+    """A profile with `--set` assignments and the options of the command applied; options win.
+
+    Raises:
+        ConfigError: a key, a value or the combination makes no sense.
+    """
+    options = {"model": model, "data": data, "active_agent": active_agent, "runners": runners}
+    given = {name: value for name, value in options.items() if value is not None}
+    if data is not None:
+        given["data"] = data.resolve()  # a run may be resumed from another place
+    if model is not None and Path(model).is_dir():
+        given["model"] = str(Path(model).resolve())
+    return dataclasses.replace(apply_assignments(profile, assignments), **given)  # pyright: ignore[reportArgumentType]  each option has its field's type
+
+
+def train(
+    profile: Profile,
+    *,
+    runs: Path = Path("runs"),
+    name: str | None = None,
+    port: int | None = None,
+    resume: Path | str | None = None,
+    display: Display | None = None,
+) -> TrainResult:
+    """Train, or with `resume` go on with a run from its last checkpoint, under the settings it was started with.
+
+    Raises:
+        TrainerError: data, model, environment or run folder cannot be used, or the run failed.
+    """
+    runtime.check_versions()
+    runtime.check_start_method()
+    if port is not None:
+        runtime.check_port(port)
+    run = _resumed(profile, resume, runs) if resume is not None else None
+    if run is not None:
+        profile = from_plain(Profile, run.config())
+    data = inputs.load_data(
+        profile.data or inputs.embedded_data(),
+        train_tasks=profile.train_tasks,
+        validation_tasks=profile.validation_tasks,
+    )
+    model = inputs.model_source(profile.model)
+    runtime.guard_environment(local_model=Path(model).is_dir())
+    run = run or create_run(runs, profile=profile.name, config=to_plain(profile), name=name)
+    return _fit(profile, run, data, model=model, port=port, resumed=resume is not None, display=display)
+
+
+def _resumed(profile: Profile, resume: Path | str, runs: Path) -> RunFolder:
+    run = open_run(resume, root=runs)
+    started_as = run.config().get("name")
+    if started_as != profile.name:
+        raise RunError(
+            f"run {run.name!r} was started with profile {started_as!r}, not {profile.name!r}: resume it with "
+            f"`train {started_as} --resume {resume}`"
+        )
+    return run
+
+
+def _fit(
+    profile: Profile,
+    run: RunFolder,
+    data: inputs.TrainingData,
+    *,
+    model: str,
+    port: int | None,
+    resumed: bool,
+    display: Display | None,
+) -> TrainResult:
+    display = display or open_display(profile.grpo.steps)
+    resume_from = _last_checkpoint(run) if resumed else None
+    runtime.quiet_loggers(run.library_log)
+    display.note(f"run {run.path}: profile {profile.name!r}, model {model}, data {data.folder}")
+
+    def stopping() -> None:
+        display.note("finishing the step, then writing the checkpoint; once more to end at once without")
+
+    with Interrupt(stopping) as interrupt, display:
+        from lit_sql_trainer.agent import LitSQLAgent
+        from lit_sql_trainer.assembly import make_trainer
+        from lit_sql_trainer.local.algorithm import LocalGrpo
+
+        watcher = RunWatcher(run, display)
+        algorithm = LocalGrpo(
+            model=model,
+            checkpoints=run.checkpoints,
+            settings=profile.grpo,
+            observer=watcher,
+            should_stop=interrupt,
+            resume_from=resume_from,
+        )
+        agent = LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=run.rollouts_file)
+        make_trainer(profile, algorithm=algorithm, port=port).fit(
+            agent,
+            [task.to_row() for task in data.train],
+            val_dataset=[task.to_row() for task in data.validation],
+        )
+    return _finish(profile, run, display, interrupted=interrupt.requested)
+
+
+def _last_checkpoint(run: RunFolder) -> Path:
+    from lit_sql_trainer.local.checkpoint import LAST, find_checkpoint, read_state
+
+    checkpoint = find_checkpoint(run.checkpoints / LAST)
+    run.forget_after(read_state(checkpoint).step)
+    return checkpoint
+
+
+def _finish(profile: Profile, run: RunFolder, display: Display, *, interrupted: bool) -> TrainResult:
+    from lit_sql_trainer.curves import draw_curves
+
+    steps = max((int(line["step"]) for line in run.metrics()), default=0)
+    last = run.checkpoints / "last"
+    curves = draw_curves(run)
+    result = TrainResult(
+        run=run,
+        steps=steps,
+        checkpoint=last if last.is_dir() else None,
+        interrupted=interrupted and steps < profile.grpo.steps,
+    )
+    if result.interrupted:
+        display.note(f"stopped after step {steps}; go on with `train {profile.name} --resume {run.path}`")
+    else:
+        display.note(f"done: best model in {run.checkpoints / 'best'}, curves in {curves}")
+    return result
