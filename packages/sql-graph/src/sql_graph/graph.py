@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  langgraph ships types
@@ -116,7 +116,7 @@ def answer(
 
 
 def build_langgraph_sql_agent(
-    database_path: str | PathLike[str],
+    database_path: str | Path,
     openai_base_url: str | None,
     model: str,
     sampling_parameters: Mapping[str, Any] | None = None,

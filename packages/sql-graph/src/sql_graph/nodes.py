@@ -12,9 +12,10 @@ from typing import Literal
 
 from sql_graph.checks import rule_feedback
 from sql_graph.errors import UsageError
-from sql_graph.parse import CheckVerdict, checker_remarks, message_text, parse_verdict, read_reply, same_query
+from sql_graph.parse import message_text, read_reply
 from sql_graph.ports import ChatModel, Database, ObservationStatus
 from sql_graph.prompts import PromptBudget, Task, check_messages, rewrite_messages, write_messages
+from sql_graph.sqltext import same_query
 from sql_graph.state import (
     AttemptRecord,
     CheckMode,
@@ -25,6 +26,7 @@ from sql_graph.state import (
     from_record,
     to_record,
 )
+from sql_graph.verdict import CheckVerdict, checker_remarks, parse_verdict
 
 WRITE, EXECUTE, CHECK, REWRITE = "write_query", "execute_query", "check_query", "rewrite_query"
 RAN = (ObservationStatus.ROWS, ObservationStatus.EMPTY)

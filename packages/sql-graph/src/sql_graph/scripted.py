@@ -15,8 +15,9 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
 from sql_graph.errors import SqlGraphError
-from sql_graph.parse import canonical_query, message_text
+from sql_graph.parse import message_text
 from sql_graph.ports import Observation, ObservationStatus, SchemaStyle
+from sql_graph.sqltext import canonical_query
 
 
 class ScriptError(SqlGraphError):
