@@ -90,7 +90,8 @@ def write_messages(task: Task) -> list[BaseMessage]:
 def rewrite_messages(task: Task, outcome: Outcome) -> list[BaseMessage]:
     """Ask for a better query: the messages of `write_messages`, then the query, its outcome and the feedback."""
     if task.style is PromptStyle.COMPACT:
-        failed = f"{_one_line(outcome.sql)}\n-- {_one_line(outcome.feedback or outcome.observation)}"
+        first_line = outcome.observation.strip().partition("\n")[0]  # the error itself, or the header of the rows
+        failed = f"{_one_line(outcome.sql)}\n-- {_one_line(f'{first_line} {outcome.feedback}')}"
         return [HumanMessage(f"{_compact_head(task)}\n{failed}\nfixed {task.dialect} query:")]
     shown = f"The query gave:\n\n{outcome.observation}"
     request = _REWRITE.format(outcome=shown, feedback=outcome.feedback).replace("\n\n\n\n", "\n\n")
