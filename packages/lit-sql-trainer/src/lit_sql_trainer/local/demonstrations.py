@@ -1,0 +1,124 @@
+"""What the tiny model is shown before it learns by itself: prompts of the real agent with a written reply.
+
+The prompts are recorded from the agent itself: the graph runs on the real database while a scripted model replies, and
+what that model was asked is the prompt. So the words that the warm start teaches are the words of training, evaluation
+and serving, rewrite turns included, whatever happens to the prompt functions.
+
+Two things are wrong on purpose. A share of the first-turn replies carries the mistakes of an annotator with bad habits
+(`spider_data.mini.noisy_demonstration`), as real text-to-SQL data does: that is what the reward can later correct. And
+each rewrite prompt shows a broken query, with the database's own answer to it, before the right one.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lit_sql_trainer.errors import ModelError
+from spider_data import DatabaseCatalog, SpiderTask
+from sql_graph import CheckMode, PromptStyle, ScriptedChat, SqlDatabase, answer
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*|'(?:[^']|'')*'|\d+(?:\.\d+)?")
+Noise = Callable[[SpiderTask, random.Random], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demonstration:
+    """One call of the model and the reply it should learn to give."""
+
+    messages: tuple[Mapping[str, str], ...]
+    """Role and content, as the server's chat template takes them."""
+    reply: str
+    node: str
+    """`write_query` or `rewrite_query`."""
+    noisy: bool = False
+    """The reply is an annotator's mistake."""
+
+
+def fenced(sql: str) -> str:
+    """The reply that holds this query."""
+    return f"```sql\n{sql}\n```"
+
+
+def demonstrations(
+    tasks: Sequence[SpiderTask],
+    root: Path,
+    *,
+    seed: int,
+    noise: Noise,
+    noise_share: float,
+    rewrite_share: float,
+) -> list[Demonstration]:
+    """One `write_query` demonstration per task, and a `rewrite_query` one for about `rewrite_share` of the tasks.
+
+    `noise_share` is the share of the tasks whose family has a bad habit that is shown with it. Deterministic for one
+    seed. The databases are opened read-only.
+
+    Raises:
+        ModelError: the graph asked for another number of turns than the script holds.
+        DatabaseNotFound: a task's database is not under `root`.
+    """
+    catalog = DatabaseCatalog(root)
+    draw = random.Random(seed)  # noqa: S311  reproducible data, not a secret
+    databases: dict[str, SqlDatabase] = {}
+    names: dict[str, list[str]] = {}
+    shown: list[Demonstration] = []
+    for task in tasks:
+        if task.db_id not in databases:
+            databases[task.db_id] = SqlDatabase(catalog.path(task.db_id))
+            golds = [other.query for other in tasks if other.db_id == task.db_id]
+            names[task.db_id] = sorted({word for gold in golds for word in re.findall(r"\b[a-z_]+\b", gold)})
+        database = databases[task.db_id]
+        mistake = noise(task, draw) if draw.random() < noise_share else None
+        prompts = _prompts(task.question, database, [fenced(mistake or task.query)])
+        shown.append(
+            Demonstration(
+                messages=prompts[0], reply=fenced(mistake or task.query), node="write_query", noisy=mistake is not None
+            )
+        )
+        if draw.random() < rewrite_share:
+            broken = _broken(task.query, names[task.db_id], draw)
+            prompts = _prompts(task.question, database, [fenced(broken), fenced(task.query)])
+            if len(prompts) == 2:  # the broken query happened to pass the check: nothing to rewrite
+                shown.append(Demonstration(messages=prompts[1], reply=fenced(task.query), node="rewrite_query"))
+    for database in databases.values():
+        database.close()
+    return shown
+
+
+def _prompts(question: str, database: SqlDatabase, replies: Sequence[str]) -> list[tuple[Mapping[str, str], ...]]:
+    """What the agent asks a model that gives these replies, call by call."""
+    chat = ScriptedChat(list(replies))
+    answer(
+        question,
+        database=database,
+        chat=chat,
+        max_turns=len(replies),
+        check=CheckMode.RULES,
+        style=PromptStyle.COMPACT,
+    )
+    if not chat.calls:
+        raise ModelError(f"the agent asked nothing about {question!r}: its graph and the demonstrations have parted")
+    roles = {"human": "user", "ai": "assistant", "system": "system"}
+    return [
+        tuple({"role": roles[message.type], "content": str(message.content)} for message in call) for call in chat.calls
+    ]
+
+
+def _broken(sql: str, names: Sequence[str], draw: random.Random) -> str:
+    """The query as a careless writer leaves it: one name swapped, misspelt or left out, or one value changed."""
+    spots = [match for match in _WORD.finditer(sql) if match[0] in names or match[0][0] in "'0123456789"]
+    if not spots:
+        return sql.rpartition(" ")[0]
+    spot = draw.choice(spots)
+    word = spot[0]
+    if word.startswith("'"):
+        wrong = draw.choice([f"'{word[1:-1].swapcase()}'", f"'{word[1:3]}'", word[1:-1].split(" ")[0] or "x"])
+    elif word[0].isdigit():
+        wrong = draw.choice([f"{word}000", f"-{word}"])
+    else:
+        wrong = draw.choice([draw.choice(list(names)), word + "s", word[:-1] or "x", ""])
+    return f"{sql[: spot.start()]}{wrong}{sql[spot.end() :]}"
