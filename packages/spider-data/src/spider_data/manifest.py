@@ -37,7 +37,7 @@ class Manifest:
     """What is known about a data folder."""
 
     origin: Origin
-    tool: str = ""
+    tool: str = field(default_factory=lambda: f"spider-data {version('spider-data')}")
     """Name and version of the program that made the folder."""
     rows: Mapping[str, int] = field(default_factory=dict[str, int])
     """Rows of each task file that was written."""
@@ -57,7 +57,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """
     content = {
         "origin": str(manifest.origin),
-        "tool": manifest.tool or f"spider-data {version('spider-data')}",
+        "tool": manifest.tool,
         "rows": dict(manifest.rows),
         "settings": dict(manifest.settings),
         "sources": dict(manifest.sources),

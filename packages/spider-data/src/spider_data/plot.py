@@ -18,6 +18,8 @@ _DRAWN = ("train", "validation", "dev", "test")
 _COLOURS = ("#2c7fb8", "#7fcdbb", "#fdae61", "#d7191c", "#bdbdbd")
 """Easy to extra, then unknown: readable in grey and for the colour-blind."""
 
+_LINES = ("#222222", "#2c7fb8", "#d95f0e", "#7b3294")
+
 
 def plot_stats(stats: DataStats, path: Path) -> None:
     """Write a PNG with four panels: hardness by split, tables in a database, words in questions and in queries.
@@ -41,6 +43,8 @@ def plot_stats(stats: DataStats, path: Path) -> None:
     # The object interface, not pyplot: no window system is touched and nothing global remains.
     figure = import_module("matplotlib.figure").Figure(figsize=(11, 7), layout="constrained")
     (hardness, tables), (questions, queries) = figure.subplots(2, 2)
+    for axes in (tables, questions, queries):
+        axes.set_prop_cycle(color=_LINES)
     _draw_hardness(hardness, stats, stems)
     _draw_tables(tables, stats, stems)
     _draw_words(questions, "words in a question", {stem: words[stem][0] for stem in stems})
@@ -58,9 +62,10 @@ def _draw_hardness(axes: Any, stats: DataStats, stems: Sequence[str]) -> None:
         if not any(shares):
             continue
         axes.barh(stems, shares, left=left, color=colour, label=name)
+        ink = "white" if level in (Hardness.EASY, Hardness.EXTRA) else "black"
         for row, share in enumerate(shares):
             if share >= 0.06:
-                axes.text(left[row] + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=8)
+                axes.text(left[row] + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=8, color=ink)
         left = [base + share for base, share in zip(left, shares, strict=True)]
     axes.set_yticks(range(len(stems)), [f"{stem}\n{stats.splits[stem].tasks:,}" for stem in stems])
     axes.invert_yaxis()
@@ -76,7 +81,10 @@ def _draw_tables(axes: Any, stats: DataStats, stems: Sequence[str]) -> None:
     for stem in shown:
         counts = stats.splits[stem].table_counts
         total = sum(counts.values())
-        axes.plot(list(counts), [n / total for n in counts.values()], marker="o", markersize=4, label=stem)
+        numbers = range(min(counts), max(counts) + 1)
+        shares = [counts.get(number, 0) / total for number in numbers]
+        axes.plot(numbers, shares, marker="o", markersize=4, label=stem)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     _finish(axes, "tables in the task's database", legend=bool(shown))
 
 
