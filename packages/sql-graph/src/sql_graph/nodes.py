@@ -13,7 +13,7 @@ from typing import Literal
 from sql_graph.checks import rule_feedback
 from sql_graph.errors import UsageError
 from sql_graph.parse import message_text, read_reply
-from sql_graph.ports import ChatModel, Database, ObservationStatus
+from sql_graph.ports import ChatModel, Database, Observation
 from sql_graph.prompts import PromptBudget, Task, check_messages, rewrite_messages, write_messages
 from sql_graph.sqltext import same_query
 from sql_graph.state import (
@@ -29,7 +29,6 @@ from sql_graph.state import (
 from sql_graph.verdict import CheckVerdict, checker_remarks, parse_verdict
 
 WRITE, EXECUTE, CHECK, REWRITE = "write_query", "execute_query", "check_query", "rewrite_query"
-RAN = (ObservationStatus.ROWS, ObservationStatus.EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,7 @@ def rewrite_query(state: SqlState, agent: Agent) -> SqlState:
     """Ask for a better query, given what the last one showed. A reply without SQL leaves the last query as it is."""
     sql = state.get("query") or ""
     task = agent.task(state)
-    outcome = agent.budget.outcome(task, sql=sql, observation=_text(state), feedback=state.get("feedback", ""))
+    outcome = agent.budget.outcome(task, sql=sql, seen=_observation(state), feedback=state.get("feedback", ""))
     reply = read_reply(agent.chat.invoke(rewrite_messages(task, outcome)))
     changed: SqlState = {"node": REWRITE, "replied": reply.sql is not None, "cut": reply.cut}
     if reply.sql is not None:
@@ -127,18 +126,16 @@ def _feedback(state: SqlState, agent: Agent) -> str:
     A checker without a verdict is taken at the database's word: a query that ran is approved, one that failed is
     not. No verdict can approve a query that failed.
     """
-    record = state.get("observation")
-    if record is None:
+    observation = _observation(state)
+    if observation is None:
         return ""
-    observation = from_record(record)
     by_rules = rule_feedback(state.get("question", ""), observation)
     if agent.check is CheckMode.RULES or (agent.check is CheckMode.BOTH and by_rules):
         return by_rules
     task = agent.task(state)
-    outcome = agent.budget.outcome(task, sql=state.get("query") or "", observation=observation.text)
+    outcome = agent.budget.outcome(task, sql=state.get("query") or "", seen=observation)
     reply = message_text(agent.chat.invoke(check_messages(task, outcome)))
-    ran = observation.status in RAN
-    if ran and parse_verdict(reply) is not CheckVerdict.INCORRECT:
+    if observation.ran and parse_verdict(reply) is not CheckVerdict.INCORRECT:
         return ""
     return checker_remarks(reply) or by_rules or "The query does not answer the question."
 
@@ -155,6 +152,6 @@ def _seen(state: SqlState, sql: str) -> ObservationRecord | None:
     return None
 
 
-def _text(state: SqlState) -> str:
+def _observation(state: SqlState) -> Observation | None:
     record = state.get("observation")
-    return "" if record is None else record["text"]
+    return None if record is None else from_record(record)

@@ -49,6 +49,11 @@ class Observation:
     seconds: float = 0.0
     """Wall-clock time of the execution."""
 
+    @property
+    def ran(self) -> bool:
+        """Whether there is a result, possibly without rows."""
+        return self.status in (ObservationStatus.ROWS, ObservationStatus.EMPTY)
+
 
 class SchemaStyle(StrEnum):
     """How a schema is written for the model."""

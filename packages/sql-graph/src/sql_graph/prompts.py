@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from sql_graph.errors import EmptyQuestionError, PromptBudgetError
-from sql_graph.ports import Database, SchemaStyle
+from sql_graph.ports import Database, Observation, SchemaStyle
 from sql_graph.state import HistoryRecord, PromptStyle
 from sql_graph.tokens import clip, estimate_tokens
 
 MESSAGE_TOKENS = 8
 """What a chat template adds around one message: role, start and end marks."""
+JOINT_TOKENS = 8
+"""What joining texts may add to the sum of their own estimates, in any prompt here."""
 MIN_SCHEMA_TOKENS = 48
 """Below this no useful schema fits, so the budget is refused."""
 
@@ -47,12 +50,7 @@ question and the schema. Look for:
 Say in a few words what is wrong, without writing a new query. Then end with one line that is either \
 VERDICT: CORRECT or VERDICT: INCORRECT."""
 
-_REWRITE = """\
-{outcome}
-
-{feedback}
-
-Write the corrected query. Reply with the query alone, in a fenced code block marked sql."""
+_REWRITE_REQUEST = "Write the corrected query. Reply with the query alone, in a fenced code block marked sql."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +67,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A query that ran, what came of it, and what a check made of that."""
+    """A query that was executed, what came of it, and what a check made of that."""
 
     sql: str
     observation: str
+    """The result as a table, or the error."""
     feedback: str = ""
 
 
@@ -93,8 +92,8 @@ def rewrite_messages(task: Task, outcome: Outcome) -> list[BaseMessage]:
         first_line = outcome.observation.strip().partition("\n")[0]  # the error itself, or the header of the rows
         failed = f"{_one_line(outcome.sql)}\n-- {_one_line(f'{first_line} {outcome.feedback}')}"
         return [HumanMessage(f"{_compact_head(task)}\n{failed}\nfixed {task.dialect} query:")]
-    shown = f"The query gave:\n\n{outcome.observation}"
-    request = _REWRITE.format(outcome=shown, feedback=outcome.feedback).replace("\n\n\n\n", "\n\n")
+    review = f"\n\nReview: {outcome.feedback}" if outcome.feedback else ""
+    request = f"The query gave:\n\n{outcome.observation}{review}\n\n{_REWRITE_REQUEST}"
     return [*write_messages(task), AIMessage(_fenced(outcome.sql)), HumanMessage(request)]
 
 
@@ -137,11 +136,10 @@ class PromptBudget:
             raise EmptyQuestionError("the question is empty: ask something about the data, in words")
         if style is PromptStyle.COMPACT:
             question = _one_line(question)
-        bare = Task(question=question, schema="", dialect=database.dialect, style=style)
-        room = self.total_tokens - _fixed_tokens(bare)
+        dialect = database.dialect
+        room = self.total_tokens - _fixed_tokens(dialect, style) - estimate_tokens(question)
         kept = self._fit_history(history, room // 4) if style is PromptStyle.FULL else []
-        room -= _history_tokens(kept)
-        schema_tokens = int(room * self.schema_share)
+        schema_tokens = int((room - _history_tokens(kept)) * self.schema_share)
         if schema_tokens < MIN_SCHEMA_TOKENS:
             raise PromptBudgetError(
                 f"a prompt budget of {self.total_tokens} tokens leaves {max(schema_tokens, 0)} for the schema beside "
@@ -149,24 +147,21 @@ class PromptBudget:
             )
         schema_style = SchemaStyle.COMPACT if style is PromptStyle.COMPACT else SchemaStyle.FULL
         schema = database.schema_text(question, budget_tokens=schema_tokens, style=schema_style)
-        return Task(
-            question=question,
-            schema=clip(schema, schema_tokens),
-            dialect=database.dialect,
-            style=style,
-            history=kept,
-        )
+        return Task(question=question, schema=clip(schema, schema_tokens), dialect=dialect, style=style, history=kept)
 
-    def outcome(self, task: Task, *, sql: str, observation: str, feedback: str = "") -> Outcome:
-        """A query and its outcome, each cut to its share; what is cut says so."""
-        bare = Task(question=task.question, schema="", dialect=task.dialect, style=task.style)
-        room = self.total_tokens - _fixed_tokens(bare) - _history_tokens(task.history)
+    def outcome(self, task: Task, *, sql: str, seen: Observation | None, feedback: str = "") -> Outcome:
+        """A query and what it showed, each cut to its share; what is cut says so."""
+        observation = seen.text if seen else ""
+        room = self.total_tokens - _fixed_tokens(task.dialect, task.style)
+        room -= estimate_tokens(task.question) + _history_tokens(task.history)
         room -= int(room * self.schema_share)
         limit = self.max_observation_chars
         if limit is not None and len(observation) > limit:
             observation = f"{observation[:limit]} [{len(observation) - limit} characters left out]"
         return Outcome(
-            sql=clip(sql, room // 2), observation=clip(observation, room // 4), feedback=clip(feedback, room // 4)
+            sql=clip(sql, room // 2),
+            observation=clip(observation, room // 4),
+            feedback=clip(feedback, room // 4),
         )
 
     def _fit_history(self, history: Sequence[HistoryRecord], room: int) -> list[HistoryRecord]:
@@ -184,11 +179,13 @@ def prompt_tokens(messages: Sequence[BaseMessage]) -> int:
     return sum(estimate_tokens(str(message.content)) + MESSAGE_TOKENS for message in messages)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  untyped in langchain
 
 
-def _fixed_tokens(bare: Task) -> int:
-    """Tokens of the longest prompt for this question with schema, history, query and outcome left empty."""
-    nothing = Outcome(sql="", observation="", feedback="")
+@lru_cache(maxsize=64)
+def _fixed_tokens(dialect: str, style: PromptStyle) -> int:
+    """Tokens of the longest prompt when question, schema, history, query and outcome are left empty."""
+    bare = Task(question="", schema="", dialect=dialect, style=style)
+    nothing = Outcome(sql="", observation="", feedback=" ")
     prompts = (write_messages(bare), rewrite_messages(bare, nothing), check_messages(bare, nothing))
-    return max(prompt_tokens(messages) for messages in prompts)
+    return max(prompt_tokens(messages) for messages in prompts) + JOINT_TOKENS
 
 
 def _history_tokens(history: Sequence[HistoryRecord]) -> int:

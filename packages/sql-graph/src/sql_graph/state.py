@@ -150,8 +150,7 @@ class SqlAnswer:
     @property
     def ran(self) -> bool:
         """Whether `sql` ran: it has a result, possibly without rows."""
-        seen = self.observation
-        return seen is not None and seen.status in (ObservationStatus.ROWS, ObservationStatus.EMPTY)
+        return self.observation is not None and self.observation.ran
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON values."""
