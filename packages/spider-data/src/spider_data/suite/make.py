@@ -1,0 +1,165 @@
+"""Make the test suite of one database: many candidate variants, of which the most telling are kept.
+
+In the manner of the distilled test suites of Zhong et al. (2020): random databases around the constants of the gold
+queries, distilled to the few that together tell most wrong neighbours of the golds from the golds.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spider_data.errors import TargetOccupied
+from spider_data.storage import new_file
+from spider_data.suite.errors import GoldFails
+from spider_data.suite.golds import gather
+from spider_data.suite.power import Power, choose, power, prepare, refutations
+from spider_data.suite.runner import Runner, Stop
+from spider_data.suite.schema import read_schema, reading
+from spider_data.suite.variant import VARIANT_MARK, Recipe, make_recipe, make_variant
+
+YARDSTICK = 40
+"""Further variants, never chosen, that help to decide which mutants are non-equivalent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteReport:
+    """What was made for one database, and what it is worth."""
+
+    db_id: str
+    variants: tuple[Path, ...]
+    power: Power
+    broken_golds: tuple[str, ...]
+    """Golds that already fail on the main file; they took no part."""
+
+
+def make_suite(
+    main: Path,
+    golds: Iterable[str],
+    *,
+    variants: int = 10,
+    seed: int = 0,
+    into: Path | None = None,
+    candidates: int | None = None,
+    yardstick: int = YARDSTICK,
+    force: bool = False,
+    on_step: Callable[[int, int], None] | None = None,
+) -> SuiteReport:
+    """Write `<db_id>_v1.sqlite` … beside the main file, or into another folder.
+
+    The main file is opened read-only. Variants of an earlier call are replaced, all or none; the figures
+    come from `candidates` (six times `variants` by default) and `yardstick` further ones. `on_step` hears (done, all).
+
+    Raises:
+        SourceNotFound, DatabaseUnreadable: the main file is missing or no SQLite file.
+        TargetOccupied: variants that this package did not make are there; `force` replaces them.
+        GoldFails: a gold runs on the main file but not on a variant; that is this package's fault.
+        DiskFull, TargetUnwritable: the place cannot take the files.
+    """
+    folder = main.parent if into is None else into
+    db_id = main.stem
+    stale = _earlier_variants(folder, db_id, force=force)
+    count = candidates or 6 * variants
+    schema = read_schema(main)
+    texts = tuple(dict.fromkeys(golds))
+    recipe = make_recipe(schema, gather(schema, texts))
+    label = f"{db_id}|{seed}"
+    with reading(main) as connection:
+        trials = prepare(recipe, texts, connection)
+    untried = ((1 << len(trials.kinds)) - 1) & ~trials.refuted_by_main
+    refuted: list[int] = []
+    has_empty: list[bool] = []
+    steps = count + yardstick
+    for number in range(count):
+        connection = _checked_variant(recipe, label, number, [trial.gold for trial in trials.items])
+        refuted.append(refutations(trials, connection, untried=untried))
+        has_empty.append(_has_empty_table(recipe, connection))
+        connection.close()
+        if on_step:
+            on_step(number + 1, steps)
+    everything = trials.refuted_by_main
+    for bits in refuted:
+        everything |= bits
+    for number in range(count, steps):
+        connection = make_variant(recipe, seed=label, number=number)
+        everything |= refutations(trials, connection, untried=untried & ~everything)
+        connection.close()
+        if on_step:
+            on_step(number + 1, steps)
+    chosen = choose(refuted, variants, must=has_empty)
+    suite = trials.refuted_by_main
+    for number in chosen:
+        suite |= refuted[number]
+    written = _write(recipe, label, chosen, folder, db_id, stale)
+    return SuiteReport(
+        db_id=db_id,
+        variants=written,
+        power=power(trials, suite=suite, everything=everything, pool=1 + steps),
+        broken_golds=tuple(trials.broken),
+    )
+
+
+def _checked_variant(recipe: Recipe, label: str, number: int, golds: list[str]) -> sqlite3.Connection:
+    connection = make_variant(recipe, seed=label, number=number)
+    runner = Runner(connection, max_steps=50_000_000)
+    for gold in golds:
+        if runner.gold(gold) is Stop.ERROR:
+            raise GoldFails(
+                f"variant {number} of {recipe.schema.path.name!r} breaks the gold query {gold!r}, which runs on the main "
+                f"file; try another --seed and report the schema",
+                path=recipe.schema.path,
+                query=gold,
+            )
+    return connection
+
+
+def _has_empty_table(recipe: Recipe, connection: sqlite3.Connection) -> bool:
+    counts = (
+        connection.execute(f'SELECT EXISTS (SELECT 1 FROM "{table.name.replace(chr(34), chr(34) * 2)}")').fetchone()[0]
+        for table in recipe.schema.tables
+    )
+    return not all(counts)
+
+
+def _earlier_variants(folder: Path, db_id: str, *, force: bool) -> list[Path]:
+    """Our own variants in the folder; refuses if there are others under the same pattern of names."""
+    pattern = re.compile(re.escape(db_id) + r"_v\d+\.sqlite")
+    found = sorted(file for file in folder.glob("*.sqlite") if pattern.fullmatch(file.name)) if folder.is_dir() else []
+    foreign = [file for file in found if not is_ours(file)]
+    if foreign and not force:
+        raise TargetOccupied(
+            f"{str(foreign[0])!r} and {len(foreign) - 1} more variants were not made by this command; "
+            f"keep them, or replace them with --force",
+            path=foreign[0],
+        )
+    return found
+
+
+def is_ours(file: Path) -> bool:
+    """Whether a SQLite file carries the mark of a generated variant (bytes 68 to 71 of its header)."""
+    with file.open("rb") as handle:
+        header = handle.read(72)
+    return header[68:72] == VARIANT_MARK.to_bytes(4, "big")
+
+
+def _write(
+    recipe: Recipe, label: str, chosen: list[int], folder: Path, db_id: str, stale: list[Path]
+) -> tuple[Path, ...]:
+    written: list[Path] = []
+    for place, number in enumerate(chosen, start=1):
+        target = folder / f"{db_id}_v{place}.sqlite"
+        connection = make_variant(recipe, seed=label, number=number)
+        try:
+            content = connection.serialize()
+        finally:
+            connection.close()
+        with new_file(target) as part:
+            part.write_bytes(content)
+        written.append(target)
+    for file in stale:
+        if file not in written:
+            file.unlink()
+    return tuple(written)

@@ -1,0 +1,78 @@
+"""Run a gold or a mutant on one database and compare their rows. For counting only, never for rewards.
+
+Statements come from gold queries, so this is no guard against hostile SQL; it only bounds work, in SQLite's own
+steps instead of seconds, so that the same seed gives the same suite on a busy machine.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+Row = tuple[object, ...]
+_STEP = 5_000
+
+
+class Stop(StrEnum):
+    """Why a statement gave no rows to compare."""
+
+    ERROR = "error"
+    TOO_LONG = "too long"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows with floats rounded to ten digits, and the bag of them."""
+
+    rows: list[Row]
+    bag: Counter[Row]
+
+
+class Runner:
+    """One connection with a bound on the work of a statement."""
+
+    def __init__(self, connection: sqlite3.Connection, *, max_steps: int) -> None:
+        self.connection = connection
+        self.spent = 0
+        """Steps used so far by all statements."""
+        self._left = 0
+        self._max = max_steps
+        connection.set_progress_handler(self._tick, _STEP)
+
+    def gold(self, sql: str) -> Answer | Stop:
+        """All rows of a gold query, up to 20,000."""
+        rows = self._fetch(sql, 20_000)
+        return rows if isinstance(rows, Stop) else Answer(rows=rows, bag=Counter(rows))
+
+    def refutes(self, gold: Answer, mutant: str, *, ordered: bool) -> bool | Stop:
+        """Whether a mutant's rows differ from the gold's, as a bag or, if `ordered`, in sequence."""
+        rows = self._fetch(mutant, len(gold.rows) + 1)
+        if isinstance(rows, Stop):
+            return rows
+        if len(rows) != len(gold.rows):
+            return True
+        if ordered:
+            return rows != gold.rows
+        return rows != gold.rows and Counter(rows) != gold.bag
+
+    def _fetch(self, sql: str, most: int) -> list[Row] | Stop:
+        self._left = self._max
+        try:
+            rows = self.connection.execute(sql).fetchmany(most)
+        except sqlite3.OperationalError as error:
+            return Stop.TOO_LONG if "interrupted" in str(error) else Stop.ERROR
+        except sqlite3.Error:
+            return Stop.ERROR
+        return [_rounded(row) if any(type(cell) is float for cell in row) else row for row in rows]
+
+    def _tick(self) -> int:
+        self._left -= _STEP
+        self.spent += _STEP
+        return 1 if self._left <= 0 else 0
+
+
+def _rounded(row: Row) -> Row:
+    """Sums of the same floats in another order differ in their last digits."""
+    return tuple(float(f"{cell:.10g}") if isinstance(cell, float) else cell for cell in row)

@@ -1,0 +1,212 @@
+"""What a SQLite file declares and holds, as far as a variant of it must know.
+
+Reads real files as they are: quoted and reserved names, missing keys, foreign keys to tables or columns that do not
+exist, text that is no UTF-8, values of another type than declared. The file is opened read-only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+from spider_data.errors import DatabaseUnreadable, SourceNotFound
+
+Scalar = str | int | float | bytes | None
+SAMPLE_ROWS = 1500
+"""Rows read of each table; of a longer one, evenly spread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignKey:
+    """Columns of a table that refer to columns of a parent, pair by pair."""
+
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceColumn:
+    """A column that an INSERT may fill."""
+
+    name: str
+    type: str
+    not_null: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceTable:
+    """A table with a sample of its rows."""
+
+    name: str
+    columns: tuple[SourceColumn, ...]
+    key: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...]
+    """Column sets that the file itself keeps unique: primary key, UNIQUE, unique indexes."""
+    foreign_keys: tuple[ForeignKey, ...]
+    row_count: int
+    sample: tuple[tuple[Scalar, ...], ...]
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """Column name to its place in a row."""
+        return {column.name: place for place, column in enumerate(self.columns)}
+
+    def values(self, column: str) -> list[Scalar]:
+        """The sampled values of a column, duplicates and NULLs included."""
+        place = self.position[column]
+        return [row[place] for row in self.sample]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSchema:
+    """A whole file: tables with parents before children where the keys allow it."""
+
+    path: Path
+    tables: tuple[SourceTable, ...]
+    statements: tuple[str, ...]
+    """CREATE statements of tables, then of indexes and views, as the file has them."""
+    triggers: tuple[str, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, SourceTable]:
+        """Lower-case name to table: SQLite's names ignore case."""
+        return {table.name.lower(): table for table in self.tables}
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection that also leaves no journal or lock beside the file.
+
+    Raises:
+        SourceNotFound: no such file.
+        DatabaseUnreadable: SQLite refuses it.
+    """
+    if not path.is_file():
+        raise SourceNotFound(f"no database file {str(path)!r}; name a SQLite file", path=path)
+    connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
+    connection.text_factory = decode
+    try:
+        yield connection
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR"):
+            raise DatabaseUnreadable(
+                f"{str(path)!r} cannot be read as SQLite ({error}); check the data with `spider-data check`", path=path
+            ) from error
+        raise
+    finally:
+        connection.close()
+
+
+def decode(raw: bytes) -> str:
+    """Text as SQLite hands it over; bytes that are no UTF-8 become the replacement character."""
+    return raw.decode("utf-8", errors="replace")
+
+
+def ident(name: str) -> str:
+    """A name quoted for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def read_schema(path: Path) -> SourceSchema:
+    """The schema of a SQLite file with a sample of its data.
+
+    Raises:
+        SourceNotFound, DatabaseUnreadable: see `reading`.
+    """
+    with reading(path) as connection:
+        kinds = {row[1]: row[2] for row in connection.execute("PRAGMA table_list") if row[0] == "main"}
+        names = [name for name, kind in kinds.items() if kind == "table" and not name.lower().startswith("sqlite_")]
+        tables = [_table(connection, name, names) for name in names]
+        master = connection.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
+        ).fetchall()
+    creates = [sql for kind, name, _, sql in master if kind == "table" and name in names]
+    others = [sql for kind, _, table, sql in master if kind == "index" and table in names]
+    views = [sql for kind, _, _, sql in master if kind == "view"]
+    triggers = [sql for kind, _, table, sql in master if kind == "trigger" and table in kinds]
+    return SourceSchema(
+        path=path,
+        tables=tuple(_parents_first(tables)),
+        statements=(*creates, *others, *views),
+        triggers=tuple(triggers),
+    )
+
+
+def _table(connection: sqlite3.Connection, name: str, names: list[str]) -> SourceTable:
+    info = connection.execute(f"PRAGMA table_xinfo({ident(name)})").fetchall()
+    columns = tuple(
+        SourceColumn(name=column, type=(kind or "").upper(), not_null=bool(not_null or pk))
+        for _, column, kind, not_null, _, pk, hidden in info
+        if hidden == 0
+    )
+    key = tuple(row[1] for row in sorted((row for row in info if row[5]), key=lambda row: row[5]))
+    inserted = {column.name for column in columns}
+    unique: list[tuple[str, ...]] = [key] if key else []
+    for _, index, is_unique, _, partial in connection.execute(f"PRAGMA index_list({ident(name)})").fetchall():
+        parts = tuple(row[2] for row in connection.execute(f"PRAGMA index_info({ident(index)})"))
+        if is_unique and not partial and set(parts) <= inserted and parts not in unique:
+            unique.append(parts)
+    count = connection.execute(f"SELECT COUNT(*) FROM {ident(name)}").fetchone()[0]
+    listed = ", ".join(ident(column.name) for column in columns)
+    step = max(1, count // SAMPLE_ROWS)
+    rows = connection.execute(f"SELECT {listed} FROM {ident(name)}") if columns else iter(())
+    sample = [row for place, row in enumerate(rows) if place % step == 0][:SAMPLE_ROWS]
+    return SourceTable(
+        name=name,
+        columns=columns,
+        key=key,
+        unique=tuple(unique),
+        foreign_keys=tuple(_foreign_keys(connection, name, names, inserted)),
+        row_count=count,
+        sample=tuple(sample),
+    )
+
+
+def _foreign_keys(
+    connection: sqlite3.Connection, name: str, names: list[str], inserted: set[str]
+) -> Iterator[ForeignKey]:
+    """The foreign keys that can be kept: the parent and its columns exist."""
+    actual = {table.lower(): table for table in names}
+    mine = {column.lower(): column for column in inserted}
+    grouped: dict[int, list[tuple[int, str, str, str | None]]] = {}
+    for number, part, parent, column, target, *_ in connection.execute(f"PRAGMA foreign_key_list({ident(name)})"):
+        grouped.setdefault(number, []).append((part, parent, column, target))
+    for number in sorted(grouped):
+        parts = sorted(grouped[number], key=lambda part: part[0])
+        parent = actual.get(parts[0][1].lower())
+        if parent is None:
+            continue
+        info = connection.execute(f"PRAGMA table_xinfo({ident(parent)})").fetchall()
+        key = [row[1] for row in sorted((row for row in info if row[5]), key=lambda row: row[5])]
+        theirs = {row[1].lower(): row[1] for row in info}
+        targets = [
+            theirs.get(target.lower()) if target else (key[place] if len(key) == len(parts) else None)
+            for place, (_, _, _, target) in enumerate(parts)
+        ]
+        columns = [mine.get(column.lower()) for _, _, column, _ in parts]
+        if all(columns) and all(targets):
+            yield ForeignKey(
+                columns=tuple(str(column) for column in columns),
+                parent=parent,
+                parent_columns=tuple(str(target) for target in targets),
+            )
+
+
+def _parents_first(tables: list[SourceTable]) -> Iterator[SourceTable]:
+    """Order by foreign keys; in a cycle, the table with the fewest waiting parents goes first."""
+    waiting = list(tables)
+    while waiting:
+        names = {table.name for table in waiting}
+
+        def unmet(table: SourceTable, names: set[str] = names) -> int:
+            return len({key.parent for key in table.foreign_keys} & (names - {table.name}))
+
+        ready = [table for table in waiting if unmet(table) == 0] or [min(waiting, key=unmet)]
+        yield from ready
+        waiting = [table for table in waiting if table not in ready]

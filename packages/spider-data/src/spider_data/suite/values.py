@@ -1,0 +1,201 @@
+"""Values for one column of a variant: its own, constants of the golds with their neighbours, and fresh ones.
+
+Types follow what the column holds, not what it declares: text in an integer column stays text. Pure functions of their
+arguments and of the given random generator.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from spider_data.suite.golds import Condition
+from spider_data.suite.schema import Scalar
+
+_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+_WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jade", "kelp", "lotus")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnFacts:
+    """What is known of a column before any variant is made."""
+
+    own: tuple[Scalar, ...]
+    """Distinct values without NULL, in order of appearance."""
+    null_share: float
+    constants: tuple[Scalar, ...]
+    """Constants that golds compare it with, and texts that meet their LIKE patterns."""
+    is_unique: bool
+    """The file itself forbids duplicates."""
+    looks_unique: bool
+    """No duplicates among at least four sampled values."""
+    declared: str
+
+
+def column_facts(
+    *,
+    values: list[Scalar],
+    constants: list[Scalar],
+    patterns: list[str],
+    is_unique: bool,
+    not_null: bool,
+    declared: str,
+) -> ColumnFacts:
+    """Summarise the sampled values of a column and the golds' constants for it."""
+    present = [value for value in values if value is not None]
+    own = tuple(dict.fromkeys(present))
+    fitting = [fit_type(value, own) for value in constants]
+    return ColumnFacts(
+        own=own[:600],
+        null_share=0.0 if not_null or not values else 1 - len(present) / len(values),
+        constants=tuple(dict.fromkeys([*fitting, *(text for p in patterns for text in matching_texts(p))])),
+        is_unique=is_unique,
+        looks_unique=len(present) >= 4 and len(own) == len(present),
+        declared=declared,
+    )
+
+
+def make_pool(facts: ColumnFacts, rng: random.Random, *, size: int, fresh: int) -> list[Scalar]:
+    """The values a column may take in one variant: `size` own ones, most constants, some neighbours, some fresh."""
+    pool = rng.sample(facts.own, min(size, len(facts.own)))
+    for constant in facts.constants:
+        if rng.random() < 0.8:
+            pool.append(constant)
+        if rng.random() < 0.5:
+            pool.append(rng.choice(neighbours(constant)))
+    pool += [fresh_value(facts, rng) for _ in range(fresh if pool else max(fresh, 4))]
+    return list(dict.fromkeys(pool))
+
+
+def fit_type(value: Scalar, own: tuple[Scalar, ...]) -> Scalar:
+    """A constant in the type that the column holds: `'80000'` becomes 80000 beside integers."""
+    kinds = {type(item) for item in own[:50]}
+    if isinstance(value, str) and kinds and kinds <= {int, float}:
+        try:
+            return int(value) if int in kinds else float(value)
+        except ValueError:
+            return value
+    if isinstance(value, int | float) and kinds == {str}:
+        return str(value)
+    if isinstance(value, int) and kinds == {float}:
+        return float(value)
+    return value
+
+
+def neighbours(value: Scalar) -> list[Scalar]:
+    """Values just beside a constant: one more or less, a day off, a prefix, a suffix, another case."""
+    if isinstance(value, bool | bytes) or value is None:
+        return [value]
+    if isinstance(value, int):
+        return [value - 1, value + 1]
+    if isinstance(value, float):
+        return [value - 1, value + 1, value - 0.5, value + 0.5]
+    day = _as_date(value)
+    if day is not None:
+        return [str(day - timedelta(days=1)) + value[10:], str(day + timedelta(days=1)) + value[10:]]
+    if re.fullmatch(r"-?\d+", value):
+        return [str(int(value) - 1), str(int(value) + 1)]
+    found: list[Scalar] = [value + "s", "A" + value, value.lower(), value.upper(), value[:-1], value[1:]]
+    return [item for item in found if item not in ("", value)] or [value + "x"]
+
+
+def fresh_value(facts: ColumnFacts, rng: random.Random) -> Scalar:
+    """A value the column does not hold but might: of the same kind, in and around the same range."""
+    if not facts.own:
+        return _from_declared(facts.declared, rng)
+    model = rng.choice(facts.own)
+    if isinstance(model, bytes):
+        return bytes(rng.randrange(256) for _ in range(min(len(model), 16)))
+    if isinstance(model, int | float):
+        return _fresh_number(model, facts.own, rng)
+    if model is None:
+        return None
+    day = _as_date(model)
+    if day is not None:
+        return str(day + timedelta(days=rng.randint(-400, 400))) + model[10:]
+    if re.fullmatch(r"\d+", model):
+        return str(rng.randrange(10 ** len(model))).zfill(len(model) if model[0] == "0" else 1)
+    other = str(rng.choice(facts.own))
+    mixed = model[: (len(model) + 1) // 2] + other[len(other) // 2 :]
+    return mixed if mixed not in (model, other) else model + rng.choice(string.ascii_lowercase)
+
+
+def unused_value(facts: ColumnFacts, rng: random.Random, taken: set[Scalar]) -> Scalar:
+    """A fresh value outside `taken`; numbers count on, texts get a suffix."""
+    for _ in range(8):
+        value = fresh_value(facts, rng)
+        if value not in taken and value is not None:
+            return value
+    numbers = [value for value in (*facts.own, *taken) if isinstance(value, int)]
+    if numbers:
+        return max(numbers) + rng.randint(1, 3)
+    stem = str(fresh_value(facts, rng))
+    return next(text for count in range(1, 10**9) if (text := f"{stem}{count}") not in taken)
+
+
+def meeting(condition: Condition, rng: random.Random, facts: ColumnFacts) -> Scalar:
+    """A value for which a condition holds; at the edge of it one time in four, where a flipped sign shows."""
+    value = fit_type(condition.value, facts.own)
+    if condition.op == "LIKE":
+        return rng.choice(matching_texts(str(value)))
+    if condition.op in ("=", "<=", ">=") and rng.random() < (1.0 if condition.op == "=" else 0.4):
+        return value
+    if rng.random() < 0.25:
+        return value
+    own = [item for item in facts.own if _holds(item, condition.op, value)]
+    if own and rng.random() < 0.6:
+        return rng.choice(own)
+    beside = [item for item in neighbours(value) if _holds(item, condition.op, value)]
+    return rng.choice(beside) if beside else value
+
+
+def matching_texts(pattern: str) -> list[str]:
+    """Texts that a LIKE pattern accepts, tight and loose."""
+    single = pattern.replace("_", "o")
+    return list(dict.fromkeys([single.replace("%", ""), single.replace("%", "Ab "), single.replace("%", "z")]))
+
+
+def _holds(left: Scalar, op: str, right: Scalar) -> bool:
+    if isinstance(left, str) != isinstance(right, str) or left is None or right is None:
+        return False
+    if isinstance(left, bytes) or isinstance(right, bytes):
+        return False
+    if op == "<>":
+        return left != right
+    low, high = (left, right) if op in ("<", "<=") else (right, left)
+    return low < high  # pyright: ignore[reportOperatorIssue]  both text or both numbers, checked above
+
+
+def _as_date(text: str) -> date | None:
+    match = _DATE.match(text)
+    if match is None:
+        return None
+    try:
+        return date(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
+        return None
+
+
+def _fresh_number(model: float, own: tuple[Scalar, ...], rng: random.Random) -> int | float:
+    numbers = [value for value in own if isinstance(value, int | float)]
+    low, high = min(numbers), max(numbers)
+    margin = max((high - low) / 5, 2)
+    floor = 0 if low >= 0 else low - margin
+    if isinstance(model, int):
+        return rng.randint(int(max(floor, low - margin)), int(high + margin))
+    decimals = min(len(repr(model).partition(".")[2]), 4)
+    return round(rng.uniform(max(floor, low - margin), high + margin), decimals)
+
+
+def _from_declared(declared: str, rng: random.Random) -> Scalar:
+    """SQLite's affinity rules, for a column without any value to imitate."""
+    if "INT" in declared or "BOOL" in declared:
+        return rng.randint(1, 20)
+    if any(word in declared for word in ("REAL", "FLOA", "DOUB", "NUM", "DEC")):
+        return round(rng.uniform(1, 100), 1)
+    if "DATE" in declared or "TIME" in declared:
+        return str(date(2015, 1, 1) + timedelta(days=rng.randrange(3000)))
+    return rng.choice(_WORDS) + rng.choice(("", " " + rng.choice(_WORDS)))
