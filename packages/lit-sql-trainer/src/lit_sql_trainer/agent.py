@@ -78,8 +78,10 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
             record.judged(sql_answer, verdict, reward_of(verdict))
         except Exception as error:  # noqa: BLE001  whatever it is: recorded, then raised as a failed rollout
             record.failed = describe(error)
-            # The cause is named in the message; its own text may quote the gold query, so it is not chained.
-            raise RolloutError(f"rollout of task {record.task_id!r} failed: {record.failed}") from None
+            quotes_gold = isinstance(error, GoldSqlError)  # then it must not be chained: tracebacks are logged
+            raise RolloutError(f"rollout of task {record.task_id!r} failed: {record.failed}") from (
+                None if quotes_gold else error
+            )
         finally:
             record.seconds = round(time.monotonic() - started, 3)
             if self.rollouts_file is not None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TASKS = 10
 BASE_VARIABLES = ("OPENAI_API_BASE", "OPENAI_BASE_URL")
-POLL_S = 0.2
+PROMPT = "gen_ai.prompt.0.content"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +143,7 @@ async def _traces(
             TaskTrace(
                 record=record,
                 spans=dict(Counter(span.name for span in spans)),
-                prompts=tuple(
-                    _prompt(span.attributes) for span in spans if "gen_ai.prompt.0.content" in span.attributes
-                ),
+                prompts=tuple(_prompt(span.attributes) for span in spans if PROMPT in span.attributes),
                 trained_calls=len(triplets),
                 trained_tokens=sum(len(triplet.response["token_ids"]) for triplet in triplets),
             )

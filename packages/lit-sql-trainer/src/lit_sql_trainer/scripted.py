@@ -46,6 +46,9 @@ class ScriptedEndpoint:
         self.fault = fault
         self.ids = ids
         self.requests: list[dict[str, Any]] = []
+        """Bodies, in the order of arrival; those that failed included."""
+        self.paths: list[str] = []
+        """Of the same requests."""
         self.faults = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -67,10 +70,11 @@ class ScriptedEndpoint:
         self._server.shutdown()
         self._server.server_close()
 
-    def take(self, body: dict[str, Any]) -> Fault | None:
+    def take(self, path: str, body: dict[str, Any]) -> Fault | None:
         """Remember a request and say how it shall fail."""
         with self._lock:
             self.requests.append(body)
+            self.paths.append(path)
             fault = self.fault(len(self.requests))
             self.faults += fault is not None
             return fault
@@ -115,7 +119,7 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            match endpoint.take(body):
+            match endpoint.take(self.path, body):
                 case Fault.SERVER_ERROR:
                     self._send(500, {"error": {"message": "planted", "type": "server_error"}})
                 case Fault.CUT:

@@ -1,0 +1,200 @@
+"""A toy data folder that every test may train on, and a stage that plays single rollouts through the real library."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lit_sql_trainer.runtime import guard_environment
+from spider_data import SpiderTask, write_tasks
+
+guard_environment(local_model=True)  # before any test imports the library
+
+TABLES = {"shop": "item", "school": "pupil"}
+QUESTIONS = (
+    ("How many {table}s are there?", "SELECT count(*) FROM {table}"),
+    ("List the name of every {table}.", "SELECT name FROM {table}"),
+    ("What is the highest age of a {table}?", "SELECT max(age) FROM {table}"),
+    ("Which {table}s are older than {age}?", "SELECT name FROM {table} WHERE age > {age}"),
+)
+
+
+def toy_tasks(split: str, count: int) -> list[SpiderTask]:
+    """Tasks that turn through both databases and all questions."""
+    tasks: list[SpiderTask] = []
+    for number in range(count):
+        db_id = ("shop", "school")[number % 2]
+        question, gold = QUESTIONS[number // 2 % len(QUESTIONS)]
+        words = {"table": TABLES[db_id], "age": 10 + number}
+        tasks.append(
+            SpiderTask(
+                task_id=f"{split}-{number:05d}",
+                db_id=db_id,
+                question=question.format(**words),
+                query=gold.format(**words),
+            )
+        )
+    return tasks
+
+
+def make_toy_data(folder: Path) -> Path:
+    """A data folder with two databases, a variant of each, and three splits."""
+    for db_id, table in TABLES.items():
+        home = folder / "database" / db_id
+        home.mkdir(parents=True)
+        for suffix in ("", "_v1"):
+            rng = random.Random(db_id + suffix)
+            connection = sqlite3.connect(home / f"{db_id}{suffix}.sqlite")
+            connection.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, name TEXT, age INTEGER)")
+            rows = [(number, f"n{rng.randrange(20)}", rng.randrange(5, 60)) for number in range(8 + len(suffix))]
+            connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
+            connection.commit()
+            connection.close()
+    for split, count in (("train", 24), ("validation", 12), ("test", 8)):
+        write_tasks(folder / f"{split}.parquet", toy_tasks(split, count))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder; nobody writes to it."""
+    return make_toy_data(tmp_path_factory.mktemp("data") / "toy")
+
+
+@pytest.fixture(scope="session")
+def toy_rows() -> list[dict[str, Any]]:
+    """Training rows as a runner gets them; the first two ask how many items and pupils there are."""
+    return [dict(task.to_row()) for task in toy_tasks("train", 24)]
+
+
+@pytest.fixture
+def own_data(tmp_path: Path) -> Path:
+    """A data folder that the test may damage."""
+    return make_toy_data(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder with a Qwen2 of random weights, a byte tokenizer and a chat template."""
+    torch = pytest.importorskip("torch", reason="needs the `cpu` dependency group")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    special = ["<pad>", "<|im_start|>", "<|im_end|>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE(vocab={token: place for place, token in enumerate(special + alphabet)}, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<|im_end|>")
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=64,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    folder = tmp_path_factory.mktemp("model")
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@dataclass
+class Played:
+    """What one rollout left in the library."""
+
+    spans: list[Any]
+    status: str
+    error: BaseException | None
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def triplets(self, active_agent: str | None = None) -> list[Any]:
+        """What the adapter makes of the spans."""
+        from lit_sql_trainer.assembly import make_adapter
+        from lit_sql_trainer.config import TRAINED_NODES
+
+        return make_adapter(active_agent or TRAINED_NODES).adapt(self.spans)
+
+    @property
+    def calls(self) -> list[str]:
+        """The replies that were traced, trained or not."""
+        replies = [span.attributes.get("response_token_ids") for span in self.spans if "completion" in span.name]
+        return [text_of(reply) for reply in replies if reply]
+
+    @property
+    def rewards(self) -> list[float]:
+        """Every reward in the spans."""
+        import agentlightning as agl
+
+        found = [agl.get_reward_value(span) for span in self.spans]
+        return [value for value in found if value is not None]
+
+    @property
+    def everything(self) -> str:
+        """All that the spans hold, as text."""
+        return "\n".join(span.model_dump_json() for span in self.spans)
+
+
+def text_of(token_ids: Any) -> str:
+    """The text behind a scripted endpoint's token ids."""
+    return "".join(map(chr, token_ids))
+
+
+class Stage:
+    """Plays single rollouts through the library's runner, tracer and store, in this process."""
+
+    def play(
+        self, agent: Any, row: dict[str, Any], llm: Any, *, mode: str = "train", seed: int | None = None
+    ) -> Played:
+        """One rollout, with its spans as the store holds them."""
+        return asyncio.run(self._play(agent, row, llm, mode, seed))
+
+    async def _play(self, agent: Any, row: dict[str, Any], llm: Any, mode: str, seed: int | None) -> Played:
+        import agentlightning as agl
+
+        from lit_sql_trainer.local.seeds import SAMPLING_SEED
+        from lit_sql_trainer.runs import read_lines
+
+        store = agl.InMemoryLightningStore()
+        runner = agl.LitAgentRunner(agl.AgentOpsTracer())
+        error: BaseException | None = None
+        with runner.run_context(agent=agent, store=store):
+            resources = await store.add_resources({"main_llm": llm})
+            await store.enqueue_rollout(
+                input=row,
+                mode=mode,
+                resources_id=resources.resources_id,
+                metadata={} if seed is None else {SAMPLING_SEED: seed, "step": 3, "sample": 1},
+            )
+            attempted = await store.dequeue_rollout(worker_id="stage")
+            try:
+                await runner._step_impl(attempted, raise_on_exception=True)
+            except Exception as caught:
+                error = caught
+        rollout = await store.get_rollout_by_id(attempted.rollout_id)
+        spans = list(await store.query_spans(attempted.rollout_id, attempt_id="latest"))
+        record = list(read_lines(agent.rollouts_file))[-1] if agent.rollouts_file else {}
+        return Played(spans=spans, status=rollout.status, error=error, record=record)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Stage:
+    """The library is imported once per test session; it takes a quarter of a minute."""
+    pytest.importorskip("agentlightning")
+    return Stage()
