@@ -21,8 +21,8 @@ from sql_graph.limits import DatabaseLimits
 from sql_graph.observe import observe
 from sql_graph.ports import Observation, SchemaStyle
 from sql_graph.render import SchemaWriter
-from sql_graph.schema import Schema, read_schema
-from sql_graph.values import sample_values
+from sql_graph.schema import Schema
+from sql_graph.values import with_values
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -96,6 +96,9 @@ class SqlDatabase:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<SqlDatabase: {self._backend}>"
+
     def __reduce__(self) -> tuple[object, ...]:
         return _reopen, (self._address, self._limits)
 
@@ -105,14 +108,10 @@ class SqlDatabase:
             if key in _schemas:
                 _schemas.move_to_end(key)
                 return _schemas[key]
-        engine = self._backend.engine()
-        try:
-            schema = read_schema(engine, sampler=lambda schema, table: sample_values(self._backend, schema, table))
-        finally:
-            engine.dispose()
+        schema = self._backend.read_schema()
         if not schema.tables:
             raise EmptyDatabaseError(f"{self._backend} holds no table or view; check that it is the right database")
-        writer = SchemaWriter(schema)
+        writer = SchemaWriter(with_values(self._backend, schema))
         with _schemas_lock:
             _schemas[key] = writer
             while len(_schemas) > MAX_CACHED_SCHEMAS:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _NOISE = re.compile(r"""\s+(?:COLLATE|CHARACTER SET)\s+(?:"[^"]*"|\S+)""", re.IGNORECASE)
-_WITH_SCHEMAS = ("postgresql", "duckdb", "mssql")
+_WITH_SCHEMAS = ("postgresql", "mssql")
 _CASE_MATTERS = ("postgresql", "oracle")
 """Dialects that fold unquoted names to one case, so that a name with capitals must be quoted."""
-SYSTEM_SCHEMAS = re.compile(r"^(?:.*\.)?(?:information_schema|pg_.*|sys|mysql|performance_schema)$|^(?:system|temp)\.")
+_WIDTH = re.compile(r"((?:TINY|SMALL|MEDIUM|BIG)?INT(?:EGER)?)\(\d+\)")
+SYSTEM_SCHEMAS = re.compile(r"^(?:information_schema|pg_.*|sys|INFORMATION_SCHEMA|db_.*|guest)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +79,7 @@ class Schema:
         return self.quoted.get(name, name)
 
 
-Sampler = Callable[[Schema, Table], Mapping[str, tuple[str, ...]]]
-"""Values of a table's columns, by column name."""
-
-
-def read_schema(engine: Engine, *, sampler: Sampler | None = None) -> Schema:
+def read_schema(engine: Engine) -> Schema:
     """Every table and view of the default schema, and of others the user may see, by qualified name.
 
     Raises:
@@ -92,10 +89,7 @@ def read_schema(engine: Engine, *, sampler: Sampler | None = None) -> Schema:
         warnings.simplefilter("ignore", SAWarning)  # unknown types and keys to nowhere, both expected
         inspector = inspect(connection)
         tables = tuple(table for schema in _schemas(inspector) for table in _read_tables(inspector, schema))
-        schema = Schema(tables=tables, quoted=_quoted_names(tables, inspector.dialect))
-    if sampler is None:
-        return schema
-    return replace(schema, tables=tuple(_with_values(table, sampler(schema, table)) for table in tables))
+        return Schema(tables=tables, quoted=_quoted_names(tables, inspector.dialect))
 
 
 def _schemas(inspector: Inspector) -> list[str | None]:
@@ -203,7 +197,7 @@ def _type_text(kind: TypeEngine[Any], dialect: Dialect) -> str:
     if isinstance(kind, NullType):
         return ""
     try:
-        return _NOISE.sub("", kind.compile(dialect=dialect))
+        return _WIDTH.sub(r"\1", _NOISE.sub("", kind.compile(dialect=dialect)))
     except (SQLAlchemyError, NotImplementedError):
         return type(kind).__name__.upper()
 
@@ -231,10 +225,3 @@ def _spelled(name: str, dialect: Dialect) -> str:
     if dialect.name in _CASE_MATTERS or preparer.quote(name.lower()) != name.lower():
         return preparer.quote(name) if dialect.name in _CASE_MATTERS else preparer.quote_identifier(name)
     return name
-
-
-def _with_values(table: Table, values: Mapping[str, tuple[str, ...]]) -> Table:
-    columns = tuple(
-        replace(column, values=values[column.name]) if values.get(column.name) else column for column in table.columns
-    )
-    return replace(table, columns=columns)

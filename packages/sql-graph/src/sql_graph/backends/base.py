@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
-
     from sql_graph.limits import DatabaseLimits
     from sql_graph.ports import ObservationStatus
+    from sql_graph.schema import Schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +53,12 @@ class Backend(Protocol):
         """A query for the first `rows` rows of `columns`, text values cut short; names come spelled for SQL."""
         ...
 
-    def engine(self) -> Engine:
-        """A SQLAlchemy engine for reading the schema; the caller disposes of it."""
+    def read_schema(self) -> Schema:
+        """All tables and views, without values.
+
+        Raises:
+            DatabaseError: the database cannot be used.
+        """
         ...
 
     def identity(self) -> object:
