@@ -88,8 +88,8 @@ def _transfer(url: str, part: Path, on_progress: Progress) -> bool:
             total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
             if total == str(have):
                 return True
-            part.unlink()
-            return False
+            part.unlink()  # the remains of another file
+            return _transfer(url, part, on_progress)
         raise
     with response:
         resumed = response.status == HTTPStatus.PARTIAL_CONTENT

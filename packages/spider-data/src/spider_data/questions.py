@@ -98,6 +98,8 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    """Records with the line they begin on; a text in quotes may run over several."""
+    number = 1
     with path.open(encoding="utf-8-sig", newline="") as stream:
         rows = csv.DictReader(stream, strict=True)
         try:
@@ -105,14 +107,16 @@ def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
             if "question" not in header or not {"query", "sql"} & set(header):
                 yield 1, f"the header is {', '.join(header) or 'empty'}; expected question, query and db_id"
                 return
+            number = rows.line_num + 1
             for row in rows:
                 if None in row:
                     extra = cast("list[str]", row[None])  # pyright: ignore[reportArgumentType]  what is beyond the header
-                    yield rows.line_num, f"{len(extra)} values more than the header has; quote texts that hold commas"
+                    yield number, f"{len(extra)} values more than the header has; quote texts that hold commas"
                 else:
-                    yield rows.line_num, row
+                    yield number, row
+                number = rows.line_num + 1
         except csv.Error as error:
-            yield rows.line_num, f"not CSV ({error})"
+            yield number, f"not CSV ({error})"
 
 
 def _task(stem: str, position: int, record: Mapping[str, Any], db_ids: Collection[str]) -> SpiderTask | str:
