@@ -6,6 +6,7 @@ with its pair as `error`; it is never counted as a wrong answer. See `report` fo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -138,7 +139,8 @@ def database_folder(root: Path, db_id: str) -> Path:
         DatabaseNotFound: there is none of that name directly in `root`.
     """
     folder = root / db_id
-    if "\0" in db_id or folder.parent != root or db_id == ".." or not folder.is_dir():
+    # os.path.isdir, unlike Path.is_dir, takes a name that no file can have for an absent one.
+    if folder.parent != root or db_id == ".." or not os.path.isdir(folder):  # noqa: PTH112
         raise DatabaseNotFound(folder, f"a folder of *.sqlite files for the db_id {db_id!r}")
     return folder
 
@@ -150,7 +152,10 @@ def _db_id(pair: Pair) -> str:
 def _patience(options: ScoreOptions, pair: Pair) -> Patience:
     """Beyond all that the limits allow on all databases of the pair."""
     limits = options.limits
-    databases = max(1, len(list((options.db_root / pair.db_id).glob("*.sqlite"))))
+    try:
+        databases = len(list(database_folder(options.db_root, pair.db_id).glob("*.sqlite")))
+    except DatabaseNotFound:
+        databases = 0
     cpu_s = GRACE_S + limits.deadline_s + databases * limits.gold_deadline_s
     return Patience(cpu_s=cpu_s, wall_s=limits.stall_factor * cpu_s)
 

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 MEMORY_BYTES: Final = 1 << 30
 """Address space a worker may take beyond what it starts with."""
 
@@ -47,7 +48,8 @@ class WorkerLoss:
 
 def serve(function: Callable[[Item], Answer], pipe: Connection, memory_bytes: int) -> None:
     """The life of a worker: until the other end of the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to the whole group
+    for number in INTERRUPTS:  # they are sent to the whole group, and are for the caller to act upon
+        signal.signal(number, signal.SIG_IGN)
     _bound_memory(memory_bytes)
     with suppress(EOFError, OSError):  # the caller is gone
         pipe.send(None)
@@ -95,8 +97,8 @@ def how_it_ended(process: BaseProcess) -> str:
 
 @contextmanager
 def interrupts_blocked() -> Generator[None]:
-    """Hold back Ctrl-C in this thread and in processes started meanwhile; the caller gets it afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Hold back interrupts from this thread and from processes started meanwhile; the caller gets them afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     try:
         yield
     finally:
