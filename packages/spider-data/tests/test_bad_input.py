@@ -103,6 +103,7 @@ def broken(change: dict[str, object], drop: str = "") -> object:
         (json.dumps(broken({"db_id": 5})), ["record 2", "'db_id' must be text, found 5"]),
         (json.dumps(broken({"query": None})), ["record 2", "'query' must be text, found None"]),
         (json.dumps(broken({"hardness": "hardest"})), ["record 2", "found 'hardest'"]),
+        (json.dumps(broken({"question": "\ud83d"})), ["record 2", "'question' holds half a character"]),
         (json.dumps(["text"]), ["record 0", "expected an object, found 'text'"]),
         (json.dumps({"data": []}), ['expected a JSON list, found \'{"data"']),
         (json.dumps(broken({}))[:-30], ["record 2", "broken JSON"]),
@@ -110,7 +111,19 @@ def broken(change: dict[str, object], drop: str = "") -> object:
         ("", ["expected a JSON list, found ''"]),
         ("[", ["record 0", "broken JSON"]),
     ],
-    ids=["missing key", "type", "null", "level", "no object", "no list", "truncated", "no comma", "empty", "half"],
+    ids=[
+        "missing key",
+        "type",
+        "null",
+        "level",
+        "half a character",
+        "no object",
+        "no list",
+        "truncated",
+        "no comma",
+        "empty",
+        "half",
+    ],
 )
 def test_json_faults(spider: Path, tmp_path: Path, text: str, words: list[str]) -> None:
     """Each names the file, the record, the key, and what was found there."""

@@ -165,6 +165,7 @@ def test_broken_lines_and_failing_golds_come_together(shop: Path, tmp_path: Path
         ("q.jsonl", "", "no line"),
         ("q.jsonl", '"text"\n', "line 1: expected an object"),
         ("q.jsonl", '{"question": "a", "query": "SELECT 1", "hardness": "mad"}\n', "line 1: .*'mad'"),
+        ("q.jsonl", '{"question": "\\ud800", "query": "SELECT 1"}\n', "line 1: .*half a character"),
         ("q.xlsx", "", "expected .jsonl"),
     ],
 )

@@ -7,8 +7,10 @@ type information and is loaded at the first use, hence by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,9 +88,16 @@ def write_tasks(path: Path | str, tasks: Iterable[SpiderTask]) -> None:
     path = Path(path)
     rows = [task.to_row() for task in tasks]
     schema = pa.schema([pa.field(name, pa.string(), nullable=False) for name in COLUMNS])
-    table = pa.table({name: [row[name] for row in rows] for name in COLUMNS}, schema=schema)
+    table = pa.Table.from_arrays([_strings(pa, [str(row[name]) for row in rows]) for name in COLUMNS], schema=schema)
     with new_file(path) as part:
         pq.write_table(table, str(part), compression="snappy", store_schema=False)
+
+
+def _strings(pa: Any, values: Sequence[str]) -> Any:
+    """An Arrow array of texts. `pa.array` would do, but it imports pandas (a second) to see whether it got a series."""
+    encoded = [value.encode() for value in values]
+    offsets = array("i", accumulate(map(len, encoded), initial=0))
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(encoded)))
 
 
 def _open(path: Path) -> Any:

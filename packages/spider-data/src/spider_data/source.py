@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from spider_data.errors import RecordInvalid, SourceNotFound
+from spider_data.errors import RecordInvalid, SourceNotFound, TaskInvalid
 from spider_data.hardness import hardness_of
 from spider_data.parquet import read_tasks
 from spider_data.task import Hardness, SpiderTask, Split, task_id
@@ -64,7 +64,10 @@ def _task(path: Path, row: int, record: Any, stem: str, split: Split) -> SpiderT
         raise _invalid(path, row, "hardness", f"'hardness' must be easy, medium, hard or extra, found {given!r:.80}")
     parsed = record.get("sql")
     level = Hardness(given) or (hardness_of(parsed) if parsed else Hardness.UNKNOWN)
-    return SpiderTask(task_id=task_id(stem, row), split=split, hardness=level, **texts)
+    try:
+        return SpiderTask(task_id=task_id(stem, row), split=split, hardness=level, **texts)
+    except TaskInvalid as error:
+        raise _invalid(path, row, error.field, str(error)) from error
 
 
 def _records(path: Path) -> Iterator[Any]:

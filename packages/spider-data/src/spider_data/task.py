@@ -59,6 +59,13 @@ class SpiderTask:
                     f"task {self.task_id!r}: {name!r} is empty; every task needs an id, a database and a gold query",
                     field=name,
                 )
+        for name in ("task_id", "db_id", "question", "query"):
+            if not _is_text(getattr(self, name)):
+                raise TaskInvalid(
+                    f"task {self.task_id!r}: {name!r} holds half a character (a lone surrogate), "
+                    "which no file can store; mend the text",
+                    field=name,
+                )
         # Loose strings are welcome, so that a row from any source reads as it is.
         object.__setattr__(self, "split", _member(Split, self.split, "split", self.task_id))
         object.__setattr__(self, "hardness", _member(Hardness, self.hardness, "hardness", self.task_id))
@@ -116,6 +123,11 @@ def split_of(stem: str) -> Split:
         if stem == split or stem.startswith(f"{split}_"):
             return split
     return Split.UNKNOWN
+
+
+def _is_text(value: str) -> bool:
+    """Whether the value can be written as UTF-8. JSON can spell halves of characters, `"\\ud83d"`."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _member(kind: type[E], value: object, field: str, of: str) -> E:
