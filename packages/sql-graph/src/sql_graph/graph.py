@@ -7,7 +7,7 @@ __start__ → write_query → execute_query → check_query → __end__
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -107,11 +107,31 @@ def answer(
         style=style,
         prompt_budget_tokens=prompt_budget_tokens,
     )
+    return run_graph(graph, question, history=history, callbacks=callbacks)
+
+
+def run_graph(
+    graph: SqlGraph,
+    question: str,
+    *,
+    history: Sequence[tuple[str, str]] = (),
+    callbacks: Sequence[BaseCallbackHandler] = (),
+    on_update: Callable[[dict[str, Any]], None] | None = None,
+) -> SqlAnswer:
+    """Answer one question with a graph of `build_graph`; raises as `answer` does.
+
+    `on_update` is given each node's changes, `{node: changed keys}`, as they happen.
+    """
     given: SqlInput = {"question": question}
     if history:
         given["history"] = history_records(history)
     config: RunnableConfig = {"callbacks": list(callbacks)}
-    final = graph.invoke(given, config)  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+    final: Any = {}
+    for mode, part in graph.stream(given, config, stream_mode=["updates", "values"]):  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+        if mode == "values":
+            final = part
+        elif on_update is not None:
+            on_update(cast("dict[str, Any]", part))
     return answer_from_state(cast("SqlState", final))
 
 

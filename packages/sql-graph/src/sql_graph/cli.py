@@ -1,0 +1,202 @@
+"""The command `sql-graph`: ask one question, hold a conversation, draw the agent.
+
+Nothing heavy is imported before a command needs it, so `--help` answers at once. Exit codes: 0 a query that ran was
+found; 2 an argument makes no sense; 3 the database is at fault; 4 the model cannot be asked; 5 the agent ended without
+a query that runs; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sql_graph.errors import SqlGraphError, UsageError
+
+if TYPE_CHECKING:
+    from sql_graph.graph import SqlGraph
+    from sql_graph.state import SqlAnswer
+
+NO_QUERY = 5
+"""Exit code when the agent ended without a query that runs."""
+
+_EPILOG = (
+    "Exit codes: 0 a query that ran was found, 2 bad argument, 3 database at fault, 4 model cannot be asked, "
+    "5 no query that runs, 130 interrupted. The API key is read from OPENAI_API_KEY."
+)
+
+
+def agent_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that `ask` and `chat` share; the command gets them as the keywords of `open_agent`."""
+    for option in reversed(
+        [
+            click.option(
+                "--db", required=True, envvar="SQL_GRAPH_DB", help="SQLAlchemy URL, or a SQLite or DuckDB file."
+            ),
+            click.option("--model", required=True, envvar="SQL_GRAPH_MODEL", help="The model's name at the endpoint."),
+            click.option("--base-url", default=None, help="OpenAI-compatible endpoint.  [env var: OPENAI_API_BASE]"),
+            click.option("--max-turns", default=3, show_default=True, help="Queries executed at most."),
+            click.option(
+                "--check",
+                type=click.Choice(["llm", "rules", "both"]),
+                default="llm",
+                show_default=True,
+                help="Who looks at a query after it ran.",
+            ),
+            click.option(
+                "--style",
+                type=click.Choice(["full", "compact"]),
+                default="full",
+                show_default=True,
+                help="How much is said to the model.",
+            ),
+            click.option("--prompt-budget", default=4096, show_default=True, help="Longest prompt, in tokens."),
+            click.option("--temperature", default=0.0, show_default=True, help="Randomness of the replies."),
+            click.option("--max-tokens", default=None, type=int, help="Longest reply, in tokens."),
+            click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for a reply."),
+            click.option("--deadline", default=5.0, show_default=True, help="Seconds a query may run."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def stops_on_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """End a command with one line and the error's exit code."""
+
+    @wraps(command)
+    def guarded(**options: Any) -> None:
+        try:
+            command(**options)
+        except SqlGraphError as error:
+            if options.get("as_json"):
+                click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
+            click.echo(f"sql-graph: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("sql-graph: interrupted", err=True)
+            sys.exit(130)
+
+    return guarded
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sql-graph")
+def main() -> None:
+    """Answer questions about any SQL database with any OpenAI-compatible model. Reads only, within limits."""
+
+
+@main.command(epilog=_EPILOG)
+@click.argument("question")
+@agent_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the turns.")
+@stops_on_errors
+def ask(question: str, as_json: bool, **options: Any) -> None:
+    """Answer QUESTION, showing each turn: the query, what it gave, what the check says.
+
+    Example: sql-graph ask --db shop.sqlite --model my-model "How many orders were placed in May?"
+    """
+    graph = open_agent(**options)
+    if as_json:
+        found = run(graph, question, history=[], show=None)
+        click.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+    else:
+        from sql_graph.console import TurnPrinter
+
+        printer = TurnPrinter()
+        found = run(graph, question, history=[], show=printer.update)
+        printer.end(found)
+    if not found.ran:
+        sys.exit(NO_QUERY)
+
+
+@main.command(epilog=_EPILOG)
+@agent_options
+@stops_on_errors
+def chat(**options: Any) -> None:
+    """Hold a conversation: later questions may refer to earlier ones.
+
+    An empty line or /quit ends it, /new forgets what was said, /help tells more.
+
+    Example: sql-graph chat --db postgresql+psycopg://me@localhost/shop --model my-model
+    """
+    from sql_graph.console import converse
+
+    graph = open_agent(**options)
+    converse(lambda question, history, show: run(graph, question, history=history, show=show))
+
+
+@main.command()
+@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Draw into this file, with graphviz.")
+@stops_on_errors
+def draw(png: Path | None) -> None:
+    """Print the agent's graph as mermaid text, or draw it.
+
+    Example: sql-graph draw
+    """
+    from sql_graph.graph import build_graph
+    from sql_graph.scripted import ScriptedChat, TableDatabase
+
+    graph = build_graph(chat=ScriptedChat([]), database=TableDatabase({})).get_graph()
+    if png is None:
+        click.echo(graph.draw_mermaid())
+        return
+    from sql_graph.console import draw_png
+
+    draw_png([(edge.source, edge.target, edge.conditional) for edge in graph.edges], png)
+    click.echo(f"drawn into {png}")
+
+
+def open_agent(
+    *,
+    db: str,
+    model: str,
+    base_url: str | None,
+    max_turns: int,
+    check: str,
+    style: str,
+    prompt_budget: int,
+    temperature: float,
+    max_tokens: int | None,
+    timeout: float,
+    deadline: float,
+) -> SqlGraph:
+    """The graph that a command's options describe. The schema is read first: a wrong database ends the command."""
+    from sql_graph.database import SqlDatabase
+    from sql_graph.limits import DatabaseLimits
+
+    database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline))
+    _ = database.schema
+    from sql_graph.chat import open_chat
+    from sql_graph.graph import build_graph
+    from sql_graph.state import CheckMode, PromptStyle
+
+    return build_graph(
+        database=database,
+        chat=open_chat(
+            model=model,
+            base_url=base_url,
+            timeout_s=timeout,
+            sampling_parameters={"temperature": temperature, "max_tokens": max_tokens},
+        ),
+        max_turns=max_turns,
+        check=CheckMode(check),
+        style=PromptStyle(style),
+        prompt_budget_tokens=prompt_budget,
+    )
+
+
+def run(
+    graph: SqlGraph, question: str, *, history: list[tuple[str, str]], show: Callable[[dict[str, Any]], None] | None
+) -> SqlAnswer:
+    """Answer one question; `show` gets each node's changes as they happen."""
+    from sql_graph.graph import run_graph
+
+    if not question.strip():
+        raise UsageError("the question is empty: ask something about the data, in words")
+    return run_graph(graph, question, history=history, on_update=show)

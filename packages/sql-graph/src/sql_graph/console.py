@@ -1,0 +1,134 @@
+"""What a person sees: the turns of an answer, and a conversation, on a terminal.
+
+Everything that comes from a model or a database is shown as plain text: no markup, and no control characters that a
+terminal would obey.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.text import Text
+
+from sql_graph.errors import SqlGraphError, UsageError
+from sql_graph.state import SqlAnswer, StopReason
+
+Show = Callable[[dict[str, Any]], None]
+Ask = Callable[[str, list[tuple[str, str]], Show], SqlAnswer]
+"""Answers a question, given the conversation so far."""
+
+_ENDS = {
+    StopReason.APPROVED: "approved",
+    StopReason.MAX_TURNS: "ended at the last turn allowed, unchecked",
+    StopReason.REPEATED: "ended: the rewrite repeats an earlier query",
+    StopReason.NO_SQL: "ended: the reply holds no SQL",
+    StopReason.CUT: "ended: the reply was cut by its length limit; allow more with --max-tokens",
+}
+_HELP = "Ask in words. /new forgets what was said, /quit or an empty line ends."
+_FORBIDDEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def harmless(text: str) -> str:
+    """A text without control characters other than line ends and tabs."""
+    return text.translate(_FORBIDDEN)
+
+
+class TurnPrinter:
+    """Prints each node's changes as they arrive."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._replies = 0
+
+    def update(self, changes: dict[str, Any]) -> None:
+        """Show what one node changed, as LangGraph streams it: `{node: changed keys}`."""
+        for node, changed in changes.items():
+            if node in ("write_query", "rewrite_query"):
+                self._reply(node, changed)
+            elif node == "execute_query" and changed.get("observation") and not changed.get("stop"):
+                self._observation(changed["observation"])
+            elif node == "check_query" and changed.get("feedback"):
+                self._text(f"check: {changed['feedback']}", "yellow")
+
+    def end(self, found: SqlAnswer) -> None:
+        """Show why the agent ended."""
+        style = "green" if found.ran else "red"
+        self._console.print()
+        self._console.print(Text(f"{_ENDS[found.stop]} · turns: {found.turns}", style=f"bold {style}"))
+
+    def _reply(self, node: str, changed: dict[str, Any]) -> None:
+        self._replies += 1
+        self._console.print()
+        self._console.print(Text(f"{self._replies} · {node.replace('_', ' ')}", style="bold cyan"))
+        if changed.get("replied"):
+            sql = Syntax(harmless(str(changed["query"])), "sql", background_color="default", word_wrap=True)
+            self._console.print(Padding(sql, (0, 2)))
+
+    def _observation(self, observation: dict[str, Any]) -> None:
+        failed = observation["status"] not in ("rows", "empty")
+        self._text(observation["text"], "red" if failed else "")
+
+    def _text(self, text: str, style: str) -> None:
+        self._console.print(Padding(Text(harmless(text), style=style), (0, 2)))
+
+
+def converse(ask: Ask, console: Console | None = None) -> None:
+    """Read questions until an empty line, `/quit` or the end of the input. An error ends a question, not the talk."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    if console.is_terminal:
+        importlib.import_module("readline")  # line editing and recall for input()
+    console.print(Text(_HELP, style="dim"))
+    history: list[tuple[str, str]] = []
+    while question := _read(console):
+        if question == "/new":
+            history.clear()
+            console.print(Text("forgotten", style="dim"))
+        elif question.startswith("/"):
+            console.print(Text(_HELP, style="dim"))
+        else:
+            _answer(ask, question, history, console)
+
+
+def draw_png(edges: Iterable[tuple[str, str, bool]], target: Path) -> None:
+    """Draw a graph with graphviz's `dot`: (source, target, conditional) edges, conditional ones dotted.
+
+    Raises:
+        UsageError: graphviz is not installed, or the file cannot be written.
+    """
+    dot = shutil.which("dot")
+    if dot is None:
+        raise UsageError("graphviz's `dot` is not installed: install graphviz, or leave out --png for mermaid text")
+    lines = [f'  "{source}" -> "{end}"{" [style=dotted]" if dotted else ""};' for source, end, dotted in edges]
+    text = "\n".join(["digraph sql_agent {", "  node [shape=box, style=rounded];", *lines, "}"])
+    done = subprocess.run([dot, "-Tpng", "-o", str(target)], input=text, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise UsageError(f"graphviz cannot draw into {str(target)!r}: {done.stderr.strip()}")
+
+
+def _read(console: Console) -> str:
+    """The next line; empty at `/quit` and at the end of the input."""
+    try:
+        line = console.input("\n[bold]?[/bold] ").strip()
+    except EOFError:
+        return ""
+    return "" if line in ("/quit", "/exit") else line
+
+
+def _answer(ask: Ask, question: str, history: list[tuple[str, str]], console: Console) -> None:
+    printer = TurnPrinter(console)
+    try:
+        found = ask(question, history, printer.update)
+    except SqlGraphError as error:
+        console.print(Text(harmless(str(error)), style="red"))
+        return
+    printer.end(found)
+    if found.sql is not None and found.ran:
+        history.append((question, found.sql))
