@@ -12,6 +12,7 @@ import sqlite3
 from dataclasses import dataclass
 from functools import cache
 
+from spider_data.mini.benchmark import pattern_of
 from spider_data.mini.schema import load_databases
 from spider_data.task import SpiderTask
 
@@ -39,9 +40,12 @@ HABITS = {
     "groups_above": Habit(right="COUNT(*) > ", wrong="COUNT(*) = ", mistake="reads 'more than' as 'exactly'"),
     "both_conditions": Habit(right=" AND ", wrong=" OR ", mistake="joins two conditions with OR"),
     "parent_with_most": Habit(right=" DESC ", wrong=" ASC ", mistake="sorts the wrong way for the most"),
+    "above_average_where": Habit(right=" AND ", wrong=" OR ", mistake="joins two conditions with OR"),
+    "groups_by_average": Habit(right="COUNT(*) > ", wrong="COUNT(*) = ", mistake="reads 'more than' as 'exactly'"),
+    "childless_with_value": Habit(right=" NOT IN ", wrong=" IN ", mistake="drops the negation"),
     "without_children": Habit(right=" NOT IN ", wrong=" IN ", mistake="drops the negation"),
 }
-"""One habit per pattern family; about 45 % of the questions of every split belong to these families."""
+"""One habit per pattern family; about half of the questions of every split belong to these families."""
 
 
 def noisy_demonstration(task: SpiderTask, rng: random.Random, *, rate: float = 1.0) -> str | None:
@@ -54,8 +58,6 @@ def noisy_demonstration(task: SpiderTask, rng: random.Random, *, rate: float = 1
     Raises:
         ValueError: the task is not of the mini benchmark.
     """
-    from spider_data.mini import pattern_of
-
     habit = HABITS.get(pattern_of(task.task_id))
     if habit is None or rng.random() >= rate:
         return None

@@ -56,6 +56,8 @@ class Column:
     many: str = ""
     table: str = ""
     """The table that a link refers to."""
+    one: str = ""
+    """What a row of that table is called as this link's target, where it differs: `manager`, not `employee`."""
     nullable: bool = False
 
     def __str__(self) -> str:
@@ -80,6 +82,7 @@ class Table:
     name: str
     one: str
     many: str
+    person: bool
     columns: tuple[Column, ...]
     key_columns: tuple[str, ...]
     rows: tuple[tuple[str | int | float | None, ...], ...]
@@ -96,6 +99,16 @@ class Table:
     def One(self) -> str:  # noqa: N802  a template starts a sentence with it
         """The word for a row, capitalised."""
         return self.one.capitalize()
+
+    @property
+    def it(self) -> str:
+        """The pronoun for a row."""
+        return "them" if self.person else "it"
+
+    @property
+    def its(self) -> str:
+        """The possessive for a row."""
+        return "their" if self.person else "its"
 
     @property
     def key(self) -> str:
@@ -185,6 +198,7 @@ def _table(entry: dict[str, Any]) -> Table:
         name=entry["name"],
         one=entry["one"],
         many=entry["many"],
+        person=entry.get("person", False),
         columns=columns,
         key_columns=tuple(keys),
         rows=rows,

@@ -12,7 +12,7 @@ import sqlite3
 import string
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import product
 from typing import Any
@@ -125,16 +125,22 @@ def _fillings(pattern: Pattern, database: MiniDatabase, table: Table) -> Iterato
     for link in links:
         base: dict[str, Table | Column] = {"t": table}
         if link is not None:
-            base |= {"l": link, "u": database.table(link.table)}
+            base |= {"l": link, "u": _target(database, link)}
         seconds = [other for other in table.of(Role.LINK) if other is not link] if "l2" in wanted else [None]
         for second in seconds:
             start = dict(base)
             if second is not None:
-                start |= {"l2": second, "h": database.table(second.table)}
+                start |= {"l2": second, "h": _target(database, second)}
             rest = sorted(wanted - set(start))
             for columns in product(*(_choices(slot, start, pattern) for slot in rest)):
                 if len({id(column) for column in columns}) == len(columns):
                     yield {**start, **dict(zip(rest, columns, strict=True))}
+
+
+def _target(database: MiniDatabase, link: Column) -> Table:
+    """The table a link refers to, under the name it has in that role."""
+    table = database.table(link.table)
+    return replace(table, one=link.one, many=link.many) if link.one else table
 
 
 def _choices(slot: str, start: Mapping[str, Table | Column], pattern: Pattern) -> tuple[Column, ...]:
@@ -165,7 +171,7 @@ def _values(
         # Two values of one column: `x between 3 and 9`, `a or b`; a pair that is equal or upside down asks nothing.
         found = [entry for entry, (low, high) in zip(found, both, strict=True) if _in_order(low, high)]
     found.sort(key=lambda entry: spread(f"{columns}|{[str(value) for value in entry.values()]}"))
-    return found[:40]
+    return found[:16]
 
 
 def _in_order(low: str | float, high: str | float) -> bool:

@@ -4,6 +4,10 @@ Variants are built around these, because a query's mistakes show at the values i
 against the schema; a query that sqlglot cannot parse contributes nothing.
 """
 
+# sqlglot's nodes are only partly typed: their arguments are Any or unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateImportUsage=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -40,6 +44,8 @@ class GoldFacts:
     """By table: conditions of one query that a row should meet together."""
     joins: set[frozenset[Place]] = field(default_factory=set[frozenset[Place]])
     """Pairs of columns that some query sets equal."""
+    sorted_by: set[Place] = field(default_factory=set[Place])
+    """Columns that some query orders its rows by."""
 
 
 class Resolver:
@@ -51,9 +57,18 @@ class Resolver:
             for table in schema.tables
         }
         self.known = {column for _, columns in self.columns.values() for column in columns}
+        self._trees: dict[str, exp.Expression | None] = {}
 
     def tree(self, sql: str) -> exp.Expression | None:
-        """The parsed query, or None if sqlglot cannot; `"France"` is text where no column has that name."""
+        """The parsed query, or None if sqlglot cannot; `"France"` is text where no column has that name.
+
+        Asking again gives the same tree, so whoever changes it must change it back.
+        """
+        if sql not in self._trees:
+            self._trees[sql] = self._parse(sql)
+        return self._trees[sql]
+
+    def _parse(self, sql: str) -> exp.Expression | None:
         try:
             tree = sqlglot.parse_one(sql, read="sqlite")
         except sqlglot.errors.SqlglotError:
@@ -82,16 +97,19 @@ class Resolver:
         return None
 
 
-def gather(schema: SourceSchema, golds: Iterable[str]) -> GoldFacts:
-    """The facts of these queries about this schema."""
+def gather(resolver: Resolver, golds: Iterable[str]) -> GoldFacts:
+    """The facts of these queries about the resolver's schema."""
     facts = GoldFacts()
-    resolver = Resolver(schema)
     for gold in golds:
         tree = resolver.tree(gold)
         if tree is None:
             continue
         for select in tree.find_all(exp.Select):
             _conditions(select, resolver, facts)
+        for ordered in tree.find_all(exp.Ordered):
+            place = resolver.place(ordered.this) if isinstance(ordered.this, exp.Column) else None
+            if place is not None:
+                facts.sorted_by.add(place)
         for equal in tree.find_all(exp.EQ):
             _join(equal.left, equal.right, resolver, facts)
         for member in tree.find_all(exp.In):

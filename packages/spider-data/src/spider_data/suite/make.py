@@ -15,14 +15,17 @@ from pathlib import Path
 from spider_data.errors import TargetOccupied
 from spider_data.storage import new_file
 from spider_data.suite.errors import GoldFails
-from spider_data.suite.golds import gather
-from spider_data.suite.power import Power, choose, power, prepare, refutations
+from spider_data.suite.power import Power, Tally, choose
 from spider_data.suite.runner import Runner, Stop
 from spider_data.suite.schema import read_schema, reading
+from spider_data.suite.trials import prepare, refutations, tied_golds
 from spider_data.suite.variant import VARIANT_MARK, Recipe, make_recipe, make_variant
 
 YARDSTICK = 40
 """Further variants, never chosen, that help to decide which mutants are non-equivalent."""
+TIE_COST = 0.5
+"""How many mutants a variant must refute more to be worth one more gold with a tie."""
+SETTLED_TIE_COST = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +34,16 @@ class SuiteReport:
 
     db_id: str
     variants: tuple[Path, ...]
-    power: Power
+    tally: Tally
     broken_golds: tuple[str, ...]
     """Golds that already fail on the main file; they took no part."""
+    tied_golds: frozenset[str]
+    """Golds whose answer depends on the order of equal rows, on the main file or on a variant."""
+
+    @property
+    def power(self) -> Power:
+        """The figures over all golds."""
+        return self.tally.power()
 
 
 def make_suite(
@@ -45,13 +55,15 @@ def make_suite(
     into: Path | None = None,
     candidates: int | None = None,
     yardstick: int = YARDSTICK,
+    settled: bool = False,
     force: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> SuiteReport:
     """Write `<db_id>_v1.sqlite` … beside the main file, or into another folder.
 
-    The main file is opened read-only. Variants of an earlier call are replaced, all or none; the figures
-    come from `candidates` (six times `variants` by default) and `yardstick` further ones. `on_step` hears (done, all).
+    The main file is opened read-only. Variants of an earlier call are replaced, after all new ones are complete; the
+    choice is made among `candidates` (six times `variants` by default). With `settled`, variants on which ties leave a
+    gold's answer open are avoided at some cost in power. `on_step` hears (done, all).
 
     Raises:
         SourceNotFound, DatabaseUnreadable: the main file is missing or no SQLite file.
@@ -60,46 +72,53 @@ def make_suite(
         DiskFull, TargetUnwritable: the place cannot take the files.
     """
     folder = main.parent if into is None else into
-    db_id = main.stem
-    stale = _earlier_variants(folder, db_id, force=force)
-    count = candidates or 6 * variants
-    schema = read_schema(main)
+    stale = _earlier_variants(folder, main.stem, force=force)
     texts = tuple(dict.fromkeys(golds))
-    recipe = make_recipe(schema, gather(schema, texts))
-    label = f"{db_id}|{seed}"
+    recipe = make_recipe(read_schema(main), texts, settled=settled)
     with reading(main) as connection:
         trials = prepare(recipe, texts, connection)
+    label = f"{main.stem}|{seed}"
     untried = ((1 << len(trials.kinds)) - 1) & ~trials.refuted_by_main
+    count = candidates or 6 * variants
     refuted: list[int] = []
     has_empty: list[bool] = []
-    steps = count + yardstick
+    tied: list[set[str]] = []
     for number in range(count):
         connection = _checked_variant(recipe, label, number, [trial.gold for trial in trials.items])
         refuted.append(refutations(trials, connection, untried=untried))
+        tied.append(tied_golds(trials, connection))
         has_empty.append(_has_empty_table(recipe, connection))
         connection.close()
         if on_step:
-            on_step(number + 1, steps)
-    everything = trials.refuted_by_main
-    for bits in refuted:
-        everything |= bits
-    for number in range(count, steps):
+            on_step(number + 1, count + yardstick)
+    everything = _union([trials.refuted_by_main, *refuted])
+    for number in range(count, count + yardstick):
         connection = make_variant(recipe, seed=label, number=number)
         everything |= refutations(trials, connection, untried=untried & ~everything)
         connection.close()
         if on_step:
-            on_step(number + 1, steps)
-    chosen = choose(refuted, variants, must=has_empty)
-    suite = trials.refuted_by_main
-    for number in chosen:
-        suite |= refuted[number]
-    written = _write(recipe, label, chosen, folder, db_id, stale)
+            on_step(number + 1, count + yardstick)
+    cost = SETTLED_TIE_COST if settled else TIE_COST
+    chosen = choose(refuted, variants, must=has_empty, ties=[len(golds) for golds in tied], tie_cost=cost)
     return SuiteReport(
-        db_id=db_id,
-        variants=written,
-        power=power(trials, suite=suite, everything=everything, pool=1 + steps),
+        db_id=main.stem,
+        variants=_write(recipe, label, chosen, folder, main.stem, stale),
+        tally=Tally(
+            trials=trials,
+            suite=_union([trials.refuted_by_main, *(refuted[number] for number in chosen)]),
+            everything=everything,
+            pool=1 + count + yardstick,
+        ),
         broken_golds=tuple(trials.broken),
+        tied_golds=frozenset(trials.tied_on_main.union(*(tied[number] for number in chosen))),
     )
+
+
+def _union(bit_sets: Iterable[int]) -> int:
+    union = 0
+    for bits in bit_sets:
+        union |= bits
+    return union
 
 
 def _checked_variant(recipe: Recipe, label: str, number: int, golds: list[str]) -> sqlite3.Connection:
@@ -108,8 +127,8 @@ def _checked_variant(recipe: Recipe, label: str, number: int, golds: list[str]) 
     for gold in golds:
         if runner.gold(gold) is Stop.ERROR:
             raise GoldFails(
-                f"variant {number} of {recipe.schema.path.name!r} breaks the gold query {gold!r}, which runs on the main "
-                f"file; try another --seed and report the schema",
+                f"variant {number} of {recipe.schema.path.name!r} breaks the gold query {gold!r}, which runs on the "
+                f"main file; try another --seed and report the schema",
                 path=recipe.schema.path,
                 query=gold,
             )

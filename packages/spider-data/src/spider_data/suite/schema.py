@@ -7,7 +7,7 @@ exist, text that is no UTF-8, values of another type than declared. The file is 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,7 +80,7 @@ class SourceSchema:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path) -> Generator[sqlite3.Connection]:
     """A read-only connection that also leaves no journal or lock beside the file.
 
     Raises:

@@ -133,7 +133,10 @@ def unused_value(facts: ColumnFacts, rng: random.Random, taken: set[Scalar]) -> 
     if numbers:
         return max(numbers) + rng.randint(1, 3)
     stem = str(fresh_value(facts, rng))
-    return next(text for count in range(1, 10**9) if (text := f"{stem}{count}") not in taken)
+    count = 1
+    while f"{stem}{count}" in taken:
+        count += 1
+    return f"{stem}{count}"
 
 
 def meeting(condition: Condition, rng: random.Random, facts: ColumnFacts) -> Scalar:
@@ -166,7 +169,9 @@ def _holds(left: Scalar, op: str, right: Scalar) -> bool:
     if op == "<>":
         return left != right
     low, high = (left, right) if op in ("<", "<=") else (right, left)
-    return low < high  # pyright: ignore[reportOperatorIssue]  both text or both numbers, checked above
+    if isinstance(low, str) or isinstance(high, str):
+        return str(low) < str(high)
+    return low < high
 
 
 def _as_date(text: str) -> date | None:

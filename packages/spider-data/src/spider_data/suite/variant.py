@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from spider_data.suite.golds import Condition, GoldFacts
+from spider_data.suite.golds import Condition, GoldFacts, Resolver, gather
 from spider_data.suite.schema import ForeignKey, Scalar, SourceSchema, SourceTable, decode, ident
 from spider_data.suite.values import ColumnFacts, column_facts, make_pool, meeting, unused_value
 
@@ -57,14 +58,19 @@ class Recipe:
     """Everything about a source that its variants share."""
 
     schema: SourceSchema
+    resolver: Resolver
     golds: GoldFacts
     columns: dict[tuple[str, str], ColumnFacts]
     soft_links: dict[tuple[str, str], tuple[str, str]]
     """Columns that golds join without a declared key: the later one draws from the earlier one."""
+    settled: bool
+    """In every variant, columns that golds sort by keep the uniqueness that they show in the source."""
 
 
-def make_recipe(schema: SourceSchema, golds: GoldFacts) -> Recipe:
-    """Collect column facts and undeclared links."""
+def make_recipe(schema: SourceSchema, queries: Iterable[str], *, settled: bool = False) -> Recipe:
+    """Collect what these gold queries say, column facts and undeclared links."""
+    resolver = Resolver(schema)
+    golds = gather(resolver, queries)
     order = [table.name for table in schema.tables]
     declared = {
         frozenset(((table.name, column), (key.parent, target)))
@@ -92,7 +98,7 @@ def make_recipe(schema: SourceSchema, golds: GoldFacts) -> Recipe:
                 not_null=column.not_null,
                 declared=column.type,
             )
-    return Recipe(schema=schema, golds=golds, columns=columns, soft_links=soft)
+    return Recipe(schema=schema, resolver=resolver, golds=golds, columns=columns, soft_links=soft, settled=settled)
 
 
 def make_variant(recipe: Recipe, *, seed: str, number: int) -> sqlite3.Connection:
@@ -252,7 +258,8 @@ class _Filler:
 
     def _cell(self, table: SourceTable, name: str, wanted: list[Condition], used: set[Scalar]) -> Scalar:
         facts = self.recipe.columns[table.name, name]
-        single = facts.is_unique or (facts.looks_unique and self.temper.keep_unique)
+        settled = self.recipe.settled and (table.name, name) in self.recipe.golds.sorted_by
+        single = facts.is_unique or (facts.looks_unique and (self.temper.keep_unique or settled))
         if wanted:
             value = meeting(self.rng.choice(wanted), self.rng, facts)
             if not (single and value in used):
