@@ -139,6 +139,17 @@ def test_dictionary_columns_are_strings_too(tmp_path: Path) -> None:
     assert read_tasks(tmp_path / "train.parquet")[0].db_id == "a"
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.null()])
+def test_unknown_levels_may_be_null(tmp_path: Path, kind: pa.DataType) -> None:
+    """Other tools write null where nothing is known; in `split` and `hardness` that is no fault."""
+    table = pa.table({"question": ["q"], "query": ["SELECT 1"], "db_id": ["a"]})
+    for name in ("split", "hardness"):
+        table = table.append_column(name, pa.array([None], kind))
+    pq.write_table(table, tmp_path / "train.parquet")
+    (task,) = read_tasks(tmp_path / "train.parquet")
+    assert (task.split, task.hardness) == (Split.UNKNOWN, Hardness.UNKNOWN)
+
+
 def test_a_path_with_equals_signs_adds_no_column(tmp_path: Path) -> None:
     """A folder called `split=eval` is a folder; Arrow would make a column of it."""
     write_tasks(tmp_path / "split=eval" / "dev.parquet", [TASK])

@@ -21,35 +21,25 @@ from spider_data.task import COLUMNS, SpiderTask, split_of, task_id
 NEEDED = ("question", "query", "db_id")
 """The tutorial's columns; a file without one of them is no task file."""
 
+_MAY_BE_NULL = ("split", "hardness")
+
 
 def read_tasks(path: Path | str, limit: int | None = None) -> list[SpiderTask]:
     """The tasks of one Parquet file in file order, the first `limit` of them when given.
 
     A file without `task_id` gets ids from its name and row, one without `split` the split its name promises
-    (`train_spider.parquet` is train), one without `hardness` has none. Other columns are ignored.
+    (`train_spider.parquet` is train), one without `hardness` has none; in these two null means unknown.
+    Other columns are ignored.
 
     Raises:
         SourceNotFound: there is no such file.
         SchemaMismatch: not a Parquet file, a needed column is missing or not text, a value is null or unusable.
     """
     path = Path(path)
-    table = _open(path)
-    names = set(table.column_names)
-    for column in NEEDED:
-        if column not in names:
-            raise SchemaMismatch(
-                f"{str(path)!r} has no column {column!r}; expected {', '.join(NEEDED)}, found "
-                f"{', '.join(table.column_names)}: make task files with `spider-data convert`",
-                path=path,
-                column=column,
-                found="",
-            )
-    present = [name for name in COLUMNS if name in names]
-    for column in present:
-        _check_text(path, column, table.schema.field(column).type)
-    table = table.select(present)
+    table = _read(path)
     if limit is not None:
         table = table.slice(0, max(limit, 0))
+    present = [name for name in COLUMNS if name in table.column_names]
     columns = {name: cast("list[object]", table.column(name).to_pylist()) for name in present}
     split = str(split_of(path.stem))
     tasks: list[SpiderTask] = []
@@ -57,6 +47,8 @@ def read_tasks(path: Path | str, limit: int | None = None) -> list[SpiderTask]:
         values: dict[str, object] = {"task_id": task_id(path.stem, row), "split": split}
         for name in present:
             value = columns[name][row]
+            if value is None and name in _MAY_BE_NULL:
+                value = ""
             if value is None:
                 raise SchemaMismatch(
                     f"{str(path)!r}, row {row}: column {name!r} is null, expected text; "
@@ -100,7 +92,8 @@ def _strings(pa: Any, values: Sequence[str]) -> Any:
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(encoded)))
 
 
-def _open(path: Path) -> Any:
+def _read(path: Path) -> Any:
+    """The columns that a task has, as an Arrow table; their types are checked before any data are read."""
     if not path.is_file():
         raise SourceNotFound(
             f"no task file {str(path)!r}; make one with `spider-data convert`, "
@@ -108,9 +101,22 @@ def _open(path: Path) -> Any:
             path=path,
         )
     try:
-        pq = import_module("pyarrow.parquet")
-        # partitioning=None: a folder called `split=train` in the path must not become a column.
-        return pq.read_table(str(path), partitioning=None)
+        # Not `read_table`: it imports pandas, and makes a column of a folder called `split=train` in the path.
+        with import_module("pyarrow.parquet").ParquetFile(str(path)) as file:
+            schema = file.schema_arrow
+            for column in NEEDED:
+                if column not in schema.names:
+                    raise SchemaMismatch(
+                        f"{str(path)!r} has no column {column!r}; expected {', '.join(NEEDED)}, found "
+                        f"{', '.join(schema.names)}: make task files with `spider-data convert`",
+                        path=path,
+                        column=column,
+                        found="",
+                    )
+            present = [name for name in COLUMNS if name in schema.names]
+            for column in present:
+                _check_text(path, column, schema.field(column).type)
+            return file.read(columns=present)
     except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
         raise SchemaMismatch(
             f"{str(path)!r} cannot be read as Parquet ({error}); write it again with `spider-data convert`",
@@ -125,6 +131,8 @@ def _check_text(path: Path, column: str, kind: Any) -> None:
 
     if pt.is_dictionary(kind):
         kind = kind.value_type
+    if column in _MAY_BE_NULL and pt.is_null(kind):
+        return
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
         return
     raise SchemaMismatch(
