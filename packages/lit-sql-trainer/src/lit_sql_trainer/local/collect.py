@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import agentlightning as agl
+import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.canary import canary, has_tokens
 from lit_sql_trainer.errors import RolloutError, RunError
@@ -73,6 +73,13 @@ class Collected:
     """From the first rollout queued to the last one read."""
     adapt_seconds: float = 0.0
     """Part of `seconds` spent on reading traces."""
+
+    def extend(self, other: Collected) -> None:
+        """Take in what a later round brought."""
+        self.episodes += other.episodes
+        self.dropped += other.dropped
+        self.seconds += other.seconds
+        self.adapt_seconds += other.adapt_seconds
 
 
 class Ledger(Protocol):
@@ -156,7 +163,7 @@ class Collector:
         try:
             if rollout.status != "succeeded":
                 raise RolloutError(await self._failure(rollout, spans))
-            triplets = self.adapter.adapt(spans) if spans else []
+            triplets: list[agl.Triplet] = self.adapter.adapt(spans) if spans else []
             if not self.proven:
                 canary(spans, triplets, active_agent=getattr(self.adapter, "agent_match", None))
                 self.proven = True

@@ -18,16 +18,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import torch
-from transformers.cache_utils import Cache
 
 from lit_sql_trainer.errors import ModelError
+from lit_sql_trainer.local.key_values import KeyValueStore, columns_for
 from lit_sql_trainer.local.seeds import noise_seed
 
-_COLUMNS = 16  # attention reads this many columns at a time: rounding depends on a width's remainder
-_GROWTH = 32  # columns added to the key/value store at a time; a multiple of _COLUMNS
 _PREFILL_TOKENS = 8192  # padded tokens per forward pass over prompts
 
 
@@ -126,26 +124,21 @@ class Generator:
         missing = -len(index) % self.row_multiple
         return torch.cat([index, index[-1:].expand(missing)]) if missing else index
 
-    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[_KeyValueStore, torch.Tensor]:
+    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[KeyValueStore, torch.Tensor]:
         """Read each prompt (sorted by length) once; logits (prompts, vocabulary) of the token that follows."""
-        longest = len(prompts[-1])
-        store = _KeyValueStore(lengths=[len(prompt) for prompt in prompts], device=self.model.device)
-        store.capacity = _round_up(longest, _COLUMNS) + _GROWTH
+        store = KeyValueStore(lengths=[len(prompt) for prompt in prompts], device=self.model.device)
         logits: list[torch.Tensor] = []
         start = 0
         while start < len(prompts):
             end = start + 1
-            while end < len(prompts) and self._columns(prompts[end]) * (end + 1 - start) <= _PREFILL_TOKENS:
+            while end < len(prompts) and columns_for(len(prompts[end])) * (end + 1 - start) <= _PREFILL_TOKENS:
                 end += 1
             logits.append(self._read(prompts[start:end], store, start))
             start = end
         return store, torch.cat(logits)
 
-    def _columns(self, prompt: Sequence[int]) -> int:
-        return _round_up(len(prompt), max(_COLUMNS, self.row_multiple))
-
-    def _read(self, prompts: Sequence[tuple[int, ...]], store: _KeyValueStore, first: int) -> torch.Tensor:
-        columns = self._columns(prompts[-1])
+    def _read(self, prompts: Sequence[tuple[int, ...]], store: KeyValueStore, first: int) -> torch.Tensor:
+        columns = columns_for(len(prompts[-1]))
         ids = torch.zeros((len(prompts), columns), dtype=torch.long)
         for row, prompt in enumerate(prompts):
             ids[row, : len(prompt)] = torch.tensor(prompt)
@@ -165,7 +158,7 @@ class Generator:
         index = self._pad_rows(torch.arange(len(prompts), device=self.model.device))
         return self.model.get_output_embeddings()(final[index])[: len(prompts)].float()
 
-    def _decode_step(self, tokens: torch.Tensor, store: _KeyValueStore) -> torch.Tensor:
+    def _decode_step(self, tokens: torch.Tensor, store: KeyValueStore) -> torch.Tensor:
         """Append one token to every row (padding rows repeat the last); logits (rows, vocabulary)."""
         missing = store.rows - len(tokens)
         column = torch.cat([tokens, tokens[-1:].expand(missing)]) if missing else tokens
@@ -179,72 +172,6 @@ class Generator:
             use_cache=True,
         ).last_hidden_state
         return self.model.get_output_embeddings()(hidden[:, -1]).float()
-
-
-class _KeyValueStore(Cache):
-    """Keys and values of all layers, (rows, heads, capacity, width) each, every row written at its own length."""
-
-    def __init__(self, *, lengths: Sequence[int], device: torch.device) -> None:
-        super().__init__(layers=[])
-        self.device_ = device
-        self.rows = len(lengths)
-        self.lengths = torch.tensor(lengths, device=device)
-        self.positions = self.lengths
-        self.capacity = 0
-        self.width = _round_up(max(lengths), _COLUMNS)
-        self.reading: range | None = None
-        self.mask = torch.empty(0)
-        self.keys_L: list[torch.Tensor] = []
-        self.values_L: list[torch.Tensor] = []
-
-    def update(
-        self,
-        key_states: torch.Tensor,
-        value_states: torch.Tensor,
-        layer_idx: int,
-        cache_kwargs: dict[str, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store what a layer computed and return all that its queries may look at."""
-        if self.reading is not None:
-            self._store_prompt(key_states, self.keys_L, layer_idx)
-            self._store_prompt(value_states, self.values_L, layer_idx)
-            return key_states, value_states
-        every = torch.arange(self.rows, device=self.device_)
-        keys, values = self.keys_L[layer_idx], self.values_L[layer_idx]
-        keys[every, :, self.positions] = key_states[:, :, 0]
-        values[every, :, self.positions] = value_states[:, :, 0]
-        return keys[:, :, : self.width], values[:, :, : self.width]
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Columns in use."""
-        return self.width
-
-    def _store_prompt(self, states: torch.Tensor, layers: list[torch.Tensor], layer: int) -> None:
-        assert self.reading is not None
-        if layer == len(layers):
-            layers.append(states.new_zeros((self.rows, states.shape[1], self.capacity, states.shape[3])))
-        columns = min(states.shape[2], self.capacity)
-        layers[layer][self.reading.start : self.reading.stop, :, :columns] = states[:, :, :columns]
-
-    def select(self, index: torch.Tensor) -> None:
-        """Keep the rows of `index`, in its order; a row may be taken more than once."""
-        self.reading = None
-        self.rows = len(index)
-        self.lengths = self.lengths[index]
-        self.width = _round_up(int(self.lengths.max()), _COLUMNS)
-        self.keys_L = [keys.index_select(0, index) for keys in self.keys_L]
-        self.values_L = [values.index_select(0, index) for values in self.values_L]
-
-    def advance(self, minimum: float) -> None:
-        """Make room for one token per row at `positions`."""
-        self.positions, self.lengths = self.lengths, self.lengths + 1
-        self.width = _round_up(int(self.lengths.max()), _COLUMNS)
-        if self.width > self.capacity:
-            self.capacity += _GROWTH
-            self.keys_L = [_widen(keys, self.capacity) for keys in self.keys_L]
-            self.values_L = [_widen(values, self.capacity) for values in self.values_L]
-        beyond = torch.arange(self.width, device=self.device_) >= self.lengths[:, None]
-        self.mask = torch.zeros((self.rows, self.width), device=self.device_).masked_fill_(beyond, minimum)
 
 
 class _Rows:
@@ -278,7 +205,8 @@ class _Rows:
         self, tokens: torch.Tensor, end_ids: frozenset[int], decode: Callable[[Sequence[int]], str]
     ) -> list[int]:
         """Close the replies that just ended; places (among the live rows) of those that go on."""
-        for row, token in zip(self.live, tokens.tolist(), strict=True):
+        drawn = cast("list[int]", tokens.tolist())  # pyright: ignore[reportUnknownMemberType]  torch leaves it open
+        for row, token in zip(self.live, drawn, strict=True):
             if self.reasons[row] is None:
                 self.reasons[row] = self._reason(row, token, end_ids, decode)
         return [place for place, row in enumerate(self.live) if self.reasons[row] is None]
@@ -329,16 +257,6 @@ def _inverse_cdf(logprobs: torch.Tensor, uniform: torch.Tensor, top_p: torch.Ten
     cumulative = probabilities.cumsum(-1)
     target = uniform[:, None] * cumulative[:, -1:]
     return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp_(max=logprobs.shape[-1] - 1)
-
-
-def _round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
-def _widen(states: torch.Tensor, capacity: int) -> torch.Tensor:
-    wider = states.new_zeros((*states.shape[:2], capacity, states.shape[3]))
-    wider[:, :, : states.shape[2]] = states
-    return wider
 
 
 def _minimum(model: Any) -> float:

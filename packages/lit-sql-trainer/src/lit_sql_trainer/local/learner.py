@@ -146,7 +146,7 @@ class Learner:
         with torch.no_grad():
             for indices, logprobs, _ in self._logprobs(self.reference, sampled):
                 counts = [len(sampled[index].token_ids) for index in indices]
-                by_call.update(zip(indices, logprobs.split(counts), strict=True))
+                by_call.update(zip(indices, torch.split(logprobs, counts), strict=True))
         return torch.cat([by_call[index] for index in range(len(sampled))])
 
     def _logprobs(

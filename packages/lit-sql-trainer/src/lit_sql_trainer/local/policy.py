@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from lit_sql_trainer.errors import ModelError
+from lit_sql_trainer.local.generate import Generator
 from lit_sql_trainer.local.server import Sampled
 
-_SMALL = 20_000_000  # parameters; below, plain attention is faster on a CPU than the fused one
+_SMALL = 20_000_000  # parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +36,18 @@ class Policy:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
-    def row_multiple(self) -> int:
-        """Rows to which the server pads a batch.
+    def small(self) -> bool:
+        """Whether overhead, not arithmetic, decides its speed: a few million parameters on a CPU."""
+        return self.model.device.type == "cpu" and self.parameters < _SMALL
 
-        16 makes replies independent of their batch to the last bit on a CPU (see `generate`) and is free for a small
-        model; a large one would pay for rows that nobody asked for.
+    def generator(self) -> Generator:
+        """A sampler of this model.
+
+        On a CPU a small model's batches are padded to 16 rows, which makes a reply independent of its batch to the
+        last bit and costs next to nothing; a large model would pay for rows that nobody asked for.
         """
-        return 16 if self.model.device.type == "cpu" and self.parameters < _SMALL else 1
+        rows = 16 if self.small else 1
+        return Generator(self.model, end_ids=self.end_ids, decode=self.decode, row_multiple=rows)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of a reply, without special tokens."""
@@ -58,15 +64,16 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> Policy:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    auto_model: Any = AutoModelForCausalLM  # transformers' own annotations are partial
+    auto_tokenizer: Any = AutoTokenizer
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        tokenizer = auto_tokenizer.from_pretrained(path)
+        model = auto_model.from_pretrained(path, dtype=torch.float32)
         model = model.to(device)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise ModelError(f"cannot load a model and its tokenizer from {str(path)!r}: {error}") from error
-    small = device == "cpu" and sum(parameter.numel() for parameter in model.parameters()) < _SMALL
-    model.set_attn_implementation("eager" if small else "sdpa")
     policy = Policy(model=model, tokenizer=tokenizer, end_ids=_end_ids(model, tokenizer))
+    model.set_attn_implementation("eager" if policy.small else "sdpa")
     _check_head(policy)
     return policy
 
@@ -172,7 +179,7 @@ def _forward(
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
     configured: Any = getattr(model.generation_config, "eos_token_id", None)
-    ids: list[Any] = list(configured) if isinstance(configured, list | tuple) else [configured]
+    ids: list[Any] = [configured] if configured is None or isinstance(configured, int) else list(configured)
     ids.append(tokenizer.eos_token_id)
     known = tuple(sorted({int(token) for token in ids if token is not None}))
     if not known:

@@ -6,9 +6,9 @@ reply. Only parameters that cannot change it (`user`, `metadata`, …) pass unre
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 ROLES = ("system", "developer", "user", "assistant")
 
@@ -64,7 +64,7 @@ def parse_chat_request(body: object, *, model: str) -> ChatRequest:
     """
     if not isinstance(body, Mapping):
         raise RequestError(400, f"the body must be a JSON object, got {type(body).__name__}")
-    fields: Mapping[str, Any] = body
+    fields = cast("Mapping[str, Any]", body)
     asked = fields.get("model")
     if not isinstance(asked, str):
         raise RequestError(400, f"model must be a string, got {asked!r}", param="model")
@@ -88,39 +88,49 @@ def parse_chat_request(body: object, *, model: str) -> ChatRequest:
     )
 
 
-def _messages(value: object) -> tuple[dict[str, str], ...]:
+def _messages(value: Any) -> tuple[dict[str, str], ...]:
     if not isinstance(value, list) or not value:
-        message = f"messages must be a non-empty list of {{role, content}}, got {_short(value)}"
+        message = f"messages must be a non-empty list of {{role, content}}, got {_short(cast('object', value))}"
         raise RequestError(400, message, param="messages")
-    return tuple(_message(index, item) for index, item in enumerate(value))
+    return tuple(_message(index, item) for index, item in enumerate(cast("list[object]", value)))
 
 
 def _message(index: int, value: object) -> dict[str, str]:
     where = f"messages[{index}]"
     if not isinstance(value, Mapping):
         raise RequestError(400, f"{where} must be an object with role and content, got {_short(value)}", param=where)
-    role = value.get("role")
+    message = cast("Mapping[str, Any]", value)
+    role = message.get("role")
     if role not in ROLES:
         expected = ", ".join(ROLES)
         raise RequestError(400, f"{where}.role must be one of {expected}, got {role!r}", param=f"{where}.role")
-    content: object = value.get("content")
-    if isinstance(content, list):
-        parts: list[object] = content
-        if not all(isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in parts):
-            raise RequestError(400, f"{where}.content holds a part that is not text", param=f"{where}.content")
-        content = "".join(part["text"] for part in parts if isinstance(part, Mapping))
-    if not isinstance(content, str):
-        message = f"{where}.content must be a string or a list of text parts, got {_short(content)}"
-        raise RequestError(400, message, param=f"{where}.content")
-    return {"role": "system" if role == "developer" else role, "content": content}
+    return {"role": "system" if role == "developer" else role, "content": _content(f"{where}.content", message)}
 
 
-def _stop(value: object) -> tuple[str, ...]:
-    values: Sequence[object] = [value] if isinstance(value, str) else [] if value is None else value  # pyright: ignore[reportAssignmentType]  checked below
-    if not isinstance(values, list) or not all(isinstance(item, str) and item for item in values) or len(values) > 4:
-        message = f"stop must be a non-empty string or a list of at most four, got {_short(value)}"
-        raise RequestError(400, message, param="stop")
-    return tuple(str(item) for item in values)
+def _content(where: str, message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    parts: Any = [{"text": content}] if isinstance(content, str) else content
+    if not isinstance(parts, list) or not parts:
+        raise RequestError(400, f"{where} must be a string or a list of text parts, got {_short(content)}", param=where)
+    texts = [_text(part) for part in cast("list[object]", parts)]
+    if None in texts:
+        raise RequestError(400, f"{where} holds a part that is not text; this server reads text only", param=where)
+    return "".join(filter(None, texts))
+
+
+def _text(part: object) -> str | None:
+    text = cast("Mapping[str, Any]", part).get("text") if isinstance(part, Mapping) else None
+    return text if isinstance(text, str) else None
+
+
+def _stop(value: Any) -> tuple[str, ...]:
+    items: Any = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or len(cast("list[Any]", items)) > 4:
+        raise RequestError(400, f"stop must be a string or a list of at most four, got {_short(value)}", param="stop")
+    for item in cast("list[Any]", items):
+        if not isinstance(item, str) or not item:
+            raise RequestError(400, f"stop must hold non-empty strings, got {_short(item)}", param="stop")
+    return tuple(cast("list[str]", items))
 
 
 def _number(

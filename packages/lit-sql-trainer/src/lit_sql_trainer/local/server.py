@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import queue
 import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
@@ -28,6 +27,7 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse
 
 from lit_sql_trainer.errors import ModelError, SetupError
+from lit_sql_trainer.local.batcher import Batcher
 from lit_sql_trainer.local.generate import FinishReason, Generator, Reply, Request
 from lit_sql_trainer.local.protocol import ChatRequest, RequestError, parse_chat_request
 from lit_sql_trainer.runtime import LOOPBACK, check_port, free_port
@@ -46,29 +46,8 @@ class Sampled:
 
 
 @dataclass(slots=True, kw_only=True)
-class ServerCounters:
-    """Work done since the server started."""
-
-    requests: int = 0
-    """Replies sampled."""
-    refused: int = 0
-    batches: int = 0
-    tokens: int = 0
-    ahead: int = 0
-    """Requests whose reply had been sampled before they came; see `LocalServer.expect`."""
-    busy_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Job:
-    request: Request
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Reply]
-
-
-@dataclass(slots=True, kw_only=True)
 class LocalServer:
-    """Serves one model. `start` it, use `url`, `stop` it; hold `weights` while changing the model."""
+    """Serves one model. `start` it, use `url`, `stop` it; hold `batcher.weights` while changing the model."""
 
     generator: Generator
     tokenizer: Any
@@ -81,18 +60,15 @@ class LocalServer:
     """None takes a free one."""
     name: str = MODEL_NAME
     always_return_token_ids: bool = True
-    weights: threading.Lock = field(default_factory=threading.Lock)
-    """Held while a batch is decoded."""
-    counters: ServerCounters = field(default_factory=ServerCounters)
-    _groups: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
-    _ahead: dict[Request, Reply] = field(default_factory=dict[Request, Reply])
-    _ledger: OrderedDict[str, Sampled] = field(default_factory=OrderedDict[str, Sampled])
-    _jobs: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue[_Job | None])
-    _tokenizing: threading.Lock = field(default_factory=threading.Lock)
-    _web: uvicorn.Server | None = None
-    _threads: list[threading.Thread] = field(default_factory=list[threading.Thread])
+    """False returns them only to requests that ask with `return_token_ids`."""
+    batcher: Batcher = field(init=False)
+    _ledger: OrderedDict[str, Sampled] = field(init=False, default_factory=OrderedDict[str, Sampled])
+    _tokenizing: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _web: uvicorn.Server | None = field(init=False, default=None)
+    _thread: threading.Thread | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self.batcher = Batcher(self.generator, max_batch=self.max_batch, window_s=self.batch_window_s)
         if not getattr(self.tokenizer, "chat_template", None):
             raise ModelError(
                 "the tokenizer has no chat template, so messages cannot become a prompt; use an instruction-tuned "
@@ -111,50 +87,36 @@ class LocalServer:
             SetupError: the port is taken, or the server does not come up in time.
         """
         self.port = free_port() if self.port is None else check_port(self.port)
-        config = uvicorn.Config(self.app(), host=LOOPBACK, port=self.port, log_level="error", access_log=False)
+        config = uvicorn.Config(
+            self.app(), host=LOOPBACK, port=self.port, log_level="error", access_log=False, ws="none", lifespan="off"
+        )
         self._web = uvicorn.Server(config)
-        self._threads = [
-            threading.Thread(target=self._web.run, name="local-server", daemon=True),
-            threading.Thread(target=self._decode_batches, name="local-server-decode", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._web.run, name="local-server", daemon=True)
+        self._thread.start()
+        self.batcher.start()
         deadline = time.monotonic() + timeout_s
         while not self._web.started:
-            if time.monotonic() > deadline or not self._threads[0].is_alive():
+            if time.monotonic() > deadline or not self._thread.is_alive():
                 raise SetupError(f"the local server did not start on port {self.port}; try another port")
             time.sleep(0.01)
         return self.url
 
     def stop(self) -> None:
         """Finish the batch under way and leave the port. Safe to call twice."""
-        if self._web is not None:
+        if self._web is not None and self._thread is not None:
+            self.batcher.stop()
             self._web.should_exit = True
-            self._jobs.put(None)
-            for thread in self._threads:
-                thread.join(timeout=10.0)
-            self._web = None
+            self._thread.join(timeout=10.0)
+            self._web = self._thread = None
 
     def take(self, response_id: str) -> Sampled | None:
         """What was sampled for a reply; None when it is unknown or was taken before."""
         return self._ledger.pop(response_id, None)
 
-    def expect(self, groups: Iterable[Sequence[int]]) -> None:
-        """Announce seeds that will be used with one prompt each.
-
-        When the first request with a seed of a group comes, the replies for the others are sampled beside it: a few
-        more rows of a batch cost little, and a runner that works on one rollout at a time never fills a batch. A
-        reply depends on its own seed alone, so this changes when it is computed and nothing else.
-        """
-        for group in groups:
-            seeds = tuple(group)
-            self._groups.update(dict.fromkeys(seeds, seeds))
-
     def forget(self) -> None:
-        """Drop what nobody took: calls of untrained nodes, replies of earlier weights, announced seeds."""
+        """Drop what nobody took: calls of untrained nodes, replies of earlier weights."""
         self._ledger.clear()
-        self._ahead.clear()
-        self._groups.clear()
+        self.batcher.forget()
 
     def app(self) -> FastAPI:
         """The web application, for a server of one's own or a test client."""
@@ -175,17 +137,9 @@ class LocalServer:
             chat = parse_chat_request(await _json(http), model=self.name)
             request = self._request(chat)
         except RequestError as error:
-            self.counters.refused += 1
             return JSONResponse(error.body(), status_code=error.status)
-        ready = self._ahead.pop(request, None)
-        if ready is not None:
-            self.counters.ahead += 1
-            return JSONResponse(self._answer(chat, request, ready))
-        loop = asyncio.get_running_loop()
-        job = _Job(request, loop, loop.create_future())
-        self._jobs.put(job)
         try:
-            reply = await job.future
+            reply = await asyncio.wrap_future(self.batcher.submit(request))
         except RuntimeError as error:  # torch reports its failures, out of memory included, as RuntimeError
             failure = RequestError(500, f"decoding failed: {error}")
             return JSONResponse(failure.body(), status_code=failure.status)
@@ -263,70 +217,9 @@ class LocalServer:
         ]
         return {"content": content, "refusal": None}
 
-    def _decode_batches(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            try:
-                started = time.monotonic()
-                with self.weights:
-                    asked = [job.request for job in batch]
-                    further = self._companions(asked)
-                    replies = self.generator([*asked, *further])
-                    self._ahead.update(zip(further, replies[len(asked) :], strict=True))
-            except Exception as error:  # noqa: BLE001  the thread must live; each caller gets the reason
-                failure = error if isinstance(error, RuntimeError) else RuntimeError(repr(error))
-                for job in batch:
-                    job.loop.call_soon_threadsafe(_settle, job.future, None, failure)
-                continue
-            self.counters.busy_s += time.monotonic() - started
-            self.counters.batches += 1
-            self.counters.requests += len(replies)
-            self.counters.tokens += sum(len(reply.token_ids) for reply in replies)
-            for job, reply in zip(batch, replies[: len(batch)], strict=True):
-                job.loop.call_soon_threadsafe(_settle, job.future, reply, None)
-
-    def _companions(self, asked: Sequence[Request]) -> list[Request]:
-        """Requests that are about to come with the prompt of one in `asked`; each group is announced once."""
-        present = set(asked)
-        further: list[Request] = []
-        for request in asked:
-            group = () if request.seed is None else self._groups.get(request.seed, ())
-            for seed in group:
-                self._groups.pop(seed, None)
-                companion = replace(request, seed=seed)
-                if companion not in present:
-                    further.append(companion)
-        return further
-
-    def _next_batch(self) -> list[_Job] | None:
-        first = self._jobs.get()
-        if first is None:
-            return None
-        batch = [first]
-        deadline = time.monotonic() + self.batch_window_s
-        while len(batch) < self.max_batch:
-            try:
-                job = self._jobs.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)  # the end, once this batch is done
-                break
-            batch.append(job)
-        return batch
-
 
 async def _json(http: HttpRequest) -> object:
     try:
         return json.loads(await http.body())
     except ValueError as error:
         raise RequestError(400, f"the body is not valid JSON: {error}") from error
-
-
-def _settle(future: asyncio.Future[Reply], reply: Reply | None, error: Exception | None) -> None:
-    """Hand over the outcome, unless the client went away meanwhile."""
-    if future.done():
-        return
-    if reply is not None:
-        future.set_result(reply)
-    elif error is not None:
-        future.set_exception(error)

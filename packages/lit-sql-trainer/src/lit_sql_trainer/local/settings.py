@@ -66,7 +66,9 @@ class GrpoSettings:
     batch_window_s: float = 0.004
     """How long the server waits for company before it starts a batch."""
     torch_threads: int = 0
-    """Threads of the model's process; 0 takes one per core. Results are reproducible for one value."""
+    """Threads of the model's process. 0 takes one for a small model, whose products are too short to share (and
+    threads that wait for each other while runners want the cores cost ten times the work), and one per core for a
+    large one. Numbers are reproducible for one value."""
     device: str = "cpu"
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import agentlightning as agl
+import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 
 async def forget_spans(store: agl.LightningStore, rollout_ids: Iterable[str]) -> None:

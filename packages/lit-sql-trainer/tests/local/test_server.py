@@ -1,0 +1,221 @@
+"""The local endpoint over real HTTP: answers like OpenAI's, refuses clearly, keeps what it sampled."""
+
+from __future__ import annotations
+
+import threading
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the `cpu` dependency group")
+
+from lit_sql_trainer.errors import ModelError, SetupError  # noqa: E402
+from lit_sql_trainer.local.batcher import Batcher  # noqa: E402
+from lit_sql_trainer.local.generate import FinishReason, Reply, Request  # noqa: E402
+from lit_sql_trainer.local.policy import Policy, load_policy  # noqa: E402
+from lit_sql_trainer.local.server import LocalServer  # noqa: E402
+
+CASES = tomllib.loads((Path(__file__).parent / "refusals.toml").read_text(encoding="utf-8"))["case"]
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture(scope="module")
+def policy(model_folder: Path) -> Policy:
+    torch.set_num_threads(1)
+    return load_policy(model_folder)
+
+
+@pytest.fixture(scope="module")
+def server(policy: Policy) -> Iterator[LocalServer]:
+    server = LocalServer(generator=policy.generator(), tokenizer=policy.tokenizer, context_tokens=256)
+    server.start()
+    yield server
+    server.stop()
+
+
+def post(server: LocalServer, **body: Any) -> httpx.Response:
+    request = {"model": "policy", "messages": HELLO, "max_tokens": 8, "seed": 1, **body}
+    return httpx.post(f"{server.url}/chat/completions", json=request, timeout=30)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_refusals(server: LocalServer, case: dict[str, Any]) -> None:
+    """Each bad request gets its status and an error object that names the parameter and the reason."""
+    response = post(server, **case["body"])
+    error = response.json()["error"]
+    assert response.status_code == case.get("status", 400)
+    assert error["type"] == "invalid_request_error"
+    assert error["param"] == case["param"]
+    assert case["says"] in error["message"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe", b""])
+def test_a_body_that_is_no_object_is_refused(server: LocalServer, content: bytes) -> None:
+    """Broken JSON and JSON of another kind are 400, never 500."""
+    assert httpx.post(f"{server.url}/chat/completions", content=content).status_code == 400
+
+
+def test_an_answer_has_the_tokens_it_was_made_of(server: LocalServer, policy: Policy) -> None:
+    """Prompt and reply ids are those of the template and of the text; log-probabilities line up; usage counts them."""
+    answer = post(server, logprobs=True).json()
+    (choice,) = answer["choices"]
+    expected = policy.tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, tokenize=True)
+    assert answer["prompt_token_ids"] == expected
+    assert choice["message"] == {"role": "assistant", "content": policy.decode(choice["token_ids"])}
+    assert len(choice["logprobs"]["content"]) == len(choice["token_ids"]) == answer["usage"]["completion_tokens"]
+    assert answer["usage"]["prompt_tokens"] == len(expected)
+    sampled = server.take(answer["id"])
+    assert sampled is not None
+    assert (list(sampled.prompt_ids), list(sampled.token_ids)) == (expected, choice["token_ids"])
+    assert list(sampled.logprobs) == [token["logprob"] for token in choice["logprobs"]["content"]]
+    assert server.take(answer["id"]) is None
+
+
+def test_a_seed_repeats_a_reply_and_another_does_not(server: LocalServer) -> None:
+    """Seeded requests repeat; without a seed, replies differ."""
+
+    def ids(**body: Any) -> list[int]:
+        return post(server, max_tokens=20, **body).json()["choices"][0]["token_ids"]
+
+    assert ids(seed=5) == ids(seed=5) != ids(seed=6)
+    assert ids(seed=None) != ids(seed=None)
+    assert ids(seed=1, temperature=0) == ids(seed=2, temperature=0)
+
+
+def test_stop_is_cut_from_the_text_only(server: LocalServer, policy: Policy) -> None:
+    """The text ends before the stop string; the token ids include it, since they were sampled."""
+    whole = post(server, max_tokens=30, seed=3).json()["choices"][0]["message"]["content"]
+    stop = next(character for character in whole[4:] if character.isascii() and character.isprintable())
+    (choice,) = post(server, max_tokens=30, seed=3, stop=[stop]).json()["choices"]
+    assert choice["finish_reason"] == "stop"
+    assert choice["message"]["content"] == whole[: whole.index(stop)]
+    assert policy.decode(choice["token_ids"]).endswith(stop)
+
+
+def test_text_parts_and_the_developer_role_are_understood(server: LocalServer) -> None:
+    """A list of text parts is their concatenation; `developer` is the newer name of `system`."""
+    parts = [
+        {"role": "developer", "content": "a"},
+        {"role": "user", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]},
+    ]
+    plain = [{"role": "system", "content": "a"}, {"role": "user", "content": "bc"}]
+    assert (
+        post(server, messages=parts).json()["prompt_token_ids"]
+        == post(server, messages=plain).json()["prompt_token_ids"]
+    )
+
+
+def test_models_and_health(server: LocalServer) -> None:
+    """The list names the one model; health answers without the model."""
+    assert httpx.get(f"{server.url}/models").json()["data"][0]["id"] == "policy"
+    assert httpx.get(server.url.replace("/v1", "/health")).json()["status"] == "ok"
+
+
+def test_many_clients_get_what_each_would_get_alone(server: LocalServer) -> None:
+    """Thirty concurrent requests give the replies that the same requests give one after the other."""
+
+    def ids(seed: int) -> list[int]:
+        return post(server, seed=seed, max_tokens=5 + seed % 7).json()["choices"][0]["token_ids"]
+
+    alone = [ids(seed) for seed in range(30)]
+    batches = server.batcher.counters.batches
+    with ThreadPoolExecutor(10) as pool:
+        assert list(pool.map(ids, range(30))) == alone
+    assert server.batcher.counters.batches - batches < 30
+
+
+def test_token_ids_can_be_on_request_only(policy: Policy) -> None:
+    """Where the library's proxy asks for them, the server can wait to be asked."""
+    server = LocalServer(
+        generator=policy.generator(), tokenizer=policy.tokenizer, context_tokens=256, always_return_token_ids=False
+    )
+    server.start()
+    try:
+        assert "prompt_token_ids" not in post(server).json()
+        assert "token_ids" in post(server, return_token_ids=True).json()["choices"][0]
+    finally:
+        server.stop()
+        server.stop()
+
+
+def test_a_port_in_use_is_one_clear_error(server: LocalServer, policy: Policy) -> None:
+    """A second server on the same port says so before it starts."""
+    second = LocalServer(generator=policy.generator(), tokenizer=policy.tokenizer, context_tokens=256, port=server.port)
+    with pytest.raises(SetupError, match=str(server.port)):
+        second.start()
+
+
+def test_a_tokenizer_without_template_is_one_clear_error(policy: Policy) -> None:
+    """A base model cannot serve chats; the error says what to add."""
+    plain = type("Plain", (), {"chat_template": None})()
+    with pytest.raises(ModelError, match="chat template"):
+        LocalServer(generator=policy.generator(), tokenizer=plain, context_tokens=256)
+
+
+def echo(requests: Sequence[Request]) -> list[Reply]:
+    """Replies with the seed as the only token."""
+    return [Reply(token_ids=(r.seed or 0,), logprobs=(0.0,), finish=FinishReason.STOP) for r in requests]
+
+
+def test_a_group_is_sampled_with_its_first_request() -> None:
+    """After one request of an announced group, the others are answered without the model; strangers are not."""
+    asked: list[int] = []
+
+    def sample(requests: Sequence[Request]) -> list[Reply]:
+        asked.append(len(requests))
+        return echo(requests)
+
+    batcher = Batcher(sample, window_s=0.0)
+    batcher.start()
+    batcher.expect([[10, 11, 12]])
+
+    def token(seed: int, prompt: int = 1) -> int:
+        return batcher.submit(Request(prompt_ids=(prompt,), max_tokens=3, seed=seed)).result(5).token_ids[0]
+
+    assert [token(11), token(10), token(12), token(13)] == [11, 10, 12, 13]
+    assert asked == [3, 1]
+    assert token(12, prompt=2) == 12  # a later turn of the same rollout: its own request, nobody beside it
+    assert asked == [3, 1, 1]
+    batcher.stop()
+
+
+def test_forgetting_drops_what_the_old_weights_said() -> None:
+    """After `forget`, a reply that was sampled ahead is sampled again."""
+    asked: list[int] = []
+
+    def sample(requests: Sequence[Request]) -> list[Reply]:
+        asked.append(len(requests))
+        return echo(requests)
+
+    batcher = Batcher(sample, window_s=0.0)
+    batcher.start()
+    batcher.expect([[1, 2]])
+    batcher.submit(Request(prompt_ids=(1,), max_tokens=3, seed=1)).result(5)
+    batcher.forget()
+    batcher.submit(Request(prompt_ids=(1,), max_tokens=3, seed=2)).result(5)
+    batcher.stop()
+    assert asked == [2, 1]
+
+
+def test_a_failing_model_fails_its_callers_only() -> None:
+    """Every request of the batch gets the reason, and the next batch is served."""
+    broken = threading.Event()
+    broken.set()
+
+    def sample(requests: Sequence[Request]) -> list[Reply]:
+        if broken.is_set():
+            raise RuntimeError("out of memory")
+        return echo(requests)
+
+    batcher = Batcher(sample)
+    batcher.start()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        batcher.submit(Request(prompt_ids=(1,), max_tokens=1, seed=1)).result(5)
+    broken.clear()
+    assert batcher.submit(Request(prompt_ids=(1,), max_tokens=1, seed=4)).result(5).token_ids == (4,)
+    batcher.stop()
