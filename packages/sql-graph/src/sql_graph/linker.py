@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from sql_graph.schema import Schema, Table
 
 NAME_WEIGHT = 3.0
-COLUMN_WEIGHT = 1.5
+COLUMN_WEIGHT = 1.0
 COMMENT_WEIGHT = 1.0
 VALUE_WEIGHT = 1.5
 SATURATION = 1.2
 FLOW = 0.35
 """Share of a table's own relevance that each foreign-key neighbour gains."""
-JOIN_PATH = 0.5
+JOIN_PATH = 0.35
 """Share of the lesser of two relevant tables that a table between them gains."""
 
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")

@@ -50,7 +50,7 @@ def cell_text(value: object, *, max_chars: int) -> str:
         return "NULL"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, bytes | bytearray):
         raw = bytes(value)
         return f"x'{raw[:SHOWN_BLOB_BYTES].hex()}{'…' if len(raw) > SHOWN_BLOB_BYTES else ''}'"
     text = value if isinstance(value, str) else str(value)

@@ -27,6 +27,7 @@ _NOISE = re.compile(r"""\s+(?:COLLATE|CHARACTER SET)\s+(?:"[^"]*"|\S+)""", re.IG
 _WITH_SCHEMAS = ("postgresql", "mssql")
 _CASE_MATTERS = ("postgresql", "oracle")
 """Dialects that fold unquoted names to one case, so that a name with capitals must be quoted."""
+_NOTHING: Mapping[str, Any] = {}
 _WIDTH = re.compile(r"((?:TINY|SMALL|MEDIUM|BIG)?INT(?:EGER)?)\(\d+\)")
 SYSTEM_SCHEMAS = re.compile(r"^(?:information_schema|pg_.*|sys|INFORMATION_SCHEMA|db_.*|guest)$")
 
@@ -121,7 +122,7 @@ def _read_tables(inspector: Inspector, schema: str | None) -> list[Table]:
                 columns=columns[name],
                 key=keys.get(name) or {},
                 references=references.get(name) or (),
-                comment=(comments.get(name) or {}).get("text") or "",
+                comment=str((comments.get(name) or _NOTHING).get("text") or ""),
                 is_view=name in views,
             )
         )

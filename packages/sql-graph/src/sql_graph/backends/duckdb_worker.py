@@ -53,7 +53,7 @@ def _answer(
 ) -> dict[str, Any]:
     try:
         statements = connection.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        if len(statements) != 1 or statements[0].type.name != "SELECT":
             kind = statements[0].type.name if len(statements) == 1 else f"{len(statements)} statements"
             return {"status": "refused", "message": f"only one SELECT statement can be run here, this is {kind}"}
         try:

@@ -67,7 +67,8 @@ class GenericBackend:
         return job.outcome
 
     def sampling_query(self, table: str, columns: list[str], *, rows: int) -> str:
-        query = select(*(literal_column(name) for name in columns)).select_from(text(table)).limit(rows)
+        wanted: list[Any] = [literal_column(name) for name in columns]
+        query: Any = select(*wanted).select_from(text(table)).limit(rows)
         return str(query.compile(self._engine, compile_kwargs={"literal_binds": True}))
 
     def read_schema(self) -> Schema:

@@ -192,10 +192,11 @@ CONNECTION_LOST = Fault(
 class _Session:
     """A connection with its server's way to set a deadline. For one thread at a time."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Any) -> None:
+        # `Any` because PyMySQL's published types leave out half of what is used here.
         self._connection = connection
-        self.thread_id = connection.thread_id()
-        self._is_mariadb = "mariadb" in connection.get_server_info().lower()
+        self.thread_id: int = connection.thread_id()
+        self._is_mariadb = "mariadb" in str(connection.get_server_info()).lower()
         self._limits: DatabaseLimits | None = None
 
     def begin(self, limits: DatabaseLimits) -> None:
@@ -217,7 +218,7 @@ class _Session:
         from pymysql.cursors import SSCursor
 
         ends_at = time.monotonic() + limits.deadline_s + KILL_AFTER_S
-        cursor = self._connection.cursor(SSCursor)
+        cursor: Any = self._connection.cursor(SSCursor)
         complete = False
         try:
             cursor.execute(sql)
