@@ -14,9 +14,11 @@ from click.testing import CliRunner, Result
 from sql_reward.cli import main
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
-GOLD = (
-    "SELECT name FROM singer\tsingers\nSELECT name FROM singer WHERE age > 26\tsingers\nSELECT kind FROM tree\ttrees\n"
-)
+GOLD = """\
+SELECT name FROM singer\tsingers
+SELECT name FROM singer WHERE age > 26\tsingers
+SELECT kind FROM tree\ttrees
+"""
 
 
 def run(*arguments: object) -> Result:
@@ -254,7 +256,8 @@ def test_an_interrupted_run_leaves_whole_lines(
         start_new_session=True,
     )
     until = time.monotonic() + 60
-    while time.monotonic() < until and not (out.exists() and len(out.read_text().splitlines()) >= 50):
+    while process.poll() is None and not (out.exists() and len(out.read_text().splitlines()) >= 50):
+        assert time.monotonic() < until
         time.sleep(0.05)
     os.killpg(process.pid, number)  # as a terminal does: to all processes of the group
     stdout, stderr = process.communicate(timeout=30)

@@ -1,6 +1,7 @@
 """Exact set match and hardness, by written cases and by their properties."""
 
 import pickle
+import re
 import tomllib
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_no_prediction_is_no_match(schema: Schema) -> None:
 
 def test_a_gold_outside_the_grammar_is_an_error(schema: Schema) -> None:
     """Nothing can be held against a gold query that cannot be read."""
-    with pytest.raises(UnparsableSqlError, match="LEFT|left"):
+    with pytest.raises(UnparsableSqlError, match="no table 'left'"):
         exact_match("SELECT name FROM singer", "SELECT name FROM singer LEFT JOIN concert", schema)
 
 
@@ -89,75 +90,12 @@ def test_nesting_is_bounded(schema: Schema) -> None:
 
 
 WORDS = st.sampled_from(
-    [
-        "select",
-        "distinct",
-        "from",
-        "singer",
-        "concert",
-        "singer_in_concert",
-        "as",
-        "t1",
-        "t2",
-        "t1.name",
-        "t2.title",
-        "name",
-        "age",
-        "country",
-        "title",
-        "year",
-        "where",
-        "and",
-        "or",
-        "not",
-        "in",
-        "like",
-        "between",
-        "is",
-        "exists",
-        "=",
-        ">",
-        "<",
-        ">=",
-        "<=",
-        "!=",
-        "(",
-        ")",
-        ",",
-        ";",
-        "*",
-        "+",
-        "-",
-        "/",
-        "count",
-        "(",
-        "max",
-        "min",
-        "avg",
-        "sum",
-        "none",
-        "group",
-        "order",
-        "by",
-        "having",
-        "asc",
-        "desc",
-        "limit",
-        "1",
-        "2.5",
-        "nan",
-        '"x"',
-        "'y'",
-        "'",
-        "join",
-        "on",
-        "union",
-        "intersect",
-        "except",
-        "left",
-        "case",
-        "null",
-    ]
+    re.split(
+        r"\s+",
+        """select distinct from singer concert singer_in_concert as t1 t2 t1.name t2.title name age country title where
+        and or not in like between is exists = > < >= <= != ( ) , ; * + - / count ( max min avg sum none group order by
+        having asc desc limit 1 2.5 nan "x" 'y' ' join on union intersect except left case null""",
+    )
 )
 
 

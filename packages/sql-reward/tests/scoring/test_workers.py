@@ -127,16 +127,13 @@ def test_nothing_waits_behind_a_slow_item(act: Act) -> None:
 
 def test_stop_ends_the_workers(act: Act) -> None:
     """Once `stop` says yes, no answer comes any more, and the processes are gone."""
-    stopped = False
-    pids: list[int] = []
-    for _, answer in run_in_workers(
-        act, ["pid", "pid", "sleep", "sleep"], workers=2, patience=lambda _: PATIENT, stop=lambda: stopped
-    ):
-        assert isinstance(answer, int)
-        pids.append(answer)
-        stopped = True
+    pids: list[object] = []
+    items = ["pid", "pid", "sleep", "sleep"]
+    for _, pid in run_in_workers(act, items, workers=2, patience=lambda _: PATIENT, stop=lambda: bool(pids)):
+        pids.append(pid)
     assert pids
     for pid in pids:
+        assert isinstance(pid, int)
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 

@@ -1,4 +1,4 @@
-"""What a worker can be asked to do in tests: answer, die, spin, sleep, fail, take memory. Imported by worker processes."""
+"""What a worker can be asked to do in tests: answer, die, spin, sleep, fail, take memory. Workers import it."""
 
 import os
 import signal
