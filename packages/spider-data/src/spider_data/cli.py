@@ -81,7 +81,8 @@ def convert(
 
     Example: spider-data convert spider_data.zip data
     """
-    from spider_data.convert import ConvertOptions, convert_spider
+    from spider_data.convert import convert_spider
+    from spider_data.layout import ConvertOptions
 
     given = {"train_spider": train_spider, "train_others": train_others, "dev": dev, "test": test}
     options = ConvertOptions(
@@ -154,8 +155,8 @@ def download(
     Example: spider-data download data --from spider-data.zip
     """
     from spider_data.bundle import Bundle, download_bundle
-    from spider_data.convert import ConvertOptions
     from spider_data.fetch import fetch_drive
+    from spider_data.layout import ConvertOptions
     from spider_data.render import fetch_with_bar
 
     options = ConvertOptions(validation_share=validation_share, seed=seed, keep_empty=keep_empty)
@@ -250,6 +251,74 @@ def stats(data: Path, as_json: bool, plot: Path | None) -> None:
         click.echo(json.dumps(figures.to_dict(), ensure_ascii=False))
     else:
         print_stats(figures, Console())
+
+
+@main.command()
+@click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
+def mini(target: Path, as_json: bool) -> None:
+    """Build the embedded benchmark in DIR: ten small databases with suites, 2,600 questions. No download.
+
+    Example: spider-data mini mini-data
+    """
+    import json
+
+    from spider_data.mini import build_mini
+    from spider_data.suite.table import power_dict, power_line
+
+    report = build_mini(target)
+    if as_json:
+        made = {"folder": str(report.folder), "tasks": report.tasks, "databases": report.databases}
+        click.echo(json.dumps({**made, "variants": report.variants, "power": power_dict(report.power)}))
+        return
+    for split, count in report.tasks.items():
+        click.echo(f"{split:24} {count:6,} tasks")
+    click.echo(f"{report.databases} databases, {report.variants} variants each: {power_line(report.power)}")
+    click.echo(f"{target} is ready; next: spider-data stats {target}")
+
+
+@main.command()
+@DATA_DIR
+@click.option("--variants", default=10, show_default=True, type=click.IntRange(1, 200), help="Files per database.")
+@click.option("--seed", default=0, show_default=True, help="Another seed, other variants.")
+@click.option(
+    "--golds", multiple=True, type=click.Path(path_type=Path), help="Queries: Parquet or query<TAB>db_id lines."
+)
+@click.option("--only", multiple=True, metavar="DB_ID", help="Only this database; may be repeated.")
+@click.option("--into", type=click.Path(path_type=Path), help="Write to INTO/<db_id>/ instead, beside links.")
+@click.option("--force", is_flag=True, help="Replace variants that this command did not make.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def suite(
+    data: Path,
+    variants: int,
+    seed: int,
+    golds: tuple[Path, ...],
+    only: tuple[str, ...],
+    into: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make test suites: variants of each database on which wrong queries show.
+
+    Example: spider-data suite data --variants 10 --seed 0
+    """
+    import json
+
+    from rich.console import Console
+
+    from spider_data.suite import make_suites
+    from spider_data.suite.progress import suite_progress
+    from spider_data.suite.table import power_dict, print_reports, report_dict, total
+
+    with suite_progress(Console(stderr=True)) as on_step:
+        reports = make_suites(
+            data, variants=variants, seed=seed, golds=golds, only=only, into=into, force=force, on_step=on_step
+        )
+    if as_json:
+        rows = [report_dict(report) for report in reports]
+        click.echo(json.dumps({"total": power_dict(total(reports)), "databases": rows}, ensure_ascii=False))
+    else:
+        print_reports(reports, Console())
 
 
 def _print_made(target: Path, manifest: Manifest) -> None:

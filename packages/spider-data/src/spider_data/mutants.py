@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from sqlglot import exp
 
-from spider_data.suite.golds import Resolver, literal
+from spider_data.suite.golds import Node, Resolver, literal
 from spider_data.suite.schema import Scalar
 
 
@@ -48,14 +48,14 @@ class Mutant:
 OtherValues = Callable[[str, str], Sequence[Scalar]]
 """Given a table and a column, some values of it: what a wrong constant is taken from."""
 
-_AGGREGATES: dict[type[exp.Expression], type[exp.Expression]] = {
+_AGGREGATES: dict[type[Node], type[Node]] = {
     exp.Min: exp.Max,
     exp.Max: exp.Min,
     exp.Avg: exp.Sum,
     exp.Sum: exp.Avg,
     exp.Count: exp.Sum,
 }
-_COMPARISONS: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
+_COMPARISONS: dict[type[Node], tuple[type[Node], ...]] = {
     exp.GT: (exp.GTE, exp.LT),
     exp.GTE: (exp.GT, exp.LTE),
     exp.LT: (exp.LTE, exp.GT),
@@ -63,7 +63,7 @@ _COMPARISONS: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
     exp.EQ: (exp.NEQ, exp.GTE),
     exp.NEQ: (exp.EQ,),
 }
-_SET_OPERATIONS: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
+_SET_OPERATIONS: dict[type[Node], tuple[type[Node], ...]] = {
     exp.Union: (exp.Intersect, exp.Except),
     exp.Intersect: (exp.Union, exp.Except),
     exp.Except: (exp.Union, exp.Intersect),
@@ -88,12 +88,12 @@ def mutants(sql: str, resolver: Resolver, other_values: OtherValues | None = Non
     return found
 
 
-def _text(tree: exp.Expression) -> str:
+def _text(tree: Node) -> str:
     # Copying takes half of the time; sqlglot needs the copy only for constructs that SQLite does not have.
     return tree.sql("sqlite", copy=False)
 
 
-def _changes(tree: exp.Expression, resolver: Resolver, other_values: OtherValues | None) -> Iterator[MutantKind]:
+def _changes(tree: Node, resolver: Resolver, other_values: OtherValues | None) -> Iterator[MutantKind]:
     """Change the tree in place, yield while it is changed, change it back."""
     for node in list(tree.walk()):
         if type(node) in _AGGREGATES:
@@ -120,7 +120,7 @@ def _changes(tree: exp.Expression, resolver: Resolver, other_values: OtherValues
             yield from _retype(node, _SET_OPERATIONS[type(node)], MutantKind.SET_OPERATION)
 
 
-def _swap(old: exp.Expression, new: exp.Expression, kind: MutantKind) -> Iterator[MutantKind]:
+def _swap(old: Node, new: Node, kind: MutantKind) -> Iterator[MutantKind]:
     if old.parent is None:
         return
     old.replace(new)
@@ -128,14 +128,14 @@ def _swap(old: exp.Expression, new: exp.Expression, kind: MutantKind) -> Iterato
     new.replace(old)
 
 
-def _flag(node: exp.Expression, name: str, value: object, kind: MutantKind) -> Iterator[MutantKind]:
+def _flag(node: Node, name: str, value: object, kind: MutantKind) -> Iterator[MutantKind]:
     before = node.args.get(name)
     node.set(name, value)
     yield kind
     node.set(name, before)
 
 
-def _retype(node: exp.Expression, kinds: tuple[type[exp.Expression], ...], kind: MutantKind) -> Iterator[MutantKind]:
+def _retype(node: Node, kinds: tuple[type[Node], ...], kind: MutantKind) -> Iterator[MutantKind]:
     """The node as another class with the same arguments; works at the root of a tree as well."""
     original = type(node)
     for other in kinds:
@@ -144,7 +144,7 @@ def _retype(node: exp.Expression, kinds: tuple[type[exp.Expression], ...], kind:
         node.__class__ = original
 
 
-def _aggregate(node: exp.Expression) -> Iterator[MutantKind]:
+def _aggregate(node: Node) -> Iterator[MutantKind]:
     inner = node.this
     distinct = isinstance(inner, exp.Distinct)
     if not (isinstance(node, exp.Count) and (distinct or isinstance(inner, exp.Star))):
@@ -161,7 +161,7 @@ def _keep_one_side(node: exp.And | exp.Or) -> Iterator[MutantKind]:
         yield from _swap(node, side.copy(), MutantKind.CONDITION)
 
 
-def _negation(node: exp.Expression) -> Iterator[MutantKind]:
+def _negation(node: Node) -> Iterator[MutantKind]:
     parent = node.parent
     if isinstance(parent, exp.Not):
         yield from _swap(parent, node.copy(), MutantKind.COMPARISON)
@@ -190,7 +190,7 @@ def _constant(node: exp.Literal, resolver: Resolver, other_values: OtherValues |
             yield from _swap(node, exp.Literal.string(text), MutantKind.CONSTANT)
 
 
-def _number(value: float) -> exp.Expression:
+def _number(value: float) -> Node:
     return exp.Neg(this=exp.Literal.number(-value)) if value < 0 else exp.Literal.number(value)
 
 
@@ -232,11 +232,11 @@ def _column(node: exp.Column, resolver: Resolver) -> Iterator[MutantKind]:
         yield from _swap(node, changed, MutantKind.COLUMN)
 
 
-def _is_join_key(node: exp.Expression) -> bool:
+def _is_join_key(node: Node) -> bool:
     return isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Column)
 
 
-def _in_on(node: exp.Expression) -> bool:
+def _in_on(node: Node) -> bool:
     return node.find_ancestor(exp.Join, exp.Where, exp.Having) is not None and isinstance(
         node.find_ancestor(exp.Join, exp.Where, exp.Having), exp.Join
     )

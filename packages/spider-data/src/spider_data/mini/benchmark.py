@@ -17,7 +17,7 @@ from spider_data.mini.schema import load_databases
 from spider_data.mini.templates import load_patterns
 from spider_data.parquet import write_tasks
 from spider_data.storage import new_folder
-from spider_data.suite import Power, make_suite
+from spider_data.suite import Power, SuiteReport, make_suite
 from spider_data.task import Split
 
 VARIANTS = 4
@@ -61,7 +61,7 @@ def build_mini(folder: Path | str, *, on_step: Callable[[int, int], None] | None
     for groups in picked.values():
         for candidate in (candidate for group in groups for candidate in group):
             golds[candidate.db_id].append(candidate.query)
-    reports = {}
+    reports: dict[str, SuiteReport] = {}
     with new_folder(target) as part:
         for done, database in enumerate(databases, start=1):
             home = part / "database" / database.db_id

@@ -170,7 +170,7 @@ class MiniDatabase:
 
 def load_databases() -> tuple[MiniDatabase, ...]:
     """All databases, sorted by id."""
-    folder = files(__package__) / "databases"
+    folder = files("spider_data.mini") / "databases"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return tuple(
         _database(name.removesuffix(".toml"), tomllib.loads((folder / name).read_text("utf-8"))) for name in names
@@ -187,7 +187,7 @@ def _database(db_id: str, data: dict[str, Any]) -> MiniDatabase:
 
 
 def _table(entry: dict[str, Any]) -> Table:
-    columns = tuple(Column(**{**column, "role": Role(column["role"])}) for column in entry["columns"])
+    columns = tuple(_column(column) for column in entry["columns"])
     rows = tuple(
         tuple(_cell(text, column) for text, column in zip(row, columns, strict=True))
         for row in csv.reader(io.StringIO(entry["rows"]))
@@ -203,6 +203,11 @@ def _table(entry: dict[str, Any]) -> Table:
         key_columns=tuple(keys),
         rows=rows,
     )
+
+
+def _column(entry: dict[str, Any]) -> Column:
+    role = Role(entry.pop("role"))
+    return Column(role=role, **entry)
 
 
 def _cell(text: str, column: Column) -> str | int | float | None:

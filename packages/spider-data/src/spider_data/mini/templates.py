@@ -11,11 +11,11 @@ import re
 import sqlite3
 import string
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 from spider_data.mini.schema import Column, MiniDatabase, Role, Table
 
@@ -32,7 +32,7 @@ class Pattern:
     share: int
     """Weight of the family within a split."""
     sql: str
-    ask: tuple[str, ...]
+    ask: Sequence[str]
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     no_null: str = ""
     nullable: str = ""
@@ -86,8 +86,10 @@ class Candidate:
 
 def load_patterns() -> tuple[Pattern, ...]:
     """All patterns in file order."""
-    data = tomllib.loads((files(__package__) / "patterns.toml").read_text("utf-8"))
-    return tuple(Pattern(**{**entry, "ask": tuple(entry["ask"])}) for entry in data["pattern"])
+    entries: list[dict[str, Any]] = tomllib.loads((files("spider_data.mini") / "patterns.toml").read_text("utf-8"))[
+        "pattern"
+    ]
+    return tuple(Pattern(**entry) for entry in entries)
 
 
 def spread(text: str) -> float:
@@ -182,7 +184,7 @@ def _in_order(low: str | float, high: str | float) -> bool:
 
 def _pool(source: Any, filling: Mapping[str, Table | Column], connection: sqlite3.Connection) -> list[Value]:
     if isinstance(source, list):
-        return [Value(item) for item in source]
+        return [Value(item) for item in cast("list[int]", source)]
     slot: str = source.removeprefix("part of ")
     table = filling[{"u": "u", "h": "h"}.get(slot[0], "t")]
     column = filling[slot]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from spider_data.suite.errors import GoldFails, GoldsInvalid, SchemaFails
+from spider_data.suite.folder import make_suites
 from spider_data.suite.make import SuiteReport, make_suite
 from spider_data.suite.power import Power
 
-__all__ = ["Power", "SuiteReport", "make_suite"]
+__all__ = ["GoldFails", "GoldsInvalid", "Power", "SchemaFails", "SuiteReport", "make_suite", "make_suites"]

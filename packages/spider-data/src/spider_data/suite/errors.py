@@ -14,3 +14,17 @@ class GoldFails(SpiderDataError):
 
     path: Path
     query: str
+
+
+class SchemaFails(SpiderDataError):
+    """A statement of the source's schema does not run in an empty database on this SQLite version."""
+
+    path: Path
+    statement: str
+
+
+class GoldsInvalid(SpiderDataError):
+    """A file of gold queries has a line without a database id."""
+
+    path: Path
+    line: int

@@ -13,12 +13,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from spider_data.suite.schema import Scalar, SourceSchema
 
+Node: TypeAlias = Any
+"""A node of sqlglot's tree."""
 Place = tuple[str, str]
 """Table and column name, as the schema writes them."""
 
@@ -57,9 +61,9 @@ class Resolver:
             for table in schema.tables
         }
         self.known = {column for _, columns in self.columns.values() for column in columns}
-        self._trees: dict[str, exp.Expression | None] = {}
+        self._trees: dict[str, Node | None] = {}
 
-    def tree(self, sql: str) -> exp.Expression | None:
+    def tree(self, sql: str) -> Node | None:
         """The parsed query, or None if sqlglot cannot; `"France"` is text where no column has that name.
 
         Asking again gives the same tree, so whoever changes it must change it back.
@@ -68,10 +72,10 @@ class Resolver:
             self._trees[sql] = self._parse(sql)
         return self._trees[sql]
 
-    def _parse(self, sql: str) -> exp.Expression | None:
+    def _parse(self, sql: str) -> Node | None:
         try:
             tree = sqlglot.parse_one(sql, read="sqlite")
-        except sqlglot.errors.SqlglotError:
+        except SqlglotError:
             return None
         for column in list(tree.find_all(exp.Column)):
             name = column.this
@@ -120,7 +124,7 @@ def gather(resolver: Resolver, golds: Iterable[str]) -> GoldFacts:
     return facts
 
 
-def literal(node: exp.Expression | None) -> Scalar:
+def literal(node: Node | None) -> Scalar:
     """The constant that a node writes, None when it writes none."""
     if isinstance(node, exp.Paren):
         return literal(node.this)
@@ -137,7 +141,7 @@ def literal(node: exp.Expression | None) -> Scalar:
         return float(node.name)
 
 
-_OPS: dict[type[exp.Expression], tuple[str, str]] = {
+_OPS: dict[type[Node], tuple[str, str]] = {
     exp.EQ: ("=", "="),
     exp.NEQ: ("<>", "<>"),
     exp.LT: ("<", ">"),
@@ -150,7 +154,7 @@ _OPS: dict[type[exp.Expression], tuple[str, str]] = {
 def _conditions(select: exp.Select, resolver: Resolver, facts: GoldFacts) -> None:
     found: dict[str, list[Condition]] = defaultdict(list)
 
-    def note(column: exp.Expression | None, op: str, value: Scalar) -> None:
+    def note(column: Node | None, op: str, value: Scalar) -> None:
         if not isinstance(column, exp.Column) or value is None:
             return
         place = resolver.place(column)
@@ -183,14 +187,14 @@ def _conditions(select: exp.Select, resolver: Resolver, facts: GoldFacts) -> Non
             facts.bundles[table].append(bundle)
 
 
-def _bare(node: exp.Expression) -> exp.Expression:
+def _bare(node: Node) -> Node:
     """A column inside LOWER(), a cast or brackets counts as the column; aggregates do not."""
     while isinstance(node, exp.Lower | exp.Upper | exp.Trim | exp.Cast | exp.Paren):
         node = node.this
     return node
 
 
-def _join(left: exp.Expression, right: exp.Expression, resolver: Resolver, facts: GoldFacts) -> None:
+def _join(left: Node, right: Node, resolver: Resolver, facts: GoldFacts) -> None:
     if isinstance(left, exp.Column) and isinstance(right, exp.Column):
         places = (resolver.place(left), resolver.place(right))
         if places[0] is not None and places[1] is not None and places[0] != places[1]:

@@ -16,6 +16,8 @@ from itertools import pairwise
 
 from sqlglot import exp
 
+from spider_data.suite.golds import Node
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TieProbe:
@@ -27,7 +29,7 @@ class TieProbe:
     limit: int | None
 
 
-def tie_probe(tree: exp.Expression | None) -> TieProbe | None:
+def tie_probe(tree: Node) -> TieProbe | None:
     """The probe for a parsed query; None when it has no ORDER BY at its top or its LIMIT is no plain number."""
     if not isinstance(tree, exp.Select) or tree.args.get("order") is None:
         return None

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from spider_data.suite.errors import SchemaFails
 from spider_data.suite.golds import Condition, GoldFacts, Resolver, gather
 from spider_data.suite.schema import ForeignKey, Scalar, SourceSchema, SourceTable, decode, ident
 from spider_data.suite.values import ColumnFacts, column_facts, make_pool, meeting, unused_value
@@ -105,21 +106,32 @@ def make_variant(recipe: Recipe, *, seed: str, number: int) -> sqlite3.Connectio
     """A variant in memory, marked as ours; equal arguments give equal content.
 
     Raises:
-        sqlite3.Error: a CREATE statement of the source does not run here.
+        SchemaFails: a CREATE statement of the source does not run here.
     """
     connection = sqlite3.connect(":memory:")
     connection.text_factory = decode
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute(f"PRAGMA application_id = {VARIANT_MARK}")
-    for statement in recipe.schema.statements:
-        connection.execute(statement)
+    _create(connection, recipe.schema, recipe.schema.statements)
     rng = random.Random(f"{seed}|{number}")  # noqa: S311  seeded content, no secret
     filler = _Filler(recipe=recipe, connection=connection, rng=rng, temper=profile(rng, number))
     filler.fill()
-    for statement in recipe.schema.triggers:
-        connection.execute(statement)
+    _create(connection, recipe.schema, recipe.schema.triggers)
     connection.commit()
     return connection
+
+
+def _create(connection: sqlite3.Connection, schema: SourceSchema, statements: Iterable[str]) -> None:
+    for statement in statements:
+        try:
+            connection.execute(statement)
+        except sqlite3.Error as error:
+            raise SchemaFails(
+                f"{str(schema.path)!r}: its own statement {statement!r} fails in an empty database ({error}); "
+                f"mend the schema, or leave this database out with --only",
+                path=schema.path,
+                statement=statement,
+            ) from error
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,108 @@
+"""Suites for the databases of a whole data folder, with the golds of its task files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from spider_data.catalog import DatabaseCatalog
+from spider_data.errors import SourceNotFound
+from spider_data.parquet import read_tasks
+from spider_data.storage import link_file, writing
+from spider_data.suite.errors import GoldsInvalid
+from spider_data.suite.make import SuiteReport, make_suite
+
+OnStep = Callable[[str, int, int], None]
+"""Hears db_id, steps done and all steps of that database."""
+
+
+def make_suites(
+    data: Path | str,
+    *,
+    variants: int = 10,
+    seed: int = 0,
+    golds: Sequence[Path] = (),
+    only: Sequence[str] = (),
+    into: Path | None = None,
+    force: bool = False,
+    on_step: OnStep | None = None,
+    on_report: Callable[[SuiteReport], None] | None = None,
+) -> list[SuiteReport]:
+    """Make a suite for every database of a data folder that has gold queries, in the order of their ids.
+
+    The golds are those of all Parquet files in `data`, or of the files in `golds`: Parquet, or Spider's text files with
+    `query<TAB>db_id` lines. `only` names the databases wanted. With `into`, variants go to `into/<db_id>/` beside a link
+    to the main file, and `data` is not written to.
+
+    Raises:
+        SourceNotFound: no data folder, no such gold file, or no golds at all.
+        DatabaseNotFound: golds or `only` name a database that is not there.
+        GoldsInvalid: a line of a text file has no database id.
+        and what `make_suite` raises.
+    """
+    catalog = DatabaseCatalog(data)
+    files = list(golds) or sorted(catalog.root.glob("*.parquet"))
+    queries = read_golds(files)
+    wanted = sorted(only or queries)
+    if not wanted:
+        raise SourceNotFound(
+            f"no gold queries under {str(catalog.root)!r}: expected *.parquet task files there; "
+            f"name the queries with --golds FILE",
+            path=catalog.root,
+        )
+    mains = {db_id: catalog.path(db_id) for db_id in wanted}
+    reports: list[SuiteReport] = []
+    for db_id, main in mains.items():
+        home = None
+        if into is not None:
+            home = into / db_id
+            if not (home / main.name).exists():
+                with writing(home):
+                    link_file(main, home / main.name)
+        report = make_suite(
+            main,
+            queries.get(db_id, []),
+            variants=variants,
+            seed=seed,
+            into=home,
+            force=force,
+            on_step=None if on_step is None else lambda done, steps, db_id=db_id: on_step(db_id, done, steps),
+        )
+        reports.append(report)
+        if on_report:
+            on_report(report)
+    return reports
+
+
+def read_golds(files: Iterable[Path]) -> dict[str, list[str]]:
+    """Gold queries by database, from Parquet task files or `query<TAB>db_id` text files.
+
+    Raises:
+        SourceNotFound: no such file.
+        GoldsInvalid: a line has no database id.
+    """
+    found: dict[str, list[str]] = {}
+    for file in files:
+        pairs = [(task.db_id, task.query) for task in read_tasks(file)] if file.suffix == ".parquet" else _lines(file)
+        for db_id, query in pairs:
+            found.setdefault(db_id, []).append(query)
+    return found
+
+
+def _lines(file: Path) -> list[tuple[str, str]]:
+    if not file.is_file():
+        raise SourceNotFound(f"no file of gold queries {str(file)!r}; check the path given to --golds", path=file)
+    pairs: list[tuple[str, str]] = []
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        query, tab, db_id = line.rpartition("\t")
+        if not tab or not query.strip() or not db_id.strip():
+            raise GoldsInvalid(
+                f"{str(file)!r}, line {number}: expected a query, a tab and a db_id, got {line[:80]!r}; "
+                f"use a file like Spider's dev_gold.sql, or Parquet",
+                path=file,
+                line=number,
+            )
+        pairs.append((db_id.strip(), query.strip()))
+    return pairs
