@@ -9,14 +9,17 @@ from sql_reward.errors import (
     Stalled,
 )
 from sql_reward.execute import Rows, SqlFailure, run_sql
-from sql_reward.judge import Rules, judge
+from sql_reward.gold import GoldCache
+from sql_reward.judge import judge
 from sql_reward.limits import Limits
 from sql_reward.reward import RewardScale, reward_of
+from sql_reward.rules import Rules
 from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
 
 __all__ = [
     "DatabaseNotFound",
     "DatabaseUnreadable",
+    "GoldCache",
     "GoldSqlError",
     "Limits",
     "LimitsError",

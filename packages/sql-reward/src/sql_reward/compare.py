@@ -10,62 +10,96 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import chain
 
-from sql_reward.execute import Cell, Row
-
+Cell = str | int | float | bytes | None
+Row = tuple[Cell, ...]
+"""One row of a result, or one column: both are tuples of cells."""
 Tick = Callable[[], None]
 """Called between pieces of work; raises when the time is up."""
 
 
-def _no_tick() -> None:
-    return None
+def no_tick() -> None:
+    """The clock of those who have time."""
 
 
-def same_rows(gold: Sequence[Row], predicted: Sequence[Row], *, ordered: bool, tick: Tick = _no_tick) -> bool:
+class Table:
+    """A result of at least one row with what comparing needs of it, each worked out once."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+    @cached_property
+    def bag(self) -> Counter[Row]:
+        """How often each row occurs."""
+        return Counter(self.rows)
+
+    @cached_property
+    def columns(self) -> list[Row]:
+        """The columns as tuples, in order."""
+        return list(zip(*self.rows, strict=True))
+
+    @cached_property
+    def has_float(self) -> bool:
+        """Whether any cell is a float."""
+        return float in set(map(type, chain.from_iterable(self.rows)))
+
+
+def same_rows(
+    gold: Sequence[Row] | Table, predicted: Sequence[Row] | Table, *, ordered: bool, tick: Tick = no_tick
+) -> bool:
     """Whether some permutation of the predicted columns gives the gold rows, in sequence if `ordered`, else as a bag.
 
     Two empty results are the same whatever their columns. Each input is (rows, columns) with rows of equal length.
     """
-    if not gold and not predicted:
+    gold = gold if isinstance(gold, Table) else Table(list(gold))
+    predicted = predicted if isinstance(predicted, Table) else Table(list(predicted))
+    if not gold.rows and not predicted.rows:
         return True
-    if len(gold) != len(predicted) or len(gold[0]) != len(predicted[0]):
+    if len(gold.rows) != len(predicted.rows) or len(gold.rows[0]) != len(predicted.rows[0]):
         return False
-    same = _same_sequence(gold, predicted) if ordered else bool(_same_bag(gold, predicted, tick))
+    same = _same_sequence(gold, predicted) if ordered else _same_bag(gold, predicted, tick)
     return same and _passes_quick_rejection(gold, predicted, ordered=ordered)
 
 
-def _same_sequence(gold: Sequence[Row], predicted: Sequence[Row]) -> bool:
-    if gold == predicted:
+def _same_sequence(gold: Table, predicted: Table) -> bool:
+    if gold.rows == predicted.rows:
         return True
-    return Counter(zip(*gold, strict=True)) == Counter(zip(*predicted, strict=True))
+    return len(gold.rows[0]) > 1 and Counter(gold.columns) == Counter(predicted.columns)
 
 
-def _same_bag(gold: Sequence[Row], predicted: Sequence[Row], tick: Tick) -> bool:
-    if gold == predicted or Counter(gold) == Counter(predicted):
+def _same_bag(gold: Table, predicted: Table, tick: Tick) -> bool:
+    if gold.rows == predicted.rows or gold.bag == predicted.bag:
         return True
-    if len(gold[0]) == 1:
-        return False
-    return matching_exists(list(zip(*gold, strict=True)), list(zip(*predicted, strict=True)), tick=tick)
+    return len(gold.rows[0]) > 1 and columns_fit(gold.columns, predicted.columns, tick=tick)
 
 
-def matching_exists(gold: list[Row], predicted: list[Row], *, tick: Tick = _no_tick) -> bool:
-    """Whether predicted columns can be assigned to gold columns, one to one, so that the bags of rows agree.
+def columns_fit(
+    gold: Sequence[Row],
+    predicted: Sequence[Row],
+    *,
+    gold_groups: Sequence[int] | None = None,
+    predicted_groups: Sequence[int] | None = None,
+    tick: Tick = no_tick,
+) -> bool:
+    """Whether predicted columns can be assigned to gold columns, one to one, so that each predicted row is a gold row.
 
-    Both inputs are (columns, rows).
+    Rows count as often as they occur; with as many gold rows as predicted ones the two bags are then equal. Inputs are
+    (columns, rows). Groups number the rows, and a row fits only one of its own group.
     """
-    gold_bags = [frozenset(Counter(column).items()) for column in gold]
-    predicted_bags = [frozenset(Counter(column).items()) for column in predicted]
+    equal_size = len(gold[0]) == len(predicted[0])
+    gold_bags = [frozenset(Counter(column).items()) if equal_size else None for column in gold]
+    predicted_bags = [frozenset(Counter(column).items()) if equal_size else None for column in predicted]
     if Counter(gold_bags) != Counter(predicted_bags):
         return False
-    # Columns with the fewest candidates first: a wrong choice then shows after few steps.
     rarity = Counter(gold_bags)
-    order = sorted(range(len(gold)), key=lambda i: rarity[gold_bags[i]])
-    rows = len(gold[0])
+    # Columns with the fewest candidates first: a wrong choice then shows after few steps.
+    order = sorted(range(len(gold)), key=lambda index: rarity[gold_bags[index]])
     free = Counter(predicted)
 
     def extend(depth: int, gold_keys: Sequence[int], predicted_keys: Sequence[int]) -> bool:
-        """Assign the columns from `depth` on; the keys number the distinct prefixes of the rows so far."""
+        """Assign the columns from `depth` on. The keys number the distinct rows of the columns assigned so far."""
         if depth == len(order):
             return True
         index = order[depth]
@@ -78,7 +112,7 @@ def matching_exists(gold: list[Row], predicted: list[Row], *, tick: Tick = _no_t
             numbers: dict[tuple[int, Cell], int] = {}
             next_gold = [numbers.setdefault(pair, len(numbers)) for pair in zip(gold_keys, gold[index], strict=True)]
             next_predicted = [numbers.get(pair, -1) for pair in zip(predicted_keys, column, strict=True)]
-            if Counter(next_gold) != Counter(next_predicted):
+            if -1 in next_predicted or not _fits(Counter(next_gold), Counter(next_predicted), equal_size):
                 continue
             free[column] -= 1
             if extend(depth + 1, next_gold, next_predicted):
@@ -86,18 +120,22 @@ def matching_exists(gold: list[Row], predicted: list[Row], *, tick: Tick = _no_t
             free[column] += 1
         return False
 
-    return extend(0, [0] * rows, [0] * rows)
+    return extend(0, gold_groups or [0] * len(gold[0]), predicted_groups or [0] * len(predicted[0]))
 
 
-def _passes_quick_rejection(gold: Sequence[Row], predicted: Sequence[Row], *, ordered: bool) -> bool:
+def _fits(gold: Counter[int], predicted: Counter[int], equal_size: bool) -> bool:
+    return gold == predicted if equal_size else predicted <= gold
+
+
+def _passes_quick_rejection(gold: Table, predicted: Table, *, ordered: bool) -> bool:
     """The official `quick_rej`: each row sorted by the text of its cells must agree before columns are looked at.
 
     It refuses some equal results, (10, 100) against (10.0, 100), as '10' and '10.0' sort differently against '100'. Only
     floats can bring that about, so results without any skip it.
     """
-    if float not in set(map(type, chain.from_iterable(gold))) | set(map(type, chain.from_iterable(predicted))):
+    if not gold.has_float and not predicted.has_float:
         return True
-    gold_sorted, predicted_sorted = map(_unordered, gold), map(_unordered, predicted)
+    gold_sorted, predicted_sorted = map(_unordered, gold.rows), map(_unordered, predicted.rows)
     return list(gold_sorted) == list(predicted_sorted) if ordered else set(gold_sorted) == set(predicted_sorted)
 
 

@@ -16,13 +16,12 @@ from sys import getsizeof
 from time import thread_time
 from typing import Final
 
+from sql_reward.compare import Row
 from sql_reward.connections import Session, identify, session_for
 from sql_reward.errors import DatabaseUnreadable, Stalled
+from sql_reward.expansion import expands_too_far
 from sql_reward.limits import Limits
 from sql_reward.verdict import Outcome
-
-Cell = str | int | float | bytes | None
-Row = tuple[Cell, ...]
 
 OUR_FAULTS: Final = {
     sqlite3.SQLITE_NOTADB,
@@ -49,6 +48,8 @@ class Rows:
     """One tuple a row; text that is not UTF-8 has lost its bad bytes, as in the official evaluator."""
     seconds: float
     """Processor seconds, fetching included."""
+    size_bytes: int = 0
+    """Memory the cells take, as Python counts it."""
     complete: bool = True
     """False when reading stopped early because the rows could no longer be the expected ones."""
 
@@ -102,7 +103,9 @@ def execute(
 
     if len(sql) > limits.max_sql_bytes:
         return failed(Outcome.TOO_LARGE, f"the statement is longer than {limits.max_sql_bytes} bytes")
-    session.begin(limits, cpu_end)
+    if expands_too_far(sql):
+        return failed(Outcome.TOO_LARGE, "its common table expressions multiply beyond the limit")
+    session.guard.begin(sql, limits, cpu_end)
     try:
         return _fetch(session, sql, limits=limits, started=started, expected=expected)
     except sqlite3.Warning as error:  # Python 3.11's class for "You can only execute one statement at a time."
@@ -147,7 +150,7 @@ def _fetch(
                     message=f"more than {limits.max_bytes} bytes of result",
                     seconds=thread_time() - started,
                 )
-        return Rows(columns=columns, rows=rows, seconds=thread_time() - started)
+        return Rows(columns=columns, rows=rows, seconds=thread_time() - started, size_bytes=size)
     except sqlite3.OperationalError as error:
         if session.lenient or not str(error).startswith("Could not decode to UTF-8"):
             raise
@@ -163,15 +166,15 @@ def _decode_leniently(raw: bytes) -> str:
 
 
 def _explain(session: Session, error: sqlite3.Error, failed: Callable[[Outcome, str], SqlFailure]) -> SqlFailure:
+    guard = session.guard
     message = str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # absent on errors that Python itself raises
-    if session.stalled_s:
-        waited_s, session.stalled_s = session.stalled_s, 0.0
-        raise Stalled(session.path, waited_s) from error
-    if session.stopped is not None:
-        return failed(session.stopped, "the deadline" if session.stopped is Outcome.TIMEOUT else "too many temporary bytes")
-    if session.refused:
-        return failed(Outcome.FORBIDDEN, f"not allowed: {session.refused}")
+    if guard.stalled_s:
+        raise Stalled(session.path, guard.stalled_s) from error
+    if guard.stopped is not None:
+        return failed(guard.stopped, f"stopped at {guard.stopped_by}")
+    if guard.refused:
+        return failed(Outcome.FORBIDDEN, f"not allowed: {guard.refused}")
     if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY) or message.startswith("You can only execute one statement"):
         return failed(Outcome.FORBIDDEN, message)
     if code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL) or isinstance(error, sqlite3.DataError):

@@ -32,3 +32,6 @@ ALLOWED_FUNCTIONS: Final = frozenset(
     " ".join((_SCALAR, _AGGREGATE_AND_WINDOW, _DATE, _MATH, _JSON, _TEXT_SEARCH)).split()
 )
 """Lower-case names. Absent on purpose: load_extension, readfile, writefile, edit, fts3_tokenizer, sqlite_log, eval."""
+
+SCANNING_FUNCTIONS: Final = frozenset({"like", "glob", "instr", "replace"})
+"""Their time can grow with the product of the lengths of two arguments."""

@@ -6,40 +6,24 @@ unreadable, a stalled machine). Stops at the first database that tells the two a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from time import thread_time
 
-from sql_reward.compare import same_rows
-from sql_reward.connections import identify, session_for
+from sql_reward.connections import FileIdentity, Session, identify, session_for
 from sql_reward.errors import DatabaseNotFound, GoldSqlError
-from sql_reward.execute import DEFAULT_LIMITS, Shape, SqlFailure, execute
+from sql_reward.execute import DEFAULT_LIMITS, Rows, SqlFailure, execute
+from sql_reward.gold import GoldCache
 from sql_reward.limits import Limits
-from sql_reward.normalize import fix_current_year, join_operators, order_matters
-from sql_reward.verdict import Outcome, Verdict
-
-
-class Rules(StrEnum):
-    """By which rules two results are the same."""
-
-    OFFICIAL = "official"
-    """Spider's test-suite evaluator, exactly; departures are listed in docs/reward.md."""
-    STRICT = "strict"
-    BIRD = "bird"
-
-
-def suite(databases: Path | Sequence[Path]) -> tuple[Path, ...]:
-    """The database files to judge on, main file first."""
-    if not isinstance(databases, Path):
-        return tuple(databases)
-    if not databases.is_dir():
-        return (databases,)
-    main = f"{databases.name}.sqlite"
-    files = sorted(databases.glob("*.sqlite"), key=lambda file: (file.name != main, len(file.name), file.name))
-    if not files:
-        raise DatabaseNotFound(databases, "a folder with *.sqlite files")
-    return tuple(files)
+from sql_reward.normalize import fix_current_year, official_text, order_matters
+from sql_reward.overlap import overlap_of
+from sql_reward.plug import filled_predictions
+from sql_reward.rules import BirdExpected, Expected, OfficialExpected, Rules
+from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
 
 
 def judge(
@@ -49,25 +33,186 @@ def judge(
     *,
     rules: Rules = Rules.OFFICIAL,
     keep_distinct: bool = False,
+    plug_value: bool = False,
+    overlap: bool = False,
     limits: Limits | None = None,
-    cache: object | None = None,
+    cache: GoldCache | None = None,
 ) -> Verdict:
-    """Whether the prediction answers as the gold query does, on every database."""
+    """Whether the prediction answers as the gold query does, on every database.
+
+    `databases` is a SQLite file, a folder (its `*.sqlite` files are a test suite), or the files themselves, the main one first.
+    `keep_distinct` and `plug_value` are the official evaluator's flags and act under `Rules.OFFICIAL` only. `overlap` also
+    compares the tables and columns that the two queries read, for a shaped reward.
+
+    Raises:
+        GoldSqlError: the gold query fails, or does not finish within `limits.gold_deadline_s`.
+        DatabaseNotFound: a file is missing, or the folder holds no database.
+        DatabaseUnreadable: a file is damaged, locked, or half written.
+        Stalled: the machine gave a statement too little processor time to say anything about it.
+    """
     limits = limits or DEFAULT_LIMITS
     files = suite(databases)
-    gold_sql = fix_current_year(join_operators(gold))
-    sql = fix_current_year(join_operators(predicted or ""))
-    ordered = order_matters(gold_sql)
-    started = thread_time()
-    for passed, file in enumerate(files):
-        session = session_for(file, identify(file))
-        expected = execute(session, gold_sql, limits=limits, cpu_end=thread_time() + limits.gold_deadline_s)
-        if isinstance(expected, SqlFailure):
-            raise GoldSqlError(file, gold_sql, expected.message)
-        shape = Shape(rows=len(expected.rows), columns=len(expected.columns))
-        rows = execute(session, sql, limits=limits, cpu_end=started + limits.deadline_s, expected=shape)
-        if isinstance(rows, SqlFailure):
-            return Verdict(outcome=rows.outcome, detail=rows.message, databases_passed=passed, databases_total=len(files))
-        if not rows.complete or not same_rows(expected.rows, rows.rows, ordered=ordered):
-            return Verdict(outcome=Outcome.MISMATCH, databases_passed=passed, databases_total=len(files))
-    return Verdict(outcome=Outcome.MATCH, databases_passed=len(files), databases_total=len(files))
+    identities = tuple([identify(file) for file in files])
+    key = ("verdict", identities, gold, predicted, rules, keep_distinct, plug_value, overlap, limits)
+    if cache is not None and isinstance(known := cache.get(key), Verdict):
+        return known
+    case = _Case(files=files, identities=identities, gold=gold, rules=rules, limits=limits, cache=cache)
+    verdict = case.judge(predicted or "", keep_distinct=keep_distinct, plug_value=plug_value, overlap=overlap)
+    if cache is not None:
+        cache.put(key, verdict, size_bytes=len(gold) + len(predicted or ""))
+    return verdict
+
+
+def suite(databases: Path | Sequence[Path]) -> tuple[Path, ...]:
+    """The database files to judge on, main file first.
+
+    In a folder these are its `*.sqlite` files; the main one bears the folder's name. Journals, logs and backups are none.
+
+    Raises:
+        DatabaseNotFound: nothing is there.
+    """
+    if not isinstance(databases, Path):
+        if not databases:
+            raise DatabaseNotFound(Path(), "at least one SQLite file in the sequence given")
+        return tuple(databases)
+    try:
+        return _files_in(databases, os.stat(databases).st_mtime_ns)  # noqa: PTH116  Path.stat is slower
+    except (OSError, ValueError) as error:
+        raise DatabaseNotFound(databases, "a SQLite file, or a folder with *.sqlite files") from error
+
+
+@lru_cache(maxsize=4096)
+def _files_in(databases: Path, _changed_ns: int) -> tuple[Path, ...]:
+    if not databases.is_dir():
+        return (databases,)
+    main = f"{databases.absolute().name}.sqlite"
+    files = [file for file in databases.glob("*.sqlite") if file.is_file()]
+    if not files:
+        raise DatabaseNotFound(databases, "a folder with *.sqlite files")
+    return tuple(sorted(files, key=lambda file: (file.name != main, len(file.name), file.name)))
+
+
+@lru_cache(maxsize=4096)
+def _gold_text(gold: str, keep_distinct: bool) -> str:
+    return official_text(gold, keep_distinct=keep_distinct)
+
+
+class _OutOfTime(Exception):  # noqa: N818  not an error: it ends a comparison
+    """The deadline passed while rows were compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One gold query on its databases."""
+
+    files: tuple[Path, ...]
+    identities: tuple[FileIdentity, ...]
+    gold: str
+    rules: Rules
+    limits: Limits
+    cache: GoldCache | None
+
+    def judge(self, predicted: str, *, keep_distinct: bool, plug_value: bool, overlap: bool) -> Verdict:
+        official = self.rules is Rules.OFFICIAL
+        gold_text = _gold_text(self.gold, keep_distinct) if official else self.gold
+        gold_sql = fix_current_year(gold_text) if official else gold_text
+        main = self._expected(0, gold_sql)
+        started = thread_time()
+        if len(predicted) > self.limits.max_sql_bytes or len(predicted.encode(errors="replace")) > self.limits.max_sql_bytes:
+            return self._verdict(Outcome.TOO_LARGE, f"longer than {self.limits.max_sql_bytes} bytes", main=main)
+        text = official_text(predicted, keep_distinct=keep_distinct) if official else predicted
+        candidates: Iterable[str] = (text,)
+        if official and plug_value:
+            candidates = chain(candidates, filled_predictions(gold_text, text))
+        verdict: Verdict | None = None
+        for candidate in candidates:
+            if verdict is not None and thread_time() >= started + self.limits.deadline_s:
+                verdict = replace(verdict, outcome=Outcome.TIMEOUT, detail="stopped at the deadline among plugged values")
+                break
+            sql = fix_current_year(candidate) if official else candidate
+            found = self._run(sql, gold_sql, main=main, started=started)
+            if verdict is None or found.matched:
+                verdict = found
+            if found.matched or found.outcome is Outcome.TIMEOUT:
+                break
+        assert verdict is not None, "the prediction itself is always a candidate"
+        if overlap:
+            verdict = replace(verdict, overlap=self._overlap(gold_sql, fix_current_year(text) if official else text))
+        return verdict
+
+    def _run(self, sql: str, gold_sql: str, *, main: Expected, started: float) -> Verdict:
+        """The verdict on one text, which must be done `deadline_s` after `started` on the clock of this thread."""
+        cpu_end = started + self.limits.deadline_s
+        gold_s = 0.0
+
+        def tick() -> None:
+            if thread_time() >= cpu_end + gold_s:
+                raise _OutOfTime
+
+        empty = True
+        for passed in range(len(self.files)):
+            before = thread_time()
+            expected = main if passed == 0 else self._expected(passed, gold_sql)
+            gold_s += thread_time() - before
+            empty = empty and expected.empty
+            session = self._session(passed)
+            rows = execute(session, sql, limits=self.limits, cpu_end=cpu_end + gold_s, expected=expected.shape)
+            outcome = Outcome.MISMATCH
+            if isinstance(rows, SqlFailure):
+                outcome, detail = rows.outcome, rows.message
+            else:
+                try:
+                    detail = expected.difference(rows, tick)
+                except _OutOfTime:
+                    outcome, detail = Outcome.TIMEOUT, "stopped at the deadline while comparing rows"
+            if detail:
+                seconds = thread_time() - started - gold_s
+                return self._verdict(outcome, detail, main=main, passed=passed, seconds=seconds, empty=empty)
+        seconds = thread_time() - started - gold_s
+        return self._verdict(Outcome.MATCH, "", main=main, passed=len(self.files), seconds=seconds, empty=empty)
+
+    def _verdict(
+        self, outcome: Outcome, detail: str, *, main: Expected, passed: int = 0, seconds: float = 0.0, empty: bool | None = None
+    ) -> Verdict:
+        return Verdict(
+            outcome=outcome,
+            databases_passed=passed,
+            databases_total=len(self.files),
+            detail=detail,
+            seconds=seconds,
+            gold_empty=main.empty if empty is None else empty,
+        )
+
+    def _session(self, index: int) -> Session:
+        return session_for(self.files[index], self.identities[index])
+
+    def _expected(self, index: int, gold_sql: str) -> Expected:
+        key = ("gold", self.identities[index], gold_sql, self.rules, self.limits)
+        if self.cache is not None and (known := self.cache.get(key)) is not None:
+            return known  # pyright: ignore[reportReturnType]  only an Expected is ever put under a "gold" key
+        expected = self._run_gold(index, gold_sql)
+        if self.cache is not None:
+            self.cache.put(key, expected, size_bytes=expected.size_bytes)
+        return expected
+
+    def _run_gold(self, index: int, gold_sql: str) -> Expected:
+        def rows_of(sql: str) -> Rows | SqlFailure:
+            limits = replace(self.limits, deadline_s=self.limits.gold_deadline_s)
+            return execute(self._session(index), sql, limits=limits, cpu_end=thread_time() + limits.deadline_s)
+
+        if self.rules is Rules.STRICT:
+            from sql_reward.order import strict_expected  # sqlglot takes longer to load than the rest together
+
+            gold = strict_expected(gold_sql, rows_of)
+        else:
+            gold = rows_of(gold_sql)
+        if isinstance(gold, SqlFailure):
+            raise GoldSqlError(self.files[index], gold_sql, gold.message)
+        if not isinstance(gold, Rows):
+            return gold
+        if self.rules is Rules.BIRD:
+            return BirdExpected(gold)
+        return OfficialExpected(gold, ordered=order_matters(gold_sql))
+
+    def _overlap(self, gold_sql: str, sql: str) -> SchemaOverlap:
+        return overlap_of(self._session(0), gold_sql, sql, limits=self.limits)

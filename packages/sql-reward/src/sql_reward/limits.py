@@ -23,7 +23,7 @@ class Limits:
     """Longest text or blob anywhere in a statement, also in between: it bounds what one instruction can take."""
     max_temp_bytes: int = 512 * 1024 * 1024
     """What sorting and grouping may write to SQLite's unnamed temporary files (counted on Linux)."""
-    max_sql_bytes: int = 200_000
+    max_sql_bytes: int = 100_000
     """Length of the statement's text, in UTF-8."""
 
     def __post_init__(self) -> None:
