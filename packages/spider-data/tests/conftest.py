@@ -11,6 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# On a busy machine an example may take long; what it shows stays true.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 PROJECT = Path(__file__).resolve().parents[3]
 

@@ -17,6 +17,7 @@ from spider_data.errors import (
     RecordInvalid,
     SchemaMismatch,
     SourceNotFound,
+    SourceUnreadable,
     UnsafeMember,
 )
 
@@ -54,6 +55,39 @@ def test_a_zip_with_a_flipped_byte(zipped: Path, tmp_path: Path) -> None:
     zipped.write_bytes(data)
     with pytest.raises(ArchiveDamaged, match="damaged"):
         convert_spider(zipped, tmp_path / "data")
+
+
+def test_a_zip_with_a_password(zipped: Path, tmp_path: Path) -> None:
+    """Not guessed at; told like other damage."""
+    data = bytearray(zipped.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(signature)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(signature, at + 4)
+    zipped.write_bytes(data)
+    with pytest.raises(ArchiveDamaged, match="encrypted"):
+        convert_spider(zipped, tmp_path / "data")
+
+
+def test_a_zip_of_something_else(tmp_path: Path) -> None:
+    """A sound zip without Spider in it."""
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as packed:
+        packed.writestr("holiday.jpg", b"")
+    with pytest.raises(SourceNotFound, match=r"no training questions in .*other\.zip"):
+        convert_spider(tmp_path / "other.zip", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_file_that_may_not_be_read(spider: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault is the source's, and the message does not blame the target."""
+
+    def refuse(path: Path, *_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SourceUnreadable, match=r"cannot read .*train_spider\.json' \(Permission denied\)"):
+        convert_spider(spider, tmp_path / "data")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -153,6 +154,35 @@ def test_converting_again_keeps_a_suite(spider: Path, tmp_path: Path) -> None:
     variant.write_bytes(b"mine")
     convert_spider(spider, tmp_path / "data")
     assert variant.read_bytes() == b"mine"
+
+
+def test_converting_again_leaves_nothing_stale(spider: Path, tmp_path: Path) -> None:
+    """A file that the source has no more goes, and a link whose source moved is made anew."""
+    convert_spider(spider, tmp_path / "data")
+    (spider / "test.json").unlink()
+    moved = spider.rename(tmp_path / "moved")
+    assert "ferry" not in DatabaseCatalog(tmp_path / "data")
+    convert_spider(moved, tmp_path / "data")
+    assert "ferry" in DatabaseCatalog(tmp_path / "data")
+    assert not (tmp_path / "data" / "test.parquet").exists()
+    assert check_data(tmp_path / "data", official=False).ok
+
+
+@pytest.mark.parametrize("kind", ["folder", "in place", "zip"])
+def test_databases_may_lie_elsewhere(spider: Path, zipped: Path, tmp_path: Path, kind: str) -> None:
+    """A place given by option is linked, whatever the source is; the source's own are then left out."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(spider / "database", elsewhere)
+    for folder in ("database", "test_database"):
+        shutil.rmtree(spider / folder)
+    source = zipped if kind == "zip" else spider
+    target = spider if kind == "in place" else tmp_path / "data"
+    options = ConvertOptions(databases=elsewhere, test_databases=elsewhere)
+    convert_spider(source, target, options=options)
+    for folder in ("database", "test_database"):
+        ids = [path.name for path in sorted((target / folder).iterdir())]
+        assert ids == ["bakery", "ferry", "library", "museum", "orchard"]
+    assert DatabaseCatalog(target).path("ferry").resolve() == (elsewhere / "ferry" / "ferry.sqlite").resolve()
 
 
 def test_an_unpacked_zip_may_be_one_folder_deeper(spider: Path, tmp_path: Path) -> None:

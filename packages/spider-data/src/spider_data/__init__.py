@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from spider_data.bundle import Bundle, download_bundle
     from spider_data.catalog import DatabaseCatalog
     from spider_data.check import check_data
-    from spider_data.convert import ConvertOptions, convert_spider
+    from spider_data.convert import convert_spider
     from spider_data.errors import DatabaseNotFound, SpiderDataError
     from spider_data.findings import CheckReport, Finding
+    from spider_data.layout import ConvertOptions
     from spider_data.manifest import Manifest, Origin, read_manifest
     from spider_data.mini import mini_benchmark
     from spider_data.own_data import ImportOptions, SplitBy, import_data
@@ -61,9 +62,10 @@ _HOMES = {
     "bundle": ("Bundle", "download_bundle"),
     "catalog": ("DatabaseCatalog",),
     "check": ("check_data",),
-    "convert": ("ConvertOptions", "convert_spider"),
+    "convert": ("convert_spider",),
     "errors": ("DatabaseNotFound", "SpiderDataError"),
     "findings": ("CheckReport", "Finding"),
+    "layout": ("ConvertOptions",),
     "manifest": ("Manifest", "Origin", "read_manifest"),
     "mini": ("mini_benchmark",),
     "own_data": ("ImportOptions", "SplitBy", "import_data"),

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from spider_data.errors import ArchiveDamaged, DiskFull, SourceNotFound, UnsafeMember
-from spider_data.storage import writing
+from spider_data.storage import reading, writing
 
 
 def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bool], marker: str = "") -> list[Path]:
@@ -24,8 +24,8 @@ def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bo
     whose name starts with `marker`, the shallowest if there are several; without a hit nothing is removed.
 
     Raises:
-        SourceNotFound: there is no such file.
-        ArchiveDamaged: truncated, not a zip, or a checksum does not hold.
+        SourceNotFound, SourceUnreadable: there is no such file, or it cannot be read.
+        ArchiveDamaged: truncated, not a zip, encrypted, or a checksum does not hold.
         UnsafeMember: any member, wanted or not, has an absolute path, climbs out with `..`, or is a link.
         DiskFull: the wanted members do not fit on the disk; nothing was written.
         TargetUnwritable: `target` refuses.
@@ -33,7 +33,7 @@ def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bo
     if not archive.is_file():
         raise SourceNotFound(f"no zip file {str(archive)!r}; get it with `spider-data download`", path=archive)
     try:
-        with zipfile.ZipFile(archive) as zipped:
+        with reading(archive), zipfile.ZipFile(archive) as zipped:
             members = [info for info in zipped.infolist() if not info.is_dir()]
             for info in members:
                 _refuse_unsafe(archive, info)
@@ -47,7 +47,7 @@ def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bo
             require_space(target, sum(info.file_size for info, _ in chosen))
             with writing(target):
                 return [_write(zipped, info, target / name) for info, name in chosen]
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: encrypted, or packed oddly
         raise ArchiveDamaged(
             f"{str(archive)!r} is damaged or truncated ({error}); delete it and download it again", path=archive
         ) from error

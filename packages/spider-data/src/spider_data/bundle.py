@@ -12,9 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from spider_data.archive import require_space
-from spider_data.convert import ConvertOptions, convert_spider, require_target
+from spider_data.convert import convert_spider, require_target
 from spider_data.errors import ArchiveDamaged, DownloadFailed, SourceNotFound
 from spider_data.fetch import Fetch, fetch_drive
+from spider_data.layout import ConvertOptions
 from spider_data.manifest import Manifest, sha256_of
 from spider_data.storage import data_dir
 

@@ -8,54 +8,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from spider_data.archive import extract
 from spider_data.catalog import FOLDERS
 from spider_data.errors import SourceNotFound, TargetOccupied
+from spider_data.layout import EXTRAS, QUESTION_FILES, ConvertOptions, is_wanted, question_file, question_folder
 from spider_data.manifest import NAME, Manifest, Origin, read_manifest, sha256_of, write_manifest
 from spider_data.parquet import write_tasks
 from spider_data.source import read_questions
 from spider_data.splits import carve_by_database
 from spider_data.storage import data_dir, link_file, merge_folder, new_folder, working_folder
-from spider_data.task import SpiderTask, Split
-
-QUESTION_FILES = {
-    "train_spider": Split.TRAIN,
-    "train_others": Split.TRAIN,
-    "dev": Split.DEV,
-    "test": Split.TEST,
-}
-"""The question files of Spider 1.0 by stem; the old layout has no test file."""
+from spider_data.task import SpiderTask
 
 TEST_ROWS = 2147
 """Rows of the official test file. The stored samples are positions in it and mean nothing in another file."""
 
 EMPTY_DATABASES = ("academic", "geo", "imdb", "music_2", "restaurants", "scholar", "yelp")
 """Official databases without a single row: executing a query there cannot tell right from wrong."""
-
-_EXTRAS = ("tables.json", "test_tables.json")
-_SUFFIXES = (".json", ".parquet")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConvertOptions:
-    """What a conversion may be told. Names are files in the source, or paths elsewhere."""
-
-    names: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Other names for question files by stem, such as `{"test": "test_2024.json"}`."""
-    databases: Path | None = None
-    """Folder of the train and dev databases, when it is not `database` in the source."""
-    test_databases: Path | None = None
-    """Folder of the test databases, when it is not `test_database` in the source."""
-    validation_share: float = 0.1
-    """Part of the training rows that goes to `validation.parquet`, as whole databases."""
-    seed: int = 0
-    keep_empty: bool = False
-    """Keep tasks on `EMPTY_DATABASES` in `train.parquet` and `validation.parquet`."""
 
 
 def convert_spider(
@@ -84,11 +55,15 @@ def convert_spider(
         )
     in_place = source.is_dir() and target.is_dir() and source.resolve() == target.resolve()
     occupied = in_place or require_target(target)
+    earlier = read_manifest(target) if occupied else None
     with working_folder(target) if occupied else new_folder(target) as part:
-        manifest = _convert_into(source, part, options, link=not in_place)
+        manifest = _convert_into(source, part, options, in_place=in_place)
         if occupied:
+            # Parquet that was read in place is somebody's own and stays as it is.
             own = frozenset(manifest.sources) if in_place else frozenset[str]()
-            merge_folder(part, target, last=NAME, keep=lambda name: name.parts[0] in FOLDERS or str(name) in own)
+            merge_folder(part, target, last=NAME, keep=own)
+            for name in set(earlier.rows if earlier else ()) - set(manifest.rows) - own:
+                (target / name).unlink(missing_ok=True)
     return manifest
 
 
@@ -108,24 +83,28 @@ def require_target(target: Path) -> bool:
     return True
 
 
-def _convert_into(source: Path, part: Path, options: ConvertOptions, *, link: bool) -> Manifest:
+def _convert_into(source: Path, part: Path, options: ConvertOptions, *, in_place: bool) -> Manifest:
     if source.is_dir():
-        manifest = _write_tasks(_question_folder(source, options), part, options)
-        if link:
-            _link_databases(_question_folder(source, options), part, options)
+        folder = question_folder(source, options)
+        manifest = _write_tasks(folder, part, options)
+        _link_databases(None if in_place else folder, part, options)
         return manifest
     raw = part / ".source"
-    extract(
-        source,
-        raw,
-        wanted=lambda name: _is_wanted(name, options),
-        marker=PurePosixPath(options.names.get("train_spider", "train_spider.")).name,
-    )
+    raw.mkdir()
+    marker = PurePosixPath(options.names.get("train_spider", "train_spider.")).name
+    extract(source, raw, wanted=lambda name: is_wanted(name, options), marker=marker)
+    if question_file(raw, "train_spider", options) is None:
+        raise SourceNotFound(
+            f"no training questions in {str(source)!r}: expected train_spider.json or train_spider.parquet there; "
+            f"name Spider's zip, or the file in it by option",
+            path=source,
+        )
     manifest = _write_tasks(raw, part, options, archive=source)
-    for name in (*FOLDERS, *_EXTRAS):
+    for name in (*FOLDERS, *EXTRAS):
         if (raw / name).exists():
             (raw / name).rename(part / name)
     shutil.rmtree(raw)
+    _link_databases(None, part, options)
     return manifest
 
 
@@ -133,7 +112,7 @@ def _write_tasks(folder: Path, part: Path, options: ConvertOptions, *, archive: 
     sources = {archive.name: sha256_of(archive)} if archive else {}
     parts: dict[str, list[SpiderTask]] = {}
     for stem, split in QUESTION_FILES.items():
-        path = _question_file(folder, stem, options)
+        path = question_file(folder, stem, options)
         if path is not None:
             sources[path.name] = sha256_of(path)
             parts[stem] = read_questions(path, stem=stem, split=split)
@@ -177,54 +156,19 @@ def _write_tasks(folder: Path, part: Path, options: ConvertOptions, *, archive: 
     return manifest
 
 
-def _question_folder(source: Path, options: ConvertOptions) -> Path:
-    """`source`, or the one folder in it that has the questions: zips are often unpacked one level too deep."""
-    if _question_file(source, "train_spider", options) is not None:
-        return source
-    inner = [
-        folder
-        for folder in sorted(source.iterdir())
-        if folder.is_dir() and _question_file(folder, "train_spider", options) is not None
-    ]
-    if len(inner) == 1:
-        return inner[0]
-    raise SourceNotFound(
-        f"no training questions in {str(source)!r}: expected train_spider.json there; "
-        f"name the unpacked Spider folder, or the file itself by option",
-        path=source / "train_spider.json",
-    )
+def _link_databases(folder: Path | None, part: Path, options: ConvertOptions) -> None:
+    """Link the databases of the places given by option, and of `folder` for the others; None has no others.
 
-
-def _question_file(folder: Path, stem: str, options: ConvertOptions) -> Path | None:
-    given = options.names.get(stem)
-    if given is not None:
-        for path in (folder / given, Path(given)):
-            if path.is_file():
-                return path
-        raise SourceNotFound(
-            f"no file {given!r} for {stem}: neither in {str(folder)!r} nor in the current folder; check the option",
-            path=folder / given,
-        )
-    return next((folder / f"{stem}{end}" for end in _SUFFIXES if (folder / f"{stem}{end}").is_file()), None)
-
-
-def _is_wanted(name: PurePosixPath, options: ConvertOptions) -> bool:
-    if len(name.parts) == 1:
-        return name.stem in QUESTION_FILES or name.name in _EXTRAS or name.name in options.names.values()
-    return name.parts[0] in FOLDERS and len(name.parts) == 3 and name.suffix == ".sqlite"
-
-
-def _link_databases(folder: Path, part: Path, options: ConvertOptions) -> None:
-    """One link a file, in real folders: a generated suite then lands here and not in the source."""
-    for name, given in zip(FOLDERS, (options.databases, options.test_databases), strict=True):
-        base = given or folder / name
-        if given is not None and not given.is_dir():
-            raise SourceNotFound(f"no database folder {str(given)!r}; check the option", path=given)
-        for file in sorted(base.glob("*/*.sqlite")):
+    One link a file, in real folders: a generated suite then lands here and not in the source.
+    """
+    for name in FOLDERS:
+        base = options.databases_for(name) or (folder / name if folder else None)
+        for file in sorted(base.glob("*/*.sqlite")) if base else ():
             link_file(file, part / name / file.parent.name / file.name)
-    for name in _EXTRAS:
-        if (folder / name).is_file():
-            link_file(folder / name, part / name)
+    extras = [folder / name for name in EXTRAS] if folder else []
+    for file in extras:
+        if file.is_file():
+            link_file(file, part / file.name)
 
 
 def _stored_samples() -> dict[str, list[int]]:

@@ -25,6 +25,12 @@ class SourceNotFound(SpiderDataError):
     path: Path
 
 
+class SourceUnreadable(SpiderDataError):
+    """A file is there, but the operating system refuses to read it."""
+
+    path: Path
+
+
 class ArchiveDamaged(SpiderDataError):
     """A zip is truncated, is no zip, or holds bytes that fail its own checksum."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spider_data.errors import RecordInvalid
-from spider_data.storage import new_file
+from spider_data.storage import new_file, reading
 
 NAME = "manifest.json"
 
@@ -96,6 +96,10 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
+    """The sha256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        SourceUnreadable: the operating system refuses.
+    """
+    with reading(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

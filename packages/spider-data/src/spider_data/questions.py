@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from spider_data.errors import QuestionsInvalid, SourceNotFound, TaskInvalid
+from spider_data.storage import reading
 from spider_data.task import SpiderTask, task_id
 
 
@@ -53,7 +54,7 @@ def read_question_file(path: Path, db_ids: Collection[str]) -> QuestionFile:
     """Read all lines, the broken ones too; `db_ids` are the databases that a line may name.
 
     Raises:
-        SourceNotFound: there is no such file.
+        SourceNotFound, SourceUnreadable: there is no such file, or it cannot be read.
         QuestionsInvalid: the file as a whole is of no known kind.
     """
     if not path.is_file():
@@ -85,7 +86,7 @@ def read_question_file(path: Path, db_ids: Collection[str]) -> QuestionFile:
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    with path.open(encoding="utf-8-sig") as stream:
+    with reading(path), path.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
@@ -100,7 +101,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
 def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     """Records with the line they begin on; a text in quotes may run over several."""
     number = 1
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
         rows = csv.DictReader(stream, strict=True)
         try:
             header = rows.fieldnames or []

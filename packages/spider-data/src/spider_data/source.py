@@ -14,6 +14,7 @@ from typing import Any, cast
 from spider_data.errors import RecordInvalid, SourceNotFound, TaskInvalid
 from spider_data.hardness import hardness_of
 from spider_data.parquet import read_tasks
+from spider_data.storage import reading
 from spider_data.task import Hardness, SpiderTask, Split, task_id
 
 
@@ -24,7 +25,7 @@ def read_questions(path: Path, *, stem: str, split: Split) -> list[SpiderTask]:
     keep their meaning. Hardness comes from `hardness`, else from the parse tree `sql`, else it is unknown.
 
     Raises:
-        SourceNotFound: there is no such file.
+        SourceNotFound, SourceUnreadable: there is no such file, or it cannot be read.
         RecordInvalid: the file is no JSON list, or a record lacks a key or has another type of value.
         SchemaMismatch: a Parquet file without the columns of a task.
     """
@@ -73,7 +74,8 @@ def _task(path: Path, row: int, record: Any, stem: str, split: Split) -> SpiderT
 def _records(path: Path) -> Iterator[Any]:
     """The members of a JSON list, one by one."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with reading(path):
+            text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise _invalid(path, 0, "", f"not UTF-8 text ({error.reason} at byte {error.start})") from error
     decoder = json.JSONDecoder()

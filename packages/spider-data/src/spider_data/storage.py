@@ -10,11 +10,11 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spider_data.errors import DiskFull, TargetOccupied, TargetUnwritable
+from spider_data.errors import DiskFull, SourceUnreadable, TargetOccupied, TargetUnwritable
 
 
 def data_dir(path: Path | str | None = None) -> Path:
@@ -43,6 +43,21 @@ def writing(path: Path) -> Generator[None]:
         reason = f"{error.strerror or error}{about}"
         raise TargetUnwritable(
             f"cannot write {str(path)!r} ({reason}); choose a target folder that you may write to", path=path
+        ) from error
+
+
+@contextmanager
+def reading(path: Path) -> Generator[None]:
+    """Turn the operating system's refusals while reading `path` into this package's error.
+
+    Raises:
+        SourceUnreadable: no permission, a broken disk, and the like.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SourceUnreadable(
+            f"cannot read {str(path)!r} ({error.strerror or error}); check the file and its permissions", path=path
         ) from error
 
 
@@ -105,18 +120,17 @@ def working_folder(target: Path) -> Generator[Path]:
         yield Path(name)
 
 
-def merge_folder(part: Path, target: Path, *, last: str, keep: Callable[[Path], bool]) -> None:
+def merge_folder(part: Path, target: Path, *, last: str, keep: Collection[str]) -> None:
     """Move every file of `part` over its namesake in `target`, the one called `last` at the end.
 
-    `keep` sees each path relative to `target`; a file there that it wants kept is left as it is.
+    Names in `keep`, relative to `target`, stay as they are. Each file is replaced whole; other files stay.
     """
     files = [file.relative_to(part) for file in part.rglob("*") if file.is_symlink() or file.is_file()]
     for name in sorted(files, key=lambda file: (str(file) == last, file)):
-        place = target / name
-        if (place.exists() or place.is_symlink()) and keep(name):
+        if str(name) in keep and (target / name).exists():
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (part / name).replace(place)
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (part / name).replace(target / name)
 
 
 def link_file(source: Path, target: Path) -> None:
