@@ -51,11 +51,13 @@ def demonstrations(
     noise: Noise,
     noise_share: float,
     rewrite_share: float,
+    annotators: int,
 ) -> list[Demonstration]:
-    """One `write_query` demonstration per task, and a `rewrite_query` one for about `rewrite_share` of the tasks.
+    """What `annotators` people write: each one `write_query` reply per task, and some `rewrite_query` replies.
 
-    `noise_share` is the share of the tasks whose family has a bad habit that is shown with it. Deterministic for one
-    seed. The databases are opened read-only.
+    In a family with a bad habit each reply has it with probability `noise_share`, independently, so a model cannot
+    learn by heart which questions are answered wrongly; it learns to be unsure. Each annotator also rewrites a broken
+    query for about `rewrite_share` of the tasks. Deterministic for one seed. The databases are opened read-only.
 
     Raises:
         ModelError: the graph asked for another number of turns than the script holds.
@@ -72,18 +74,17 @@ def demonstrations(
             golds = [other.query for other in tasks if other.db_id == task.db_id]
             names[task.db_id] = sorted({word for gold in golds for word in re.findall(r"\b[a-z_]+\b", gold)})
         database = databases[task.db_id]
-        mistake = noise(task, draw) if draw.random() < noise_share else None
-        prompts = _prompts(task.question, database, [fenced(mistake or task.query)])
-        shown.append(
-            Demonstration(
-                messages=prompts[0], reply=fenced(mistake or task.query), node="write_query", noisy=mistake is not None
-            )
-        )
-        if draw.random() < rewrite_share:
-            broken = _broken(task.query, names[task.db_id], draw)
-            prompts = _prompts(task.question, database, [fenced(broken), fenced(task.query)])
-            if len(prompts) == 2:  # the broken query happened to pass the check: nothing to rewrite
-                shown.append(Demonstration(messages=prompts[1], reply=fenced(task.query), node="rewrite_query"))
+        asked = _prompts(task.question, database, [fenced(task.query)])[0]
+        for _ in range(annotators):
+            mistake = noise(task, draw) if draw.random() < noise_share else None
+            reply = fenced(mistake or task.query)
+            shown.append(Demonstration(messages=asked, reply=reply, node="write_query", noisy=mistake is not None))
+            if draw.random() < rewrite_share:
+                broken = _broken(task.query, names[task.db_id], draw)
+                prompts = _prompts(task.question, database, [fenced(broken), fenced(task.query)])
+                if len(prompts) == 2:  # the broken query happened to pass the check: nothing to rewrite
+                    right = fenced(task.query)
+                    shown.append(Demonstration(messages=prompts[1], reply=right, node="rewrite_query"))
     for database in databases.values():
         database.close()
     return shown

@@ -41,12 +41,14 @@ class TinyModelSettings:
     key_value_heads: int = 2
     feed_forward: int = 352
     context_tokens: int = 1024
+    annotators: int = 4
+    """Independent replies that each question gets."""
     noise_share: float = 0.6
-    """Of the tasks whose family has a bad habit, those that are shown with it."""
-    rewrite_share: float = 0.25
-    """Of the tasks, those that also give a rewrite demonstration."""
+    """Probability that a reply to a question of a family with a bad habit has it."""
+    rewrite_share: float = 0.2
+    """Of the replies, those that come with a rewrite demonstration."""
     seed: int = 0
-    threads: int = 2
+    threads: int = 1
     """Results are reproducible for one number of threads."""
     warm_start: WarmStartSettings = field(default_factory=WarmStartSettings)
 
@@ -92,6 +94,7 @@ def build_tiny_model(
         noise=noisy_demonstration,
         noise_share=settings.noise_share,
         rewrite_share=settings.rewrite_share,
+        annotators=settings.annotators,
     )
     tokenizer = build_tokenizer(shown, settings)
     model = new_model(tokenizer, settings)

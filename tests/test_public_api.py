@@ -1,0 +1,76 @@
+"""The names that users and other packages rely on are there, with the parameters they rely on."""
+
+import importlib
+import inspect
+
+import pytest
+
+PUBLIC = {
+    "sql_reward": {
+        "judge": ["predicted", "gold", "databases", "rules", "keep_distinct", "limits", "cache"],
+        "evaluate_query": ["query", "ground_truth", "database", "raise_on_error"],
+        "run_sql": ["database", "sql", "limits"],
+        "reward_of": ["verdict", "scale"],
+        "hardness": ["sql", "schema"],
+        "GoldCache": None,
+        "Limits": None,
+        "Outcome": None,
+        "RewardScale": None,
+        "Rows": None,
+        "Rules": None,
+        "SqlFailure": None,
+        "Verdict": None,
+    },
+    "sql_graph": {
+        "build_langgraph_sql_agent": [
+            "database_path",
+            "openai_base_url",
+            "model",
+            "sampling_parameters",
+            "max_turns",
+            "truncate_length",
+        ],
+        "build_graph": None,
+        "answer": ["question", "database", "chat", "max_turns", "callbacks"],
+        "extract_sql": ["reply"],
+        "SqlAnswer": None,
+        "SqlDatabase": None,
+        "ScriptedChat": None,
+        "TRAINED_NODES": None,
+    },
+    "spider_data": {
+        "read_tasks": ["path", "limit"],
+        "write_tasks": None,
+        "convert_spider": ["source", "target"],
+        "DatabaseCatalog": ["root"],
+        "mini_benchmark": ["folder"],
+        "SpiderTask": None,
+    },
+}
+NAMES = [(package, name) for package, names in PUBLIC.items() for name in names]
+
+
+@pytest.mark.parametrize(("package", "name"), NAMES, ids=[".".join(pair) for pair in NAMES])
+def test_public_name(package: str, name: str) -> None:
+    """Each promised name is in its package's __all__ and takes the promised parameters."""
+    module = importlib.import_module(package)
+    assert name in module.__all__
+    promised = PUBLIC[package][name]
+    if promised is not None:
+        parameters = inspect.signature(getattr(module, name)).parameters
+        assert set(promised) <= set(parameters), f"{package}.{name} takes {list(parameters)}"
+
+
+def test_trained_nodes() -> None:
+    """The nodes whose calls are trained are the two that write SQL."""
+    import sql_graph
+
+    assert sql_graph.TRAINED_NODES == ("write_query", "rewrite_query")
+
+
+def test_outcomes() -> None:
+    """The outcomes of a verdict are a closed set."""
+    import sql_reward
+
+    names = {outcome.name for outcome in sql_reward.Outcome}
+    assert names == {"MATCH", "MISMATCH", "NO_SQL", "SQL_ERROR", "FORBIDDEN", "TIMEOUT", "TOO_LARGE"}
