@@ -1,0 +1,247 @@
+"""SQLite files in every state: missing, empty, odd, replaced, shared, in use."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sql_graph import (
+    DatabaseLimits,
+    DatabaseNotFoundError,
+    DatabaseUnavailableError,
+    EmptyDatabaseError,
+    ObservationStatus,
+    SchemaStyle,
+    SqlDatabase,
+    UsageError,
+)
+
+
+def make(path: Path, script: str) -> Path:
+    """A SQLite file made by a script."""
+    connection = sqlite3.connect(path)
+    connection.executescript(script)
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize("address", ["{}", "sqlite:///{}", "duckdb:///{}"])
+def test_a_missing_file_is_said_and_never_created(tmp_path: Path, address: str) -> None:
+    """A database that is not there raises, whatever is asked of it, and is still not there afterwards."""
+    path = tmp_path / "none.sqlite"
+    database = SqlDatabase(address.format(path))
+    with pytest.raises(DatabaseNotFoundError, match=r"none\.sqlite.*never created"):
+        database.run("SELECT 1")
+    with pytest.raises(DatabaseNotFoundError, match="none"):
+        database.schema_text("q", budget_tokens=100, style=SchemaStyle.FULL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_without_a_file(tmp_path: Path) -> None:
+    """A folder, a file that is no database and no name at all each get one clear line."""
+    text = tmp_path / "notes.txt"
+    text.write_text("no database at all, only a line of text that is long enough to look at\n" * 20)
+    with pytest.raises(DatabaseUnavailableError, match="is a folder"):
+        SqlDatabase(tmp_path).run("SELECT 1")
+    with pytest.raises(DatabaseUnavailableError, match=r"notes\.txt.*not a database"):
+        SqlDatabase(text).run("SELECT 1")
+    with pytest.raises(DatabaseUnavailableError, match=r"notes\.txt.*not a database"):
+        SqlDatabase(text).schema_text("q", budget_tokens=100, style=SchemaStyle.FULL)
+    for address in ("", "sqlite://", "sqlite:///:memory:", "duckdb:///:memory:"):
+        with pytest.raises(DatabaseNotFoundError):
+            SqlDatabase(address)
+
+
+def test_an_empty_database_has_no_schema(tmp_path: Path) -> None:
+    """No table, no agent: an error that says so, not an empty prompt."""
+    path = tmp_path / "empty.sqlite"
+    path.touch()
+    with pytest.raises(EmptyDatabaseError, match=r"empty\.sqlite.*no table"):
+        SqlDatabase(path).schema_text("q", budget_tokens=100, style=SchemaStyle.FULL)
+    assert path.stat().st_size == 0
+
+
+def test_a_broken_file_is_our_fault_not_the_models(singers: Path) -> None:
+    """A torn file raises; it never becomes an observation that a model would be blamed for."""
+    content = singers.read_bytes()
+    singers.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with pytest.raises(DatabaseUnavailableError, match="malformed"):
+        SqlDatabase(singers).run("SELECT * FROM singer")
+
+
+def test_wal_mode_leaves_nothing_behind(singers: Path) -> None:
+    """Reading a database in WAL mode makes no -wal and no -shm file, and sees a writer's rows while there is one."""
+    make(singers, "PRAGMA journal_mode = WAL; INSERT INTO singer VALUES (4, 'Zoe', 1);")
+    before = (singers.read_bytes(), sorted(os.listdir(singers.parent)))
+    with SqlDatabase(singers) as database:
+        assert database.run("SELECT count(*) FROM singer").text == "count(*)\n4\n1 row"
+        assert (singers.read_bytes(), sorted(os.listdir(singers.parent))) == before
+        writer = sqlite3.connect(singers)
+        writer.execute("INSERT INTO singer VALUES (5, 'Una', 2)")
+        writer.commit()
+        assert database.run("SELECT count(*) FROM singer").text == "count(*)\n5\n1 row"
+        writer.close()
+
+
+def test_a_replaced_file_is_noticed(singers: Path, tmp_path: Path) -> None:
+    """Rows and schema are those of the file that is there now."""
+    with SqlDatabase(singers) as database:
+        assert database.run("SELECT count(*) FROM singer").text.startswith("count(*)\n3")
+        assert "pets" not in database.schema_text("q", budget_tokens=1000, style=SchemaStyle.COMPACT)
+        os.replace(make(tmp_path / "other.sqlite", "CREATE TABLE pets (name TEXT);"), singers)
+        assert database.run("SELECT count(*) FROM pets").text.startswith("count(*)\n0")
+        assert database.schema_text("q", budget_tokens=1000, style=SchemaStyle.COMPACT) == "pets(name text)"
+
+
+def test_odd_names_in_the_path(tmp_path: Path) -> None:
+    """A path may hold what means something in a URL."""
+    folder = tmp_path / "a b?c#d%20e"
+    folder.mkdir()
+    path = make(folder / "ü?mode=rwc.sqlite", "CREATE TABLE t (a); INSERT INTO t VALUES (1);")
+    assert SqlDatabase(path).run("SELECT a FROM t").text == "a\n1\n1 row"
+    assert SqlDatabase(str(path)).run("SELECT a FROM t").text == "a\n1\n1 row"
+
+
+def test_long_results_are_cut(singers: Path) -> None:
+    """Rows stop at `max_rows`, bytes at `max_bytes`, and the text says that there is more."""
+    with SqlDatabase(singers, limits=DatabaseLimits(max_rows=50, shown_rows=2)) as database:
+        seen = database.run("SELECT i FROM n")
+        assert (seen.status, seen.row_count, seen.truncated) == (ObservationStatus.ROWS, 50, True)
+        assert seen.text == "i\n1\n2\nmore than 50 rows, first 2 shown"
+        assert database.run("SELECT i FROM n LIMIT 50").text == "i\n1\n2\n50 rows, first 2 shown"
+    with SqlDatabase(singers, limits=DatabaseLimits(max_bytes=1000)) as database:
+        assert database.run("SELECT hex(zeroblob(100)) AS h FROM n").row_count == 5
+        assert database.run("SELECT hex(zeroblob(1000))").status is ObservationStatus.TOO_LARGE
+
+
+def test_sixteen_million_rows_stay_in_the_database(singers: Path) -> None:
+    """A cross join is fetched no further than the cap, at once."""
+    with SqlDatabase(singers) as database:
+        seen = database.run("SELECT a.i FROM n a, n b")
+    assert seen.row_count == 10_000
+    assert seen.seconds < 1
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    """Text that is not UTF-8 is shown with replacement characters, blobs in hex."""
+    path = make(tmp_path / "odd.sqlite", "CREATE TABLE t (a TEXT); INSERT INTO t VALUES (CAST(x'61ff62' AS TEXT));")
+    with SqlDatabase(path) as database:
+        assert database.run("SELECT a, x'00ff' AS b FROM t").text == "a | b\na\ufffdb | x'00ff'\n1 row"
+        assert "'a\ufffdb'" in database.schema_text("q", budget_tokens=100, style=SchemaStyle.FULL)
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("SELECT printf('%5.2f|%-4d|%s|%%|%05d', 3.14159, 7, 'x', 42)", " 3.14|7   |x|%|00042"),
+        ("SELECT printf('%*d', 6, 5)", "     5"),
+        ("SELECT format('%,d', 1234567)", "1,234,567"),
+        ("SELECT printf('%s')", ""),
+        ("SELECT printf(NULL)", "NULL"),
+        ("SELECT trim('xxaxx', 'x')", "a"),
+        ("SELECT ltrim('  a')", "a"),
+        ("SELECT rtrim(NULL, 'x')", "NULL"),
+    ],
+)
+def test_guarded_functions_still_work(singers: Path, sql: str, text: str) -> None:
+    """The functions that are kept from building huge values give what SQLite's own give."""
+    with SqlDatabase(singers) as database:
+        assert database.run(sql).text.split("\n")[1] == text
+    with sqlite3.connect(singers) as own:
+        (value,) = own.execute(sql).fetchone()
+    assert text == ("NULL" if value is None else value)
+
+
+def test_reading_through_virtual_tables(tmp_path: Path) -> None:
+    """Full-text and pragma tables and JSON are for reading too."""
+    path = make(
+        tmp_path / "docs.sqlite",
+        """CREATE VIRTUAL TABLE docs USING fts5(title, body); INSERT INTO docs VALUES ('one', 'the quick fox');
+        CREATE VIEW titles AS SELECT title FROM docs;""",
+    )
+    with SqlDatabase(path) as database:
+        assert database.run("SELECT title FROM docs WHERE docs MATCH 'quick'").text == "title\none\n1 row"
+        assert database.run("SELECT title FROM titles").text == "title\none\n1 row"
+        assert database.run("SELECT value FROM json_each('[7]')").text == "value\n7\n1 row"
+        assert database.run("SELECT name FROM pragma_table_info('titles')").text == "name\ntitle\n1 row"
+
+
+def test_with_parts_that_multiply(singers: Path) -> None:
+    """A chain of WITH parts that each use the one before twice is refused; honest chains of any length run."""
+    doubling = ["c0(x) AS (SELECT 1)", *(f"c{i}(x) AS (SELECT a.x FROM c{i - 1} a, c{i - 1} b)" for i in range(1, 40))]
+    chain = ["c0(x) AS (SELECT 1)", *(f"c{i}(x) AS (SELECT c{i - 1}.x FROM c{i - 1})" for i in range(1, 40))]
+    with SqlDatabase(singers) as database:
+        refused = database.run(f"WITH {', '.join(doubling)} SELECT count(*) FROM c39")
+        assert refused.status is ObservationStatus.REFUSED
+        assert "WITH" in refused.text
+        assert refused.seconds < 0.5
+        quoted = [part.replace("c", '"c', 1).replace("(x)", '"(x)', 1) for part in doubling]
+        assert database.run(f"WITH {', '.join(quoted)} SELECT 1 FROM c39").status is ObservationStatus.REFUSED
+        assert database.run(f"WITH {', '.join(chain)} SELECT x FROM c39").text == "x\n1\n1 row"
+
+
+def test_a_database_goes_through_pickle(singers: Path, limits: DatabaseLimits) -> None:
+    """A copy in another process is the same database with the same limits."""
+    copy = pickle.loads(pickle.dumps(SqlDatabase(singers, limits=limits)))
+    assert copy.limits == limits
+    assert copy.run("SELECT count(*) FROM singer").row_count == 1
+
+
+def _count_in_child(database: SqlDatabase, answers: Any) -> None:
+    answers.put(database.run("SELECT count(*) FROM singer").text)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+def test_a_database_survives_a_fork(singers: Path) -> None:
+    """A child opens connections of its own, and the parent's still work afterwards."""
+    context = multiprocessing.get_context("fork")
+    database = SqlDatabase(singers)
+    database.schema_text("q", budget_tokens=100, style=SchemaStyle.FULL)
+    answers = context.Queue()
+    child = context.Process(target=_count_in_child, args=(database, answers))
+    child.start()
+    assert answers.get(timeout=20) == "count(*)\n3\n1 row"
+    child.join(20)
+    assert database.run("SELECT count(*) FROM singer").text == "count(*)\n3\n1 row"
+    database.close()
+
+
+def test_threads_share_a_database(singers: Path) -> None:
+    """Many threads at once each get their own answer."""
+    database = SqlDatabase(singers)
+    wrong: list[str] = []
+
+    def ask(number: int) -> None:
+        for _ in range(20):
+            text = database.run(f"SELECT {number} AS a FROM singer").text
+            if text != f"a\n{number}\n{number}\n{number}\n3 rows":
+                wrong.append(text)
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    database.close()
+    assert wrong == []
+
+
+def test_a_closed_database_opens_again(singers: Path) -> None:
+    """Closing gives connections back; it is no end."""
+    database = SqlDatabase(singers)
+    database.close()
+    assert database.run("SELECT 1 AS a").text == "a\n1\n1 row"
+    database.close()
+
+
+@pytest.mark.parametrize("name", ["deadline_s", "max_rows", "max_bytes", "shown_rows", "max_cell_chars"])
+def test_limits_are_positive(name: str) -> None:
+    """A limit of nothing is a mistake that is said at once."""
+    with pytest.raises(UsageError, match=f"{name} must be greater than 0, got 0"):
+        DatabaseLimits(**{name: 0})  # type: ignore[arg-type]
