@@ -12,8 +12,9 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
+from spider_data.manifest import Manifest, Origin, write_manifest
 from spider_data.mini.build import finish, open_pool, pick
-from spider_data.mini.schema import load_databases
+from spider_data.mini.schema import UNSEEN, load_databases
 from spider_data.mini.templates import load_patterns
 from spider_data.parquet import write_tasks
 from spider_data.storage import new_folder
@@ -41,8 +42,8 @@ class MiniReport:
 def mini_benchmark(folder: Path | str) -> Path:
     """Build the benchmark in `folder`, in Spider's layout, and return that path.
 
-    Gives `train.parquet`, `validation.parquet`, `test.parquet` and `database/<db_id>/` with the main file and
-    `VARIANTS` suite variants.
+    Gives `train.parquet`, `validation.parquet`, `test.parquet`, `manifest.json` and `database/<db_id>/` with the main
+    file and `VARIANTS` suite variants.
 
     Raises:
         TargetOccupied: `folder` exists and is not empty.
@@ -82,6 +83,15 @@ def build_mini(folder: Path | str, *, on_step: Callable[[int, int], None] | None
         splits = finish(picked, open_golds=ties)
         for split, tasks in splits.items():
             write_tasks(part / f"{split}.parquet", tasks)
+        write_manifest(
+            part,
+            Manifest(
+                origin=Origin.MINI,
+                rows={f"{split}.parquet": len(tasks) for split, tasks in splits.items()},
+                settings={"variants": VARIANTS, "unseen_databases": list(UNSEEN)},
+                notes=("validation shares its databases with train, not its wordings and constants",),
+            ),
+        )
     kept = {
         db_id: {task.query for tasks in splits.values() for task in tasks if task.db_id == db_id} for db_id in golds
     }

@@ -145,7 +145,10 @@ class _Filler:
 
     def fill(self) -> None:
         tables = self.recipe.schema.tables
-        empty = self.rng.sample(tables, min(self.temper.empty_tables, len(tables) - 1)) if len(tables) > 1 else []
+        parents = {key.parent for table in tables for key in table.foreign_keys if key.parent != table.name}
+        # An empty parent would empty its children too, and little would be left to ask about.
+        leaves = [table for table in tables if table.name not in parents] or tables
+        empty = self.rng.sample(leaves, min(self.temper.empty_tables, len(leaves), len(tables) - 1))
         open_keys: list[tuple[SourceTable, ForeignKey]] = []
         for table in tables:
             known = {*self.rows, table.name}
