@@ -1,9 +1,9 @@
 """Whether two results are the same by the official rules, without enumerating products of columns.
 
-Pure: knows rows, not databases. The rules are those of `result_eq` in the test-suite evaluator (Zhong et al., 2020): the
-columns may be permuted, all rows by the same permutation; rows count as often as they occur; values are equal as in
-Python, so 1 equals 1.0 and not '1'. Cost is bounded by trying only columns whose values agree, one of each set of equal
-columns, and by checking the rows after each column.
+Pure: knows rows, not databases. The rules are those of `result_eq` in the test-suite evaluator (Zhong et al., 2020):
+the columns may be permuted, all rows by the same permutation; rows count as often as they occur; values are equal as
+in Python, so 1 equals 1.0 and not '1'. Cost is bounded by trying only columns whose values agree, one of each set of
+equal columns, and by checking the rows after each column.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def _fits(gold: Counter[int], predicted: Counter[int], equal_size: bool) -> bool
 def _passes_quick_rejection(gold: Table, predicted: Table, *, ordered: bool) -> bool:
     """The official `quick_rej`: each row sorted by the text of its cells must agree before columns are looked at.
 
-    It refuses some equal results, (10, 100) against (10.0, 100), as '10' and '10.0' sort differently against '100'. Only
-    floats can bring that about, so results without any skip it.
+    It refuses some equal results, (10, 100) against (10.0, 100), as '10' and '10.0' sort differently against '100'.
+    Only floats can bring that about, so results without any skip it.
     """
     if not gold.has_float and not predicted.has_float:
         return True

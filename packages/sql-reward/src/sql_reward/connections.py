@@ -1,7 +1,7 @@
 """Read-only connections to SQLite files that are kept and reused, one set per process and thread.
 
-Promises: the file is opened immutable and never written, a changed file is opened anew, a file that is damaged, locked or half
-written is an error that names it, and a forked process never uses its parent's connections.
+Promises: the file is opened immutable and never written, a changed file is opened anew, a file that is damaged,
+locked or half written is an error that names it, and a forked process never uses its parent's connections.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections import OrderedDict
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from urllib.parse import quote
 from sql_reward.errors import DatabaseNotFound, DatabaseUnreadable
 from sql_reward.guard import Guard
 
-MAX_OPEN: Final = 64
-"""Connections kept open per thread; the least recently used one is closed first."""
+MAX_OPEN: Final = 256
+"""Connections that the threads of one process keep open together; a thread closes its own least recently used ones."""
 MAX_HEAP_BYTES: Final = 256 * 1024 * 1024
-"""What SQLite may allocate in this process, all its connections together. SQLite lets a process lower this, never raise it."""
+"""What SQLite may allocate in this process, all its connections together. SQLite lets a process lower this, never
+raise it."""
 
 FileIdentity = tuple[int, int, int, int]
 """Device, inode, size and modification time in nanoseconds: changes whenever the content may have."""
@@ -41,7 +43,7 @@ def identify(path: str | Path) -> FileIdentity:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Session:
     """An open database with its guard. Belongs to one thread of one process."""
 
@@ -62,6 +64,8 @@ class _Sessions(threading.local):
 
 
 _sessions = _Sessions()
+_everywhere: weakref.WeakSet[Session] = weakref.WeakSet()
+"""The sessions of all threads; those of a thread that ended leave by themselves."""
 _inherited: list[object] = []
 """A parent process' connections: closing them here could disturb it, so they are only kept from the collector."""
 
@@ -74,6 +78,7 @@ def session_for(path: Path, identity: FileIdentity) -> Session:
     """
     if _sessions.process != os.getpid():
         _inherited.append(_sessions.by_path)
+        _everywhere.clear()
         _sessions.by_path = OrderedDict()
         _sessions.process = os.getpid()
     sessions = _sessions.by_path
@@ -83,12 +88,18 @@ def session_for(path: Path, identity: FileIdentity) -> Session:
         sessions.move_to_end(key)
         return session
     if session is not None:
-        sessions.pop(key).connection.close()
+        _close(sessions.pop(key))
     connection = _open(path)
     sessions[key] = session = Session(path=path, identity=identity, connection=connection, guard=Guard(connection))
-    while len(sessions) > MAX_OPEN:
-        sessions.popitem(last=False)[1].connection.close()
+    _everywhere.add(session)
+    while len(_everywhere) > MAX_OPEN and len(sessions) > 1:
+        _close(sessions.popitem(last=False)[1])
     return session
+
+
+def _close(session: Session) -> None:
+    _everywhere.discard(session)
+    session.connection.close()
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -127,7 +138,9 @@ def _refuse_unfinished(path: Path) -> None:
     if len(header) == 20 and header[18] == 2:  # in write-ahead mode, another way of opening it would create files
         log = path.with_name(path.name + "-wal")
         if log.exists() and log.stat().st_size > 32:
-            raise DatabaseUnreadable(path, f"{log.name!r} holds changes not merged into it; close the program writing it")
+            raise DatabaseUnreadable(
+                path, f"{log.name!r} holds changes not merged into it; close the program writing it"
+            )
         return
     with closing(sqlite3.connect(_uri(path, "mode=ro"), uri=True, timeout=0.0)) as probe:
         probe.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()

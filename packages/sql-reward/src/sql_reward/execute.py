@@ -35,7 +35,7 @@ OUR_FAULTS: Final = {
     sqlite3.SQLITE_MISUSE,
 }
 """Primary result codes that blame the file or the machine, whatever the statement."""
-CHUNK_CELLS: Final = 32
+CHUNK_CELLS: Final = 64
 """Cells fetched between two looks at the size of the result."""
 
 
@@ -101,7 +101,7 @@ def execute(
     def failed(outcome: Outcome, message: str) -> SqlFailure:
         return SqlFailure(outcome=outcome, message=message, seconds=thread_time() - started)
 
-    if len(sql) > limits.max_sql_bytes:
+    if is_too_long(sql, limits):
         return failed(Outcome.TOO_LARGE, f"the statement is longer than {limits.max_sql_bytes} bytes")
     if expands_too_far(sql):
         return failed(Outcome.TOO_LARGE, "its common table expressions multiply beyond the limit")
@@ -118,39 +118,36 @@ def execute(
         return failed(Outcome.SQL_ERROR, f"not a statement: {error}")
 
 
-def _fetch(
-    session: Session, sql: str, *, limits: Limits, started: float, expected: Shape | None
-) -> Rows | SqlFailure:
+def is_too_long(sql: str, limits: Limits) -> bool:
+    """Whether the text exceeds `max_sql_bytes`; a lone surrogate counts as one byte."""
+    longest = limits.max_sql_bytes
+    return 4 * len(sql) > longest and (len(sql) > longest or len(sql.encode(errors="replace")) > longest)
+
+
+def _fetch(session: Session, sql: str, *, limits: Limits, started: float, expected: Shape | None) -> Rows | SqlFailure:
+    def failed(outcome: Outcome, message: str) -> SqlFailure:
+        return SqlFailure(outcome=outcome, message=message, seconds=thread_time() - started)
+
     cursor = session.connection.cursor()
     try:
         cursor.execute(sql)
         if cursor.description is None:
-            return SqlFailure(outcome=Outcome.NO_SQL, message="nothing to run", seconds=thread_time() - started)
+            return failed(Outcome.NO_SQL, "nothing to run")
         columns = tuple([column[0] for column in cursor.description])
-        max_rows = limits.max_rows
-        if expected is not None:
-            if expected.rows and len(columns) != expected.columns:
-                return Rows(columns=columns, rows=[], seconds=thread_time() - started, complete=False)
-            max_rows = min(max_rows, expected.rows)
         rows: list[Row] = []
         size = 0
+        complete = expected is None or not expected.rows or len(columns) == expected.columns
         chunk_rows = max(1, CHUNK_CELLS // len(columns))
-        while chunk := cursor.fetchmany(chunk_rows):
+        while complete and (chunk := cursor.fetchmany(chunk_rows)):
             rows += chunk
             size += sum(map(getsizeof, chain.from_iterable(chunk)))
-            if len(rows) > max_rows:
-                if expected is not None and max_rows == expected.rows:
-                    return Rows(columns=columns, rows=rows, seconds=thread_time() - started, complete=False)
-                return SqlFailure(
-                    outcome=Outcome.TOO_LARGE, message=f"more than {max_rows} rows", seconds=thread_time() - started
-                )
-            if size > limits.max_bytes:
-                return SqlFailure(
-                    outcome=Outcome.TOO_LARGE,
-                    message=f"more than {limits.max_bytes} bytes of result",
-                    seconds=thread_time() - started,
-                )
-        return Rows(columns=columns, rows=rows, seconds=thread_time() - started, size_bytes=size)
+            if expected is not None and len(rows) > expected.rows:
+                complete = False
+            elif len(rows) > limits.max_rows:
+                return failed(Outcome.TOO_LARGE, f"more than {limits.max_rows} rows")
+            elif size > limits.max_bytes:
+                return failed(Outcome.TOO_LARGE, f"more than {limits.max_bytes} bytes of result")
+        return Rows(columns=columns, rows=rows, seconds=thread_time() - started, size_bytes=size, complete=complete)
     except sqlite3.OperationalError as error:
         if session.lenient or not str(error).startswith("Could not decode to UTF-8"):
             raise
@@ -175,9 +172,13 @@ def _explain(session: Session, error: sqlite3.Error, failed: Callable[[Outcome, 
         return failed(guard.stopped, f"stopped at {guard.stopped_by}")
     if guard.refused:
         return failed(Outcome.FORBIDDEN, f"not allowed: {guard.refused}")
-    if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY) or message.startswith("You can only execute one statement"):
+    if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY) or message.startswith(
+        "You can only execute one statement"
+    ):
         return failed(Outcome.FORBIDDEN, message)
-    if code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL) or isinstance(error, sqlite3.DataError):
+    if code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL) or isinstance(
+        error, sqlite3.DataError
+    ):
         return failed(Outcome.TOO_LARGE, message)
     if code in OUR_FAULTS:
         raise DatabaseUnreadable(session.path, message) from error

@@ -1,7 +1,7 @@
 """How much a statement grows when its common table expressions are written out.
 
-SQLite copies a common table expression into every place that names it before anything can interrupt it: forty of them, each
-naming the one before twice, take all memory. So the growth is estimated from the text first.
+SQLite copies a common table expression into every place that names it before anything can interrupt it: forty of
+them, each naming the one before twice, take all memory. So the growth is estimated from the text first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sql_reward.lexer import Kind, tokens
 MAX_EXPANSIONS: Final = 2_000
 """Copies of common table expressions in one statement."""
 _SKIPPED: Final = frozenset({Kind.BLANK, Kind.NEWLINE, Kind.COMMENT, Kind.HINT})
-_QUOTES: Final = '"`[]\''
+_QUOTES: Final = "\"`[]'"
 
 
 def expands_too_far(sql: str) -> bool:

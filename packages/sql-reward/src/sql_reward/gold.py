@@ -1,7 +1,7 @@
 """Remember what was judged: gold results per database file, and verdicts of predictions that repeat.
 
-In GRPO the rollouts of one task share their gold query, and many repeat one another's SQL. A changed database file is another
-database here, so nothing goes stale.
+In GRPO the rollouts of one task share their gold query, and many repeat one another's SQL. A changed database file is
+another database here, so nothing goes stale.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ ENTRY_BYTES: Final = 1_000
 class GoldCache:
     """A bounded memory that any number of threads may share; the entry unused for longest goes first.
 
-    Give one to `judge` and keep it for as long as the same databases are judged on. Two threads that miss the same entry at the
-    same moment both do the work. A query that calls random() or reads the clock is remembered like any other.
+    Give one to `judge` and keep it for as long as the same databases are judged on. Two threads that miss the same
+    entry at the same moment both do the work. A query that calls random() or reads the clock is remembered like any
+    other.
     """
 
     def __init__(self, *, max_bytes: int = 256 * 1024 * 1024) -> None:

@@ -1,8 +1,8 @@
 """What a statement may do and for how long: the callbacks that SQLite asks while it compiles and runs one.
 
 SQLite looks at its progress handler between instructions only. So besides the clock there are bounds that keep one
-instruction, and one compilation, short: text may be the shorter the more functions a statement calls, patterns are short,
-and the two functions that would still run long go through Python first.
+instruction, and one compilation, short: text may be the shorter the more functions a statement calls, patterns are
+short, and the two functions that would still run long go through Python first.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable
+from functools import cached_property
 from time import perf_counter, thread_time
 from typing import Final
 
 from sql_reward.functions import ALLOWED_FUNCTIONS, SCANNING_FUNCTIONS
 from sql_reward.limits import Limits
+from sql_reward.temporary import bytes_written, temporary_bytes
 from sql_reward.verdict import Outcome
 
-STEPS_BETWEEN_LOOKS: Final = 100
+STEPS_BETWEEN_LOOKS: Final = 200
 """SQLite instructions between two looks at the clock."""
 SLOW_LOOK_S: Final = 0.003
 """When that many instructions take longer than this, the clock is looked at after each one."""
@@ -62,7 +64,6 @@ class Guard:
         self._events = self._calls = self._longest = self._temp_end = 0
         self._last_look = self._next_look = self._started = self._wall_end = self._cpu_end = 0.0
         self._steps = STEPS_BETWEEN_LOOKS
-        self._helper = sqlite3.connect(":memory:", cached_statements=16)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)
@@ -85,7 +86,7 @@ class Guard:
         self._cpu_end = cpu_end
         self._started = self._last_look = now = perf_counter()
         self._wall_end = now + max(5.0, limits.stall_factor * limits.deadline_s)
-        self._temp_end = -1
+        self._temp_end = 0
         self._next_look = now + min(LOOK_S, cpu_end - thread_time())
 
     def _allow_text(self, longest: int) -> None:
@@ -109,11 +110,13 @@ class Guard:
         if now >= self._wall_end:
             self.stalled_s = now - self._started
             return 1
-        written = _bytes_written()
-        if self._temp_end < 0:
+        written = bytes_written()
+        if not self._temp_end:
             self._temp_end = written + self._limits.max_temp_bytes
         if written > self._temp_end:
-            return self._stop(Outcome.TOO_LARGE, "the limit on temporary bytes")
+            if temporary_bytes() > self._limits.max_temp_bytes:
+                return self._stop(Outcome.TOO_LARGE, "the limit on temporary bytes")
+            self._temp_end = written + self._limits.max_temp_bytes
         self._next_look = now + min(LOOK_S, self._cpu_end - used)
         return 0
 
@@ -161,18 +164,28 @@ class Guard:
         if _repeats_beyond(self._longest, arguments):
             self._stop(Outcome.TOO_LARGE, "the limit on the length of a text")
             raise ValueError("string or blob too big")
+        return self._natively("printf", arguments)
+
+    def _natively(self, function: str, arguments: tuple[SqlValue, ...]) -> SqlValue:
+        """The function of SQLite itself, which the one of the same name on this connection hides."""
         self._helper.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._longest)
         marks = ",".join("?" * len(arguments))
-        return self._helper.execute(f"SELECT printf({marks})", arguments).fetchone()[0]
+        return self._helper.execute(f"SELECT {function}({marks})", arguments).fetchone()[0]
+
+    @cached_property
+    def _helper(self) -> sqlite3.Connection:
+        return sqlite3.connect(":memory:", cached_statements=16)
 
     def _trimmer(self, name: str) -> Callable[[SqlValue, SqlValue], SqlValue]:
         def trim(text: SqlValue, unwanted: SqlValue) -> SqlValue:
             if isinstance(text, str) and isinstance(unwanted, str):
-                return _trimmed(text, frozenset(unwanted.partition("\0")[0]), left=name != "rtrim", right=name != "ltrim")
+                return _trimmed(
+                    text, frozenset(unwanted.partition("\0")[0]), left=name != "rtrim", right=name != "ltrim"
+                )
             if max(_size(text), _size(unwanted)) > SMALL_BYTES:
                 self._stop(Outcome.TOO_LARGE, "the limit on the length of a text")
                 raise ValueError("string or blob too big")
-            return self._helper.execute(f"SELECT {name}(?,?)", (text, unwanted)).fetchone()[0]
+            return self._natively(name, (text, unwanted))
 
         return trim
 
@@ -206,22 +219,11 @@ def _size(value: SqlValue) -> int:
     return len(value) if isinstance(value, (str, bytes)) else 0
 
 
-def _bytes_written() -> int:
-    """Bytes this thread has written in its life, 0 where the system does not tell."""
-    try:
-        with open("/proc/thread-self/io", "rb") as file:  # noqa: PTH123  read many times a second
-            return int(file.read().split(b"\n", 2)[1].split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
-_ACTIONS: Final = {
-    getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ")
-    for name in (
-        "CREATE_INDEX CREATE_TABLE CREATE_TEMP_INDEX CREATE_TEMP_TABLE CREATE_TEMP_TRIGGER CREATE_TEMP_VIEW "
-        "CREATE_TRIGGER CREATE_VIEW DELETE DROP_INDEX DROP_TABLE DROP_TEMP_INDEX DROP_TEMP_TABLE DROP_TEMP_TRIGGER "
-        "DROP_TEMP_VIEW DROP_TRIGGER DROP_VIEW INSERT PRAGMA TRANSACTION UPDATE ATTACH DETACH ALTER_TABLE REINDEX "
-        "ANALYZE CREATE_VTABLE DROP_VTABLE SAVEPOINT"
-    ).split()
-}
+_ACTION_NAMES: Final = (
+    "ALTER_TABLE ANALYZE ATTACH CREATE_INDEX CREATE_TABLE CREATE_TEMP_INDEX CREATE_TEMP_TABLE CREATE_TEMP_TRIGGER "
+    "CREATE_TEMP_VIEW CREATE_TRIGGER CREATE_VIEW CREATE_VTABLE DELETE DETACH DROP_INDEX DROP_TABLE DROP_TEMP_INDEX "
+    "DROP_TEMP_TABLE DROP_TEMP_TRIGGER DROP_TEMP_VIEW DROP_TRIGGER DROP_VIEW DROP_VTABLE INSERT PRAGMA REINDEX "
+    "SAVEPOINT TRANSACTION UPDATE"
+)
+_ACTIONS: Final = {getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ") for name in _ACTION_NAMES.split()}
 """What the authorizer's numbers mean, for the message of a refusal."""

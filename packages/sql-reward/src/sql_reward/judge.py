@@ -1,7 +1,7 @@
 """Judge one prediction against its gold query over one database or a suite of them.
 
-Never raises on anything a prediction says; raises only for our own faults (a broken gold query, a database that is missing or
-unreadable, a stalled machine). Stops at the first database that tells the two apart.
+Never raises on anything a prediction says; raises only for our own faults (a broken gold query, a database that is
+missing or unreadable, a stalled machine). Stops at the first database that tells the two apart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from time import thread_time
 
 from sql_reward.connections import FileIdentity, Session, identify, session_for
 from sql_reward.errors import DatabaseNotFound, GoldSqlError
-from sql_reward.execute import DEFAULT_LIMITS, Rows, SqlFailure, execute
+from sql_reward.execute import DEFAULT_LIMITS, Rows, SqlFailure, execute, is_too_long
 from sql_reward.gold import GoldCache
 from sql_reward.limits import Limits
 from sql_reward.normalize import fix_current_year, official_text, order_matters
@@ -40,9 +40,9 @@ def judge(
 ) -> Verdict:
     """Whether the prediction answers as the gold query does, on every database.
 
-    `databases` is a SQLite file, a folder (its `*.sqlite` files are a test suite), or the files themselves, the main one first.
-    `keep_distinct` and `plug_value` are the official evaluator's flags and act under `Rules.OFFICIAL` only. `overlap` also
-    compares the tables and columns that the two queries read, for a shaped reward.
+    `databases` is a SQLite file, a folder (its `*.sqlite` files are a test suite), or the files themselves, the main
+    one first. `keep_distinct` and `plug_value` are the official evaluator's flags and act under `Rules.OFFICIAL`
+    only. `overlap` also compares the tables and columns that the two queries read, for a shaped reward.
 
     Raises:
         GoldSqlError: the gold query fails, or does not finish within `limits.gold_deadline_s`.
@@ -66,7 +66,8 @@ def judge(
 def suite(databases: Path | Sequence[Path]) -> tuple[Path, ...]:
     """The database files to judge on, main file first.
 
-    In a folder these are its `*.sqlite` files; the main one bears the folder's name. Journals, logs and backups are none.
+    In a folder these are its `*.sqlite` files; the main one bears the folder's name. Journals, logs and backups are
+    none.
 
     Raises:
         DatabaseNotFound: nothing is there.
@@ -97,7 +98,7 @@ def _gold_text(gold: str, keep_distinct: bool) -> str:
     return official_text(gold, keep_distinct=keep_distinct)
 
 
-class _OutOfTime(Exception):  # noqa: N818  not an error: it ends a comparison
+class _OutOfTime(Exception):
     """The deadline passed while rows were compared."""
 
 
@@ -118,7 +119,7 @@ class _Case:
         gold_sql = fix_current_year(gold_text) if official else gold_text
         main = self._expected(0, gold_sql)
         started = thread_time()
-        if len(predicted) > self.limits.max_sql_bytes or len(predicted.encode(errors="replace")) > self.limits.max_sql_bytes:
+        if is_too_long(predicted, self.limits):
             return self._verdict(Outcome.TOO_LARGE, f"longer than {self.limits.max_sql_bytes} bytes", main=main)
         text = official_text(predicted, keep_distinct=keep_distinct) if official else predicted
         candidates: Iterable[str] = (text,)
@@ -127,7 +128,9 @@ class _Case:
         verdict: Verdict | None = None
         for candidate in candidates:
             if verdict is not None and thread_time() >= started + self.limits.deadline_s:
-                verdict = replace(verdict, outcome=Outcome.TIMEOUT, detail="stopped at the deadline among plugged values")
+                verdict = replace(
+                    verdict, outcome=Outcome.TIMEOUT, detail="stopped at the deadline among plugged values"
+                )
                 break
             sql = fix_current_year(candidate) if official else candidate
             found = self._run(sql, gold_sql, main=main, started=started)
@@ -172,7 +175,14 @@ class _Case:
         return self._verdict(Outcome.MATCH, "", main=main, passed=len(self.files), seconds=seconds, empty=empty)
 
     def _verdict(
-        self, outcome: Outcome, detail: str, *, main: Expected, passed: int = 0, seconds: float = 0.0, empty: bool | None = None
+        self,
+        outcome: Outcome,
+        detail: str,
+        *,
+        main: Expected,
+        passed: int = 0,
+        seconds: float = 0.0,
+        empty: bool | None = None,
     ) -> Verdict:
         return Verdict(
             outcome=outcome,
@@ -188,14 +198,16 @@ class _Case:
 
     def _expected(self, index: int, gold_sql: str) -> Expected:
         key = ("gold", self.identities[index], gold_sql, self.rules, self.limits)
-        if self.cache is not None and (known := self.cache.get(key)) is not None:
-            return known  # pyright: ignore[reportReturnType]  only an Expected is ever put under a "gold" key
-        expected = self._run_gold(index, gold_sql)
-        if self.cache is not None:
-            self.cache.put(key, expected, size_bytes=expected.size_bytes)
-        return expected
+        expected = self.cache.get(key) if self.cache is not None else None
+        if expected is None:
+            expected = self._run_gold(index, gold_sql)
+            if self.cache is not None:
+                self.cache.put(key, expected, size_bytes=0 if isinstance(expected, SqlFailure) else expected.size_bytes)
+        if isinstance(expected, SqlFailure):
+            raise GoldSqlError(self.files[index], gold_sql, expected.message)
+        return expected  # pyright: ignore[reportReturnType]  nothing else is put under a "gold" key
 
-    def _run_gold(self, index: int, gold_sql: str) -> Expected:
+    def _run_gold(self, index: int, gold_sql: str) -> Expected | SqlFailure:
         def rows_of(sql: str) -> Rows | SqlFailure:
             limits = replace(self.limits, deadline_s=self.limits.gold_deadline_s)
             return execute(self._session(index), sql, limits=limits, cpu_end=thread_time() + limits.deadline_s)
@@ -206,8 +218,6 @@ class _Case:
             gold = strict_expected(gold_sql, rows_of)
         else:
             gold = rows_of(gold_sql)
-        if isinstance(gold, SqlFailure):
-            raise GoldSqlError(self.files[index], gold_sql, gold.message)
         if not isinstance(gold, Rows):
             return gold
         if self.rules is Rules.BIRD:

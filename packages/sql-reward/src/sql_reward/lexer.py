@@ -1,8 +1,8 @@
 """Cut SQL text into tokens at the places where sqlparse cuts it, and find where its first statement ends.
 
-The official evaluator removes DISTINCT and all but the first statement through sqlparse. Which words those are depends on
-how sqlparse reads quotes, comments, numbers and operators, so the same cuts are made here, several times faster and without
-its limits on size and nesting. Linear in the length of the text.
+The official evaluator removes DISTINCT and all but the first statement through sqlparse. Which words those are
+depends on how sqlparse reads quotes, comments, numbers and operators, so the same cuts are made here, several times
+faster and without its limits on size and nesting. Linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _KINDS: Final = {
     "operator": Kind.OTHER,
     "stray": Kind.OTHER,
 }
-_DOLLAR_TAG: Final = re.compile(rf"(?=(\$(?:[_A-ZÀ-Ü]\w*)?\$))", re.IGNORECASE)
+_DOLLAR_TAG: Final = re.compile(r"(?=(\$(?:[_A-ZÀ-Ü]\w*)?\$))", re.IGNORECASE)
 _MAY_OPEN_DOLLAR: Final = re.compile(r'(?<![\w"$])')
 
 

@@ -1,8 +1,8 @@
 """The strict rules: what order and which rows the gold query leaves open, and how far computed reals may differ.
 
-The gold query is parsed and run once more without its LIMIT and with its sort keys beside the columns. Rows with equal keys
-are a tie and may come in any order; a LIMIT that cuts through a tie accepts any of its rows. Where that cannot be told, the
-rows must come as the gold query gave them.
+The gold query is parsed and run once more without its LIMIT and with its sort keys beside the columns. Rows with
+equal keys are a tie and may come in any order; a LIMIT that cuts through a tie accepts any of its rows. Where that
+cannot be told, the rows must come as the gold query gave them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Plan:
     ordered: bool
     """It has a top-level ORDER BY."""
     sql: str
-    """The query without its top-level LIMIT and with its missing sort keys as last columns; '' if there is nothing to find."""
+    """The query without its top-level LIMIT and with its missing sort keys as last columns; '' if there is nothing to
+    find."""
     keys: tuple[int, ...]
     """Where the sort keys are among the columns of `sql`; negative from the end."""
     added: int
@@ -62,7 +63,7 @@ def plan_of(gold_sql: str) -> Plan:
     open_tree.set("limit", None)
     open_tree.set("offset", None)
     keys: list[int] = []
-    missing: list[exp.Expression] = []
+    missing: list[exp.Expr] = []
     for ordered in order.expressions if order is not None else ():
         key = ordered.this
         index = _column_of(key, tree)
@@ -84,16 +85,16 @@ def plan_of(gold_sql: str) -> Plan:
     )
 
 
-def _number(clause: exp.Expression | None, *, default: int) -> int | None:
+def _number(clause: exp.Expr | None, *, default: int) -> int | None:
     if clause is None:
         return default
     value = clause.args.get("expression")
     return int(value.this) if isinstance(value, exp.Literal) and value.is_int else None
 
 
-def _column_of(key: exp.Expression, tree: exp.Query) -> int | None:
+def _column_of(key: exp.Expr, tree: exp.Query) -> int | None:
     """Which result column a sort key is, by number, by name or as the same expression; None if it is none of them."""
-    columns: Sequence[exp.Expression] = tree.selects
+    columns: Sequence[exp.Expr] = tree.selects
     if any(column.is_star for column in columns):
         return None
     if isinstance(key, exp.Literal) and key.is_int:
@@ -166,15 +167,15 @@ class StrictExpected:
         gold, columns = self._columns, list(zip(*predicted.rows, strict=True))
         if self._tolerant:
             gold, columns = _snapped(gold, columns)
-        fits = columns_fit(
-            gold, columns, gold_groups=self._row_groups, predicted_groups=self._place_groups, tick=tick
-        )
+        fits = columns_fit(gold, columns, gold_groups=self._row_groups, predicted_groups=self._place_groups, tick=tick)
         return "" if fits else first_difference(self._gold, predicted.rows, ordered=len(set(self._place_groups)) > 1)
 
 
 def _snapped(*tables: Sequence[Row]) -> list[list[Row]]:
     """The tables with numbers that differ by rounding only replaced by one of them. Two whole numbers never merge."""
-    numbers = sorted({cell for columns in tables for column in columns for cell in column if isinstance(cell, (int, float))})
+    numbers = sorted(
+        {cell for columns in tables for column in columns for cell in column if isinstance(cell, (int, float))}
+    )
     anchors: dict[Cell, Cell] = {}
     anchor: int | float | None = None
     for number in numbers:

@@ -1,6 +1,7 @@
 """Which tables and columns a statement reads, told by SQLite itself while it compiles the statement.
 
-No parser of our own: views, aliases and stars are resolved as they will run. A statement that does not compile reads nothing.
+No parser of our own: views, aliases and stars are resolved as they will run. A statement that does not compile reads
+nothing.
 """
 
 from __future__ import annotations

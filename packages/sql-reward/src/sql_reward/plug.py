@@ -1,6 +1,8 @@
-"""The official flag `plug_value`: score a prediction whose literals may be wrong by trying the gold query's literals in it.
+"""The official flag `plug_value`: score a prediction whose literals may be wrong by trying the gold query's literals
+in it.
 
-A literal is text in quotes or a number that stands alone. For scoring systems that do not predict values; not for training.
+A literal is text in quotes or a number that stands alone. For scoring systems that do not predict values; not for
+training.
 """
 
 from __future__ import annotations

@@ -13,10 +13,11 @@ class Rules(StrEnum):
     """A set of rules for comparing."""
 
     OFFICIAL = "official"
-    """Spider's test-suite evaluator (Zhong et al., 2020). Departures are listed in docs/reward.md, each with its reason."""
+    """Spider's test-suite evaluator (Zhong et al., 2020). Departures are listed in docs/reward.md, each with its
+    reason."""
     STRICT = "strict"
-    """As a careful reader would: DISTINCT counts, order counts up to ties of the gold's sort keys, computed reals may differ
-    by a millionth, one statement only."""
+    """As a careful reader would: DISTINCT counts, order counts up to ties of the gold's sort keys, computed reals may
+    differ by a millionth, one statement only."""
     BIRD = "bird"
     """BIRD's execution accuracy: the sets of rows are equal, columns in order."""
 
@@ -68,7 +69,7 @@ class BirdExpected:
     shape = None
 
     def __init__(self, gold: Rows) -> None:
-        self.rows = frozenset(gold.rows)
+        self.rows = set(gold.rows)
         self.empty = not gold.rows
         self.size_bytes = 2 * gold.size_bytes
 
