@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sqlite3
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from spider_data import SpiderTask, write_tasks
 
 guard_environment(local_model=True)  # before any test imports the library
 
+WEAK_LOSS = 0.12
 TABLES = {"shop": "item", "school": "pupil"}
 QUESTIONS = (
     ("How many {table}s are there?", "SELECT count(*) FROM {table}"),
@@ -115,6 +117,63 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def weak_model(random_model: Path, toy_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random model after a minute fraction of supervised training: it writes SQL that is right now and then."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from spider_data import DatabaseCatalog, read_tasks
+    from sql_graph import PromptStyle, SqlDatabase, build_graph
+
+    tokenizer = AutoTokenizer.from_pretrained(random_model)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(random_model)
+    samples: list[tuple[list[int], list[int]]] = []
+    for task in read_tasks(toy_data / "train.parquet", 8):  # the four questions on both databases
+        asked = Listener()
+        database = SqlDatabase(DatabaseCatalog(toy_data).path(task.db_id))
+        with contextlib.suppress(Listener.Heard):
+            build_graph(chat=asked, database=database, style=PromptStyle.COMPACT).invoke({"question": task.question})
+        prompt = tokenizer.apply_chat_template(asked.messages, add_generation_prompt=True)
+        samples.append((prompt, [*tokenizer(f"```sql\n{task.query}\n```").input_ids, tokenizer.eos_token_id]))
+    width = max(len(prompt) + len(reply) for prompt, reply in samples)
+    ids, labels = torch.zeros(len(samples), width, dtype=torch.long), torch.full((len(samples), width), -100)
+    for row, (prompt, reply) in enumerate(samples):
+        ids[row, : len(prompt) + len(reply)] = torch.tensor(prompt + reply)
+        labels[row, len(prompt) : len(prompt) + len(reply)] = torch.tensor(reply)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that wait for each other are slower on a busy machine
+    loss = torch.tensor(1e9)
+    while loss > WEAK_LOSS:
+        loss = model(input_ids=ids, labels=labels).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    torch.set_num_threads(threads)
+    folder = tmp_path_factory.mktemp("weak")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+class Listener:
+    """A chat model that only hears what it is asked."""
+
+    class Heard(Exception):  # noqa: N818  it is no error
+        """The question was heard."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, str]] = []
+
+    def invoke(self, messages: Any, config: Any = None) -> Any:
+        """Remember the messages and leave."""
+        roles = {"human": "user", "ai": "assistant", "system": "system"}
+        self.messages = [{"role": roles[message.type], "content": message.content} for message in messages]
+        raise self.Heard
+
+
 @dataclass
 class Played:
     """What one rollout left in the library."""
@@ -185,7 +244,7 @@ class Stage:
             attempted = await store.dequeue_rollout(worker_id="stage")
             try:
                 await runner._step_impl(attempted, raise_on_exception=True)
-            except Exception as caught:
+            except Exception as caught:  # noqa: BLE001  what it is, is for the test to say
                 error = caught
         rollout = await store.get_rollout_by_id(attempted.rollout_id)
         spans = list(await store.query_spans(attempted.rollout_id, attempt_id="latest"))

@@ -231,7 +231,7 @@ def test_a_damaged_database_is_our_fault(play: Play, own_data: Path) -> None:
 
 def test_a_rollout_ends_by_its_deadline(play: Play) -> None:
     """No call is begun after the deadline, so a slow endpoint cannot hold a runner for the library's 20 minutes."""
-    with ScriptedEndpoint(lambda body: REMARK, fault=_slow) as endpoint:
+    with ScriptedEndpoint(lambda body: WRONG, fault=_slow) as endpoint:
         played = play(endpoint, deadline_s=0.2)
     assert isinstance(played.error, RolloutError)
     assert "no time left after 1 model calls" in played.record["failed"]
