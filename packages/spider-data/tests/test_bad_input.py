@@ -70,6 +70,13 @@ def test_a_zip_with_a_password(zipped: Path, tmp_path: Path) -> None:
         convert_spider(zipped, tmp_path / "data")
 
 
+def test_a_file_that_is_no_zip(spider: Path, tmp_path: Path) -> None:
+    """Naming one JSON file is a slip; the advice must not be to delete it."""
+    with pytest.raises(ArchiveDamaged, match="is no zip file") as caught:
+        convert_spider(spider / "dev.json", tmp_path / "data")
+    assert "delete" not in str(caught.value)
+
+
 def test_a_zip_of_something_else(tmp_path: Path) -> None:
     """A sound zip without Spider in it."""
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as packed:

@@ -32,6 +32,12 @@ def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bo
     """
     if not archive.is_file():
         raise SourceNotFound(f"no zip file {str(archive)!r}; get it with `spider-data download`", path=archive)
+    with reading(archive), archive.open("rb") as stream:
+        start = stream.read(4)
+    if not start.startswith(b"PK"):
+        raise ArchiveDamaged(
+            f"{str(archive)!r} is no zip file (it begins with {start!r}); name Spider's folder or its zip", path=archive
+        )
     try:
         with reading(archive), zipfile.ZipFile(archive) as zipped:
             members = [info for info in zipped.infolist() if not info.is_dir()]
