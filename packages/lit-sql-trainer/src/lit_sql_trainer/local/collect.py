@@ -23,7 +23,7 @@ from lit_sql_trainer.local.server import Sampled
 from lit_sql_trainer.local.settings import GrpoSettings
 from lit_sql_trainer.local.store import forget_spans
 
-_FINISHED = ("succeeded", "failed", "cancelled")
+_FINISHED: tuple[agl.RolloutStatus, ...] = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +123,8 @@ class Collector:
         pending = await self._enqueue(plan, train=train, step=step)
         last_progress = time.monotonic()
         while pending:
-            finished = await self.store.wait_for_rollouts(rollout_ids=list(pending), timeout=0.0)
-            ended = [rollout for rollout in finished if rollout.status in _FINISHED]
+            # This query also makes the store look for rollouts that are past their time, which it does only when asked.
+            ended = await self.store.query_rollouts(status_in=_FINISHED, rollout_id_in=list(pending))
             if ended:
                 last_progress = time.monotonic()
                 for rollout in ended:
@@ -162,7 +162,7 @@ class Collector:
         await forget_spans(self.store, [rollout.rollout_id])
         try:
             if rollout.status != "succeeded":
-                raise RolloutError(await self._failure(rollout, spans))
+                raise RolloutError(self._failure(rollout, spans))
             triplets: list[agl.Triplet] = self.adapter.adapt(spans) if spans else []
             if not self.proven:
                 canary(spans, triplets, active_agent=getattr(self.adapter, "agent_match", None))
@@ -198,8 +198,8 @@ class Collector:
             raise RolloutError("the trace holds other tokens than the server sampled")
         return sampled
 
-    async def _failure(self, rollout: agl.Rollout, spans: Sequence[agl.Span]) -> str:
-        attempt = await self.store.get_latest_attempt(rollout.rollout_id)
+    def _failure(self, rollout: agl.Rollout, spans: Sequence[agl.Span]) -> str:
+        attempt: agl.Attempt | None = getattr(rollout, "attempt", None)
         if attempt is not None and attempt.status in ("timeout", "unresponsive"):
             return f"{attempt.status} after {self.settings.rollout_timeout_s:g} s"
         for span in reversed(spans):
