@@ -7,6 +7,7 @@ columns, which are then counted. The text always says how many tables are missin
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sql_graph.linker import Linker, terms
@@ -29,26 +30,25 @@ _SHORT_TYPES = {
 
 
 class SchemaWriter:
-    """A schema with everything about it that does not depend on the question, worked out once."""
+    """A schema with everything about it that does not depend on the question, worked out once, when first needed."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self._linker = Linker(schema)
-        self._written = {style: [write_table(schema, table, style) for table in schema.tables] for style in SchemaStyle}
-        self._sizes = {style: [_size(text) for text in texts] for style, texts in self._written.items()}
+        self._written: dict[SchemaStyle, tuple[list[str], list[int]]] = {}
+
+    @cached_property
+    def _linker(self) -> Linker:
+        return Linker(self.schema)
 
     def render(self, question: str, *, budget_tokens: int, style: SchemaStyle) -> str:
         """At most `budget_tokens`, as `estimate_tokens` counts; the same text for the same arguments."""
-        texts, sizes = self._written[style], self._sizes[style]
+        texts, sizes = self._texts(style)
         if sum(sizes) <= budget_tokens:
             return "\n".join(texts)
         best, *others = self._linker.rank(question)
         room = budget_tokens - _size(_notice(len(texts)))
-        kept = {
-            best: texts[best]
-            if sizes[best] <= room
-            else _squeezed(self.schema, self.schema.tables[best], question, room)
-        }
+        table = self.schema.tables[best]
+        kept = {best: texts[best] if sizes[best] <= room else _squeezed(self.schema, table, question, room)}
         room -= _size(kept[best])
         for index in others:
             if sizes[index] <= room:
@@ -56,6 +56,13 @@ class SchemaWriter:
                 room -= sizes[index]
         lines = [kept[index] for index in sorted(kept)]
         return "\n".join([*lines, _notice(len(texts) - len(kept))] if len(kept) < len(texts) else lines)
+
+    def _texts(self, style: SchemaStyle) -> tuple[list[str], list[int]]:
+        """Each table as it is written, with its size in tokens."""
+        if style not in self._written:
+            texts = [write_table(self.schema, table, style) for table in self.schema.tables]
+            self._written[style] = texts, [_size(text) for text in texts]
+        return self._written[style]
 
 
 def write_table(schema: Schema, table: Table, style: SchemaStyle) -> str:
