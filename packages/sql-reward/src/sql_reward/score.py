@@ -14,18 +14,22 @@ from pathlib import Path
 
 from sql_reward.errors import DatabaseNotFound, SqlRewardError
 from sql_reward.exact_match import ExactMatch, exact_match
+from sql_reward.gold import GoldCache
 from sql_reward.hardness import Hardness, hardness
-from sql_reward.judge import Rules, judge
+from sql_reward.judge import judge
 from sql_reward.limits import Limits
 from sql_reward.official_parser import UnparsableSqlError
 from sql_reward.pairs import BadRow, JsonId, Pair
+from sql_reward.rules import Rules
 from sql_reward.schema import Schema, read_schema, read_schemas
 from sql_reward.verdict import Outcome, Verdict
 from sql_reward.worker_process import LossReason, WorkerLoss
-from sql_reward.workers import Patience, WorkersFailedError, run_in_workers
+from sql_reward.workers import WINDOW, Patience, WorkersFailedError, run_in_workers
 
 GRACE_S = 5.0
 """Processor seconds a worker may take beyond all deadlines of its pair before it is killed."""
+CACHE_BYTES = 64 * 1024 * 1024
+"""Memory of one worker for gold results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +83,8 @@ def score_pairs(
         WorkersFailedError: no worker process can start. What is known has been yielded before.
     """
     known = {place: PairResult(id=row.id, error=row.error) for place, row in enumerate(rows) if isinstance(row, BadRow)}
-    places = [place for place, row in enumerate(rows) if isinstance(row, Pair)]
-    pairs = [row for row in rows if isinstance(row, Pair)]
+    places = _order_of_work(rows)
+    pairs = [row for row in map(rows.__getitem__, places) if isinstance(row, Pair)]
     for _ in known:
         done()
     answers = run_in_workers(
@@ -125,7 +129,9 @@ def score_pair(options: ScoreOptions, pair: Pair) -> PairResult:
                 database_folder(options.db_root, pair.db_id),
                 rules=options.rules,
                 keep_distinct=options.keep_distinct,
+                plug_value=options.plug_value,
                 limits=options.limits,
+                cache=_cache(),
             )
     except SqlRewardError as problem:
         error = f"{type(problem).__name__}: {problem}"
@@ -143,6 +149,20 @@ def database_folder(root: Path, db_id: str) -> Path:
     if folder.parent != root or db_id == ".." or not os.path.isdir(folder):  # noqa: PTH112
         raise DatabaseNotFound(folder, f"a folder of *.sqlite files for the db_id {db_id!r}")
     return folder
+
+
+def _order_of_work(rows: Sequence[Pair | BadRow]) -> list[int]:
+    """Places of the pairs, window by window; in a window pairs of one database and one gold query are neighbours.
+
+    So a worker's gold results are at hand when they are needed again, and no result waits long for its turn.
+    """
+
+    def key(place: int) -> tuple[int, str, str, str]:
+        row = rows[place]
+        assert isinstance(row, Pair)
+        return (place // WINDOW, row.db_id, row.gold, row.predicted or "")
+
+    return sorted((place for place, row in enumerate(rows) if isinstance(row, Pair)), key=key)
 
 
 def _db_id(pair: Pair) -> str:
@@ -172,6 +192,12 @@ def _compare_parts(pair: Pair, schema: Schema) -> tuple[Hardness | None, ExactMa
         return hardness(pair.gold, schema), exact_match(pair.predicted, pair.gold, schema)
     except UnparsableSqlError:
         return None, None
+
+
+@lru_cache(maxsize=1)
+def _cache() -> GoldCache:
+    """The gold results of this worker process."""
+    return GoldCache(max_bytes=CACHE_BYTES)
 
 
 @lru_cache(maxsize=512)

@@ -96,13 +96,14 @@ def run_in_workers(
         raise ValueError(f"expected at least one worker, got {workers!r}")
     queue = _Queue(enumerate(items), group)
     pool: list[_Worker[Item, Answer]] = []
-    failed_starts = 0
+    started = failed_starts = 0
     try:
         while not stop():
             for worker in pool:
                 worker.fill(queue)
             while len(pool) < workers and (first := queue.take(None)) is not None:
-                pool.append(_Worker(function, memory_bytes, first))
+                started += 1
+                pool.append(_Worker(function, memory_bytes, first, from_end=started % 2 == 0))
             if not any(worker.held for worker in pool):
                 return
             wait([worker.pipe for worker in pool], timeout=TICK_S)
@@ -133,8 +134,11 @@ class _Queue(Generic[Item]):
         self._group = group
         self._pending: dict[Hashable, deque[tuple[int, Item]]] = {}
 
-    def take(self, previous: Item | None) -> tuple[int, Item] | None:
-        """The next item of the group of `previous`, or else of the largest group; None when all are handed out."""
+    def take(self, previous: Item | None, *, from_end: bool = False) -> tuple[int, Item] | None:
+        """The next item of the group of `previous`, or else of the largest group; None when there is no more.
+
+        Two workers in one group had better take from different ends, so that neighbours stay with one of them.
+        """
         if not self._pending:
             for position, item in islice(self._items, WINDOW):
                 self._pending.setdefault(self._group(item), deque()).append((position, item))
@@ -143,8 +147,9 @@ class _Queue(Generic[Item]):
         key = None if previous is None else self._group(previous)
         if previous is None or key not in self._pending:
             key = max(self._pending, key=lambda group: len(self._pending[group]))
-        taken = self._pending[key].popleft()
-        if not self._pending[key]:
+        members = self._pending[key]
+        taken = members.pop() if from_end else members.popleft()
+        if not members:
             del self._pending[key]
         return taken
 
@@ -156,11 +161,14 @@ class _Queue(Generic[Item]):
 class _Worker(Generic[Item, Answer]):
     """One process, its pipe, and what it was given and has not answered."""
 
-    def __init__(self, function: Callable[[Item], Answer], memory_bytes: int, first: tuple[int, Item]) -> None:
+    def __init__(
+        self, function: Callable[[Item], Answer], memory_bytes: int, first: tuple[int, Item], *, from_end: bool
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.held: deque[tuple[int, Item]] = deque()
         self.latest = first[1]
+        self.from_end = from_end
         self.process: BaseProcess = context.Process(
             target=serve, args=(function, theirs, memory_bytes), name="sql-reward worker", daemon=True
         )
@@ -185,7 +193,7 @@ class _Worker(Generic[Item, Answer]):
 
     def fill(self, queue: _Queue[Item]) -> None:
         """Give it as much as it may hold."""
-        while len(self.held) < AHEAD and (numbered := queue.take(self.latest)) is not None:
+        while len(self.held) < AHEAD and (numbered := queue.take(self.latest, from_end=self.from_end)) is not None:
             self.give(numbered)
 
     def give_back(self, queue: _Queue[Item]) -> None:
