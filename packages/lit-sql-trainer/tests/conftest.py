@@ -161,7 +161,7 @@ def weak_model(random_model: Path, toy_data: Path, tmp_path_factory: pytest.Temp
 class Listener:
     """A chat model that only hears what it is asked."""
 
-    class Heard(Exception):  # noqa: N818  it is no error
+    class Heard(Exception):
         """The question was heard."""
 
     def __init__(self) -> None:

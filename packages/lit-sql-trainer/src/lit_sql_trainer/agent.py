@@ -10,6 +10,7 @@ This module imports the library and is therefore imported late (see `runtime.gua
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-import agentlightning as agl
+import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.calls import BoundedChat, call_seed
 from lit_sql_trainer.config import RolloutSettings
@@ -112,7 +113,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
             llm.model,
             llm.get_base_url(rollout.rollout_id, attempt.attempt_id),
             llm.api_key,
-            tuple(sorted(sampling.items())),
+            json.dumps(sampling, sort_keys=True),
             self.settings.request_timeout_s,
             self.settings.max_retries,
         )
@@ -186,16 +187,16 @@ def _open_chat(
     model: str,
     base_url: str,
     api_key: str | None,
-    sampling: tuple[tuple[str, Any], ...],
+    sampling: str,
     timeout_s: float,
     retries: int,
 ) -> Any:
-    """One client per endpoint and sampling: opening one costs more than a small model's reply."""
+    """One client per endpoint and sampling (as JSON): opening one costs more than a small model's reply."""
     return open_chat(
         model=model,
         base_url=base_url,
         api_key=api_key,
-        sampling_parameters=dict(sampling),
+        sampling_parameters=json.loads(sampling),
         timeout_s=timeout_s,
         max_retries=retries,
     )

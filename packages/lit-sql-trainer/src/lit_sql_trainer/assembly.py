@@ -5,7 +5,7 @@ Imports the library: import this module late, after `runtime.guard_environment`.
 
 from __future__ import annotations
 
-import agentlightning as agl
+import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.config import Profile
 from lit_sql_trainer.runtime import LOOPBACK, check_port, free_port

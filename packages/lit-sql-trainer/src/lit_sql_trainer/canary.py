@@ -51,7 +51,7 @@ def canary(spans: Sequence[SpanLike], triplets: Sequence[TripletLike], *, active
 
 def has_tokens(triplet: TripletLike) -> bool:
     """Whether a triplet holds token ids of both its prompt and its response."""
-    return bool((triplet.prompt or {}).get("token_ids")) and bool((triplet.response or {}).get("token_ids"))
+    return _token_ids(triplet.prompt) and _token_ids(triplet.response)
 
 
 def _cause(spans: Sequence[SpanLike], active_agent: str | None) -> str:
@@ -80,6 +80,10 @@ def _cause(spans: Sequence[SpanLike], active_agent: str | None) -> str:
         f"chains seen: {', '.join(nodes)}. Likely causes: a wrong `--active-agent`, or a chain between the node and "
         f"its call (`prompt | model`, `with_structured_output`)"
     )
+
+
+def _token_ids(side: Mapping[str, Any] | None) -> bool:
+    return bool(side) and bool(side.get("token_ids"))
 
 
 def _is_node(span: SpanLike) -> bool:

@@ -20,12 +20,15 @@ STOPPED = 130
 _EXISTING = click.Path(path_type=Path)
 
 
-class _Fault(click.ClickException):
-    """An error of ours as one line."""
+class _RefusalError(click.ClickException):
+    """What was asked for makes no sense or cannot run here."""
 
-    def __init__(self, error: TrainerError) -> None:
-        super().__init__(str(error))
-        self.exit_code = 2 if isinstance(error, USAGE_ERRORS) else 1
+    exit_code = 2
+
+
+def _told(error: TrainerError) -> click.ClickException:
+    """An error of ours as one line with its exit code."""
+    return (_RefusalError if isinstance(error, USAGE_ERRORS) else click.ClickException)(str(error))
 
 
 @click.command("train", context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,7 +84,7 @@ def train_main(
             )
         result = training.train(chosen, runs=runs, name=name, port=port, resume=resume)
     except TrainerError as error:
-        raise _Fault(error) from error
+        raise _told(error) from error
     except KeyboardInterrupt:
         sys.exit(STOPPED)
     sys.exit(STOPPED if result.interrupted else 0)
@@ -102,7 +105,7 @@ def settings_command(profile: str, settings: Sequence[str]) -> None:
         for line in assignments(apply_assignments(profile_named(profile), settings)):
             click.echo(line)
     except TrainerError as error:
-        raise _Fault(error) from error
+        raise _told(error) from error
 
 
 @click.command()
@@ -130,7 +133,7 @@ def curves_command(run: Path) -> None:
     try:
         click.echo(draw_curves(open_run(run, root=Path("runs"))))
     except TrainerError as error:
-        raise _Fault(error) from error
+        raise _told(error) from error
 
 
 _HERE = "lit_sql_trainer.cli"

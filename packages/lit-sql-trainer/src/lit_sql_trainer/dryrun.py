@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,9 @@ from lit_sql_trainer.errors import SetupError
 from lit_sql_trainer.runs import read_lines
 
 if TYPE_CHECKING:
-    import agentlightning as agl
+    import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
+
+    from spider_data import DatabaseCatalog
 
 TASKS = 10
 BASE_VARIABLES = ("OPENAI_API_BASE", "OPENAI_BASE_URL")
@@ -38,11 +42,15 @@ class Check:
     passed: bool
     what: str
     found: str
-    remedy: str = ""
+    remedy: str
+    needed: bool = True
+    """Whether the dry run fails without it."""
 
     def line(self) -> str:
-        text = f"[{'ok' if self.passed else 'FAIL'}] {self.what}: {self.found}"
-        return text if self.passed else f"{text}. {self.remedy}"
+        """The check as it is printed, with its remedy when it is wanted."""
+        if self.passed:
+            return f"[ok]   {self.what}: {self.found}"
+        return f"[{'FAIL' if self.needed else 'warn'}] {self.what}: {self.found}. {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +61,10 @@ class TaskTrace:
     """Its line of `rollouts.jsonl`."""
     spans: dict[str, int]
     """Span names and how many of each."""
-    prompts: tuple[str, ...]
-    """Texts of the model calls' prompts."""
+    tables: int
+    """Of its database."""
+    tables_seen: int
+    """Of those, the ones that the prompts name."""
     trained_calls: int
     trained_tokens: int
 
@@ -68,7 +78,8 @@ class DryRun:
 
     @property
     def passed(self) -> bool:
-        return all(check.passed for check in self.checklist)
+        """Whether everything that training needs was there."""
+        return all(check.passed or not check.needed for check in self.checklist)
 
 
 def dry_run(
@@ -101,10 +112,12 @@ def dry_run(
         )
         agent = LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=rollouts)
         trainer.dev(agent, val_dataset=[task.to_row() for task in data.validation])
-        traces = asyncio.run(_traces(list(read_lines(rollouts)), store, trainer.adapter))
+        traces = asyncio.run(_traces(list(read_lines(rollouts)), store, trainer.adapter, agent.catalog))
     for trace in traces:
         echo(_told(trace))
-    report = DryRun(tasks=tuple(traces), checklist=_checklist(traces, len(data.validation)))
+    report = DryRun(
+        tasks=tuple(traces), checklist=_checklist(traces, len(data.validation), own_endpoint=endpoint is not None)
+    )
     for check in report.checklist:
         echo(check.line())
     return report
@@ -133,17 +146,23 @@ def find_model(endpoint: str, wanted: str | None) -> str:
 
 
 async def _traces(
-    records: Sequence[dict[str, Any]], store: agl.LightningStore, adapter: agl.TraceAdapter[Any]
+    records: Sequence[dict[str, Any]],
+    store: agl.LightningStore,
+    adapter: agl.TraceAdapter[Any],
+    catalog: DatabaseCatalog,
 ) -> list[TaskTrace]:
     found: list[TaskTrace] = []
     for record in sorted(records, key=lambda record: str(record["task_id"])):
         spans = list(await store.query_spans(record["rollout_id"], attempt_id="latest"))
         triplets = [triplet for triplet in adapter.adapt(spans) if has_tokens(triplet)]
+        prompts = [_prompt(span.attributes) for span in spans if PROMPT in span.attributes]
+        tables = _tables(catalog.path(str(record["db_id"])))
         found.append(
             TaskTrace(
                 record=record,
                 spans=dict(Counter(span.name for span in spans)),
-                prompts=tuple(_prompt(span.attributes) for span in spans if PROMPT in span.attributes),
+                tables=len(tables),
+                tables_seen=sum(any(table in prompt for prompt in prompts) for table in tables),
                 trained_calls=len(triplets),
                 trained_tokens=sum(len(triplet.response["token_ids"]) for triplet in triplets),
             )
@@ -169,9 +188,10 @@ def _told(trace: TaskTrace) -> str:
     return "\n".join(lines)
 
 
-def _checklist(traces: Sequence[TaskTrace], tasks: int) -> tuple[Check, ...]:
+def _checklist(traces: Sequence[TaskTrace], tasks: int, *, own_endpoint: bool) -> tuple[Check, ...]:
     ended = [trace for trace in traces if not trace.record["failed"]]
-    with_schema = sum(any(_names_a_table(prompt) for prompt in trace.prompts) for trace in ended)
+    with_schema = sum(trace.tables_seen > 0 for trace in ended)
+    tables, tables_seen = sum(trace.tables for trace in ended), sum(trace.tables_seen for trace in ended)
     executed = sum(trace.record["turns"] > 0 for trace in ended)
     traced = sum(trace.trained_tokens > 0 for trace in ended)
     rewarded = sum(trace.record["reward"] > 0 for trace in ended)
@@ -186,7 +206,7 @@ def _checklist(traces: Sequence[TaskTrace], tasks: int) -> tuple[Check, ...]:
         Check(
             passed=0 < with_schema == len(ended),
             what="schema seen",
-            found=f"in the prompts of {with_schema} of {len(ended)}",
+            found=f"in the prompts of {with_schema} of {len(ended)}, {tables_seen} of {tables} tables in all",
             remedy="Raise rollout.prompt_budget_tokens, or look at the data with `spider-data check`",
         ),
         Check(
@@ -199,7 +219,8 @@ def _checklist(traces: Sequence[TaskTrace], tasks: int) -> tuple[Check, ...]:
             passed=0 < traced == len(ended),
             what="tokens traced",
             found=f"in {traced} of {len(ended)}",
-            remedy="Training needs an endpoint that returns token ids: the local server, or vLLM 0.10.2 or later",
+            remedy="Training needs token ids in the answers, as the local server and vLLM under training give them",
+            needed=not own_endpoint,
         ),
         Check(
             passed=rewarded > 0,
@@ -210,5 +231,7 @@ def _checklist(traces: Sequence[TaskTrace], tasks: int) -> tuple[Check, ...]:
     )
 
 
-def _names_a_table(prompt: str) -> bool:
-    return "CREATE TABLE" in prompt or "(" in prompt
+def _tables(file: Path) -> list[str]:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        return [str(name) for (name,) in rows]

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,7 +33,7 @@ class Interrupt:
         self.requested = False
         self._on_request = on_request
         self._owner = os.getpid()
-        self._before: dict[int, signal._HANDLER] = {}
+        self._before: dict[int, Any] = {}
 
     def __call__(self) -> bool:
         """Whether somebody asked the run to stop."""

@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import agentlightning as agl
+import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.agent import MODEL_RESOURCE
 from lit_sql_trainer.config import Profile

@@ -98,8 +98,8 @@ def check_start_method() -> None:
     Raises:
         SetupError: the platform or the program chose another start method.
     """
-    method = multiprocessing.get_start_method(allow_none=True)
-    if method is None and "fork" in multiprocessing.get_all_start_methods():
+    method: str | None = multiprocessing.get_start_method(allow_none=True)
+    if not method and "fork" in multiprocessing.get_all_start_methods():
         multiprocessing.set_start_method("fork")  # named here because macOS would pick spawn
         method = "fork"
     if method != "fork":

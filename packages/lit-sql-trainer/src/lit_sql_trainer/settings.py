@@ -29,7 +29,8 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
         ConfigError: an unknown or ambiguous key (with the nearest names), a value that is no value of the field's
             type, or a combination that the dataclass itself rejects.
     """
-    keys = setting_types(type(settings))
+    kind: Any = type(settings)
+    keys = setting_types(kind)
     changes: dict[str, Any] = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
@@ -133,10 +134,10 @@ def _changed(settings: T, changes: Mapping[str, Any]) -> T:
 
 
 def _expected(kind: Any) -> str:
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return f"one of {', '.join(str(member.value) for member in kind)}"
-    names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
-    return names.get(kind, getattr(kind, "__name__", str(kind)))
+    if isinstance(kind, enum.EnumMeta):
+        return f"one of {', '.join(str(member.value) for member in cast('type[enum.Enum]', kind))}"
+    names: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    return names.get(kind, str(kind))
 
 
 def _text(value: Any) -> str:

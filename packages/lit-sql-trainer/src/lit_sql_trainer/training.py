@@ -20,6 +20,9 @@ from lit_sql_trainer.runs import RunFolder, create_run, open_run
 from lit_sql_trainer.settings import apply_assignments, from_plain, to_plain
 from lit_sql_trainer.watch import RunWatcher
 
+RUNNER_DIED = "Subprocesses failed"
+"""How the library begins to say so, after everything else has ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
@@ -133,11 +136,17 @@ def _fit(
             resume_from=resume_from,
         )
         agent = LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=run.rollouts_file)
-        make_trainer(profile, algorithm=algorithm, port=port).fit(
-            agent,
-            [task.to_row() for task in data.train],
-            val_dataset=[task.to_row() for task in data.validation],
+        trainer = make_trainer(profile, algorithm=algorithm, port=port)
+        train_rows, validation_rows = (
+            [dict(task.to_row()) for task in split] for split in (data.train, data.validation)
         )
+        try:
+            trainer.fit(agent, train_rows, val_dataset=validation_rows)
+        except RuntimeError as error:
+            if not str(error).startswith(RUNNER_DIED):
+                raise
+            # The algorithm has ended by itself; what the dead runner held was dropped and counted.
+            display.note(f"a runner process ended badly ({error}); see {run.library_log}")
     return _finish(profile, run, display, interrupted=interrupt.requested)
 
 
