@@ -26,6 +26,9 @@ MAX_HEAP_BYTES: Final = 256 * 1024 * 1024
 """What SQLite may allocate in this process, all its connections together. SQLite lets a process lower this, never
 raise it."""
 
+JOURNAL_START: Final = bytes.fromhex("d9d505f920a163d7")
+"""How a rollback journal begins; another file of that name is none (https://sqlite.org/fileformat2.html#the_rollback_journal)."""
+
 FileIdentity = tuple[int, int, int, int]
 """Device, inode, size and modification time in nanoseconds: changes whenever the content may have."""
 
@@ -142,8 +145,19 @@ def _refuse_unfinished(path: Path) -> None:
                 path, f"{log.name!r} holds changes not merged into it; close the program writing it"
             )
         return
-    with closing(sqlite3.connect(_uri(path, "mode=ro"), uri=True, timeout=0.0)) as probe:
-        probe.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    try:
+        with closing(sqlite3.connect(_uri(path, "mode=ro"), uri=True, timeout=0.0)) as probe:
+            probe.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+        journal = path.with_name(path.name + "-journal")  # a read-only opener may not roll it back
+        with journal.open("rb") as file:
+            if file.read(len(JOURNAL_START)) == JOURNAL_START:
+                reason = (
+                    f"{journal.name!r} undoes a write that broke off; open the database once with SQLite to undo it"
+                )
+                raise DatabaseUnreadable(path, reason) from error
 
 
 def _uri(path: Path, options: str) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
-from functools import cached_property
+from contextlib import suppress
 from time import perf_counter, thread_time
 from typing import Final
 
 from sql_reward.functions import ALLOWED_FUNCTIONS, SCANNING_FUNCTIONS
 from sql_reward.limits import Limits
+from sql_reward.natives import install
 from sql_reward.temporary import bytes_written, temporary_bytes
 from sql_reward.verdict import Outcome
 
@@ -36,13 +36,7 @@ MAX_PATTERN_BYTES: Final = 250
 HIDDEN_TABLES: Final = frozenset({"sqlite_stmt"})
 """Tables that show other statements of the connection, the gold query among them."""
 
-SMALL_BYTES: Final = 1000
-"""Values that are not text, given to trim, may be this long."""
-
-_REPEATED_CHARACTER: Final = re.compile(r"%[^%a-zA-Z]*\.([^%a-zA-Z]*)l*c")
-"""A printf conversion of a character with a precision, which is how often to write it."""
-
-SqlValue = str | int | float | bytes | None
+_JSON_TABLE: Final = re.compile(r"json_(?:each|tree)", re.IGNORECASE)
 
 
 class Guard:
@@ -61,21 +55,23 @@ class Guard:
         """Wall-clock seconds after which the current statement was given up without a verdict; 0 if it was not."""
         self._connection = connection
         self._limits = Limits()
-        self._events = self._calls = self._longest = self._temp_end = 0
+        self._events = self._calls = self._temp_end = 0
+        self.longest = 0
+        """Length that a text may have in the current statement, in bytes."""
         self._last_look = self._next_look = self._started = self._wall_end = self._cpu_end = 0.0
         self._steps = STEPS_BETWEEN_LOOKS
+        self._json_tables = False
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)
-        connection.create_function("printf", -1, self._printf, deterministic=True)
-        connection.create_function("format", -1, self._printf, deterministic=True)
-        for name in ("trim", "ltrim", "rtrim"):
-            connection.create_function(name, 2, self._trimmer(name), deterministic=True)
+        install(connection, self)
         connection.set_authorizer(self._authorize)
         connection.set_progress_handler(self._look, STEPS_BETWEEN_LOOKS)
 
     def begin(self, sql: str, limits: Limits, cpu_end: float) -> None:
         """Get ready for one statement, which must stop at `cpu_end` on the clock `time.thread_time`."""
+        if not self._json_tables and _JSON_TABLE.search(sql):
+            self._make_json_tables()
         self.refused = self.stopped_by = ""
         self.stopped = None
         self.stalled_s = 0.0
@@ -89,10 +85,19 @@ class Guard:
         self._temp_end = 0
         self._next_look = now + min(LOOK_S, cpu_end - thread_time())
 
+    def _make_json_tables(self) -> None:
+        """Let SQLite make its tables json_each and json_tree, which to the authorizer looks like a changed schema."""
+        self._json_tables = True
+        self._connection.set_authorizer(None)
+        with suppress(sqlite3.Error):  # an SQLite built without JSON has none
+            for table in ("json_each", "json_tree"):
+                self._connection.execute(f"SELECT 1 FROM {table}('[]')").fetchall()
+        self._connection.set_authorizer(self._authorize)
+
     def _allow_text(self, longest: int) -> None:
-        if longest != self._longest:
+        if longest != self.longest:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
-            self._longest = longest
+            self.longest = longest
 
     def _look(self) -> int:
         now = perf_counter()
@@ -106,7 +111,7 @@ class Guard:
     def _look_closely(self, now: float) -> int:
         used = thread_time()
         if used >= self._cpu_end:
-            return self._stop(Outcome.TIMEOUT, "the deadline")
+            return self.stop(Outcome.TIMEOUT, "the deadline")
         if now >= self._wall_end:
             self.stalled_s = now - self._started
             return 1
@@ -115,22 +120,23 @@ class Guard:
             self._temp_end = written + self._limits.max_temp_bytes
         if written > self._temp_end:
             if temporary_bytes() > self._limits.max_temp_bytes:
-                return self._stop(Outcome.TOO_LARGE, "the limit on temporary bytes")
+                return self.stop(Outcome.TOO_LARGE, "the limit on temporary bytes")
             self._temp_end = written + self._limits.max_temp_bytes
         self._next_look = now + min(LOOK_S, self._cpu_end - used)
         return 0
 
-    def _stop(self, outcome: Outcome, by: str) -> int:
+    def stop(self, outcome: Outcome, by: str) -> int:
+        """Note why the current statement is being ended."""
         self.stopped, self.stopped_by = outcome, by
         return 1
 
     def _authorize(self, action: int, first: str | None, second: str | None, _db: str | None, _by: str | None) -> int:
         self._events += 1
         if self._events > MAX_COMPILE_EVENTS:
-            self._stop(Outcome.TOO_LARGE, f"the limit of {MAX_COMPILE_EVENTS} names in one statement")
+            self.stop(Outcome.TOO_LARGE, f"the limit of {MAX_COMPILE_EVENTS} names in one statement")
             return sqlite3.SQLITE_DENY
         if not self._events & 1023 and thread_time() >= self._cpu_end:
-            self._stop(Outcome.TIMEOUT, "the deadline")
+            self.stop(Outcome.TIMEOUT, "the deadline")
             return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_READ:
             if first in HIDDEN_TABLES:
@@ -153,70 +159,12 @@ class Guard:
             longest //= SCAN_FRACTION
         elif self._calls <= CALLS_PER_CELL:
             return sqlite3.SQLITE_OK
-        self._allow_text(min(self._longest, longest, CALLS_PER_CELL * self._limits.max_cell_bytes // self._calls))
+        self._allow_text(min(self.longest, longest, CALLS_PER_CELL * self._limits.max_cell_bytes // self._calls))
         return sqlite3.SQLITE_OK
 
     def _refuse(self, what: str) -> int:
         self.refused = self.refused or what
         return sqlite3.SQLITE_DENY
-
-    def _printf(self, *arguments: SqlValue) -> SqlValue:
-        if _repeats_beyond(self._longest, arguments):
-            self._stop(Outcome.TOO_LARGE, "the limit on the length of a text")
-            raise ValueError("string or blob too big")
-        return self._natively("printf", arguments)
-
-    def _natively(self, function: str, arguments: tuple[SqlValue, ...]) -> SqlValue:
-        """The function of SQLite itself, which the one of the same name on this connection hides."""
-        self._helper.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._longest)
-        marks = ",".join("?" * len(arguments))
-        return self._helper.execute(f"SELECT {function}({marks})", arguments).fetchone()[0]
-
-    @cached_property
-    def _helper(self) -> sqlite3.Connection:
-        return sqlite3.connect(":memory:", cached_statements=16)
-
-    def _trimmer(self, name: str) -> Callable[[SqlValue, SqlValue], SqlValue]:
-        def trim(text: SqlValue, unwanted: SqlValue) -> SqlValue:
-            if isinstance(text, str) and isinstance(unwanted, str):
-                return _trimmed(
-                    text, frozenset(unwanted.partition("\0")[0]), left=name != "rtrim", right=name != "ltrim"
-                )
-            if max(_size(text), _size(unwanted)) > SMALL_BYTES:
-                self._stop(Outcome.TOO_LARGE, "the limit on the length of a text")
-                raise ValueError("string or blob too big")
-            return self._natively(name, (text, unwanted))
-
-        return trim
-
-
-def _repeats_beyond(longest: int, arguments: tuple[SqlValue, ...]) -> bool:
-    """Whether a %c conversion repeats its character more often: SQLite does that in a loop that no limit stops."""
-    for precision in _REPEATED_CHARACTER.findall(str(arguments[0]) if arguments else ""):
-        counts = arguments[1:] if "*" in precision else re.findall(r"\d+", precision)
-        if any(_as_number(count) > longest for count in counts):
-            return True
-    return False
-
-
-def _as_number(value: SqlValue) -> float:
-    try:
-        return abs(float(value or 0))
-    except ValueError:
-        return 0.0
-
-
-def _trimmed(text: str, unwanted: frozenset[str], *, left: bool, right: bool) -> str:
-    start, end = 0, len(text)
-    while left and start < end and text[start] in unwanted:
-        start += 1
-    while right and start < end and text[end - 1] in unwanted:
-        end -= 1
-    return text[start:end]
-
-
-def _size(value: SqlValue) -> int:
-    return len(value) if isinstance(value, (str, bytes)) else 0
 
 
 _ACTION_NAMES: Final = (
