@@ -33,8 +33,9 @@ def test_a_full_disk_leaves_nothing_behind(spider: Path, tmp_path: Path, monkeyp
     """The disk fills up at the fourth file: the message says so, and the target never appears."""
     monkeypatch.setattr("pyarrow.parquet.write_table", refuse(errno.ENOSPC, "test.parquet"))
     before = set(tmp_path.iterdir())
-    with pytest.raises(DiskFull, match="disk is full"):
+    with pytest.raises(DiskFull, match="disk is full") as caught:
         convert_spider(spider, tmp_path / "data")
+    assert repr(str(tmp_path / "data" / "test.parquet")) in str(caught.value)
     assert set(tmp_path.iterdir()) == before
 
 

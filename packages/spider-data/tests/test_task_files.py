@@ -178,6 +178,13 @@ def test_a_row_without_its_parts_is_refused(change: dict[str, object], field: st
     assert ("is empty" if change == {"db_id": ""} else repr(next(iter(change.values())))) in str(caught.value)
 
 
+def test_tasks_survive_pickling_and_never_change() -> None:
+    """A task goes to a worker process as it is."""
+    assert pickle.loads(pickle.dumps(TASK)) == TASK
+    with pytest.raises(AttributeError):
+        TASK.query = "SELECT 2"  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def test_errors_survive_pickling() -> None:
     """A worker process hands on the message and the fields."""
     error = SchemaMismatch("message", path=Path("a"), column="c", found="f")

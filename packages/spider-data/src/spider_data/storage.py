@@ -104,6 +104,9 @@ def new_folder(target: Path) -> Generator[Path]:
             if target.is_dir():
                 target.rmdir()
             part.rename(target)
+        except TargetUnwritable as error:
+            # The user knows the target, not the temporary folder.
+            raise type(error)(str(error).replace(str(part), str(target)), path=target) from error
         finally:
             with suppress(FileNotFoundError):
                 shutil.rmtree(part)
