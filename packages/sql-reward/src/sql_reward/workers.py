@@ -10,6 +10,7 @@ again. Ctrl-C reaches the caller only. What happens inside a worker is in `worke
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import suppress
@@ -36,6 +37,8 @@ Answer = TypeVar("Answer")
 
 AHEAD: Final = 2
 """Items a worker holds, so that it need not wait for the next one."""
+MAX_AHEAD_BYTES: Final = 16 * 1024
+"""Size of an item that may be sent to a busy worker; a pipe holds more."""
 WINDOW: Final = 4096
 """Items sorted into groups at a time: bounds how far answers can run ahead of their turn."""
 TICK_S: Final = 0.2
@@ -167,6 +170,8 @@ class _Worker(Generic[Item, Answer]):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.held: deque[tuple[int, Item]] = deque()
+        self.sent = 0
+        """How many of these it has been sent."""
         self.latest = first[1]
         self.from_end = from_end
         self.process: BaseProcess = context.Process(
@@ -184,12 +189,21 @@ class _Worker(Generic[Item, Answer]):
         self.give(first)
 
     def give(self, numbered: tuple[int, Item]) -> None:
-        if self.ready and not self.held:
+        if not self.held:
             self._turn_to_next()
         self.held.append(numbered)
         self.latest = numbered[1]
-        with suppress(OSError):  # the process is gone: `check` will find out
-            self.pipe.send(numbered[1])
+        self.send_on()
+
+    def send_on(self) -> None:
+        """Send what it may have now. What could fill the pipe waits until it is about to read: sending never blocks."""
+        while self.ready and self.sent < len(self.held):
+            message = pickle.dumps(self.held[self.sent][1])
+            if self.sent and len(message) > MAX_AHEAD_BYTES:
+                return
+            self.sent += 1
+            with suppress(OSError):  # the process is gone: `check` will find out
+                self.pipe.send_bytes(message)
 
     def fill(self, queue: _Queue[Item]) -> None:
         """Give it as much as it may hold."""
@@ -208,8 +222,10 @@ class _Worker(Generic[Item, Answer]):
                 answer: Answer | WorkerLoss = self.pipe.recv()
                 self._turn_to_next()
                 if self.ready:
+                    self.sent -= 1
                     yield self.held.popleft()[0], answer
                 self.ready = True  # its first message says only that it can work
+                self.send_on()
         except (EOFError, OSError):
             self.closed = True
 

@@ -125,6 +125,16 @@ def test_nothing_waits_behind_a_slow_item(act: Act) -> None:
     assert order.index(0) >= 39
 
 
+def test_large_items_block_nobody(act: Act) -> None:
+    """Items that no pipe can hold reach their worker, and wait without holding up the watch over others."""
+    large = "x" * 5_000_000
+    items: list[object] = ["sleep", large, *range(5), large, "sleep", large]
+    answers = run(act, items, workers=2, patience=Patience(cpu_s=60, wall_s=2))
+    kinds = [answer.reason if isinstance(answer, WorkerLoss) else answer for _, answer in sorted(answers.items())]
+    starved, raised = LossReason.STARVED, LossReason.RAISED
+    assert kinds == [starved, raised, 0, 2, 4, 6, 8, raised, starved, raised]
+
+
 def test_stop_ends_the_workers(act: Act) -> None:
     """Once `stop` says yes, no answer comes any more, and the processes are gone."""
     pids: list[object] = []

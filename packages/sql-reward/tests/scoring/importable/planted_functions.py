@@ -28,5 +28,5 @@ def act(item: object) -> object:
         case int():
             return item * 2
         case _:
-            raise AssertionError(f"no such act: {item!r}")
+            raise AssertionError(f"no such act: {item!r:.40}")
     return None
