@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from spider_data import Bundle, check_data, download_bundle
 from spider_data.bundle import ADDRESSES
+from spider_data.cli import main
 from spider_data.errors import ArchiveDamaged, DiskFull, DownloadFailed, OptionInvalid, SourceNotFound, TargetOccupied
 from spider_data.fetch import fetch_drive, fetch_http
 
@@ -138,6 +141,28 @@ def test_a_refusal_is_told_with_its_number(serve: Callable[..., Server], tmp_pat
     with pytest.raises(DownloadFailed, match=f"answers {status}"):
         fetch_http(server.url, tmp_path / "a.zip")
     assert not list(tmp_path.iterdir())
+
+
+def test_nobody_answers(serve: Callable[..., Server], tmp_path: Path) -> None:
+    """No server at that address: a failed download with the system's own words, not a traceback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(DownloadFailed, match="refused"):
+        fetch_http(f"http://127.0.0.1:{port}/spider.zip", tmp_path / "a.zip")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mirror_by_command(serve: Callable[..., Server], zipped: Path, tmp_path: Path) -> None:
+    """`--url` fetches with a bar; a refusal ends with exit code 2 and the way around it."""
+    server = serve(zipped.read_bytes())
+    command = ["download", str(tmp_path / "data"), "--bundle", "official", "--url"]
+    assert CliRunner().invoke(main, [*command, server.url]).exit_code == 0
+    assert check_data(tmp_path / "data", official=False).ok
+    gone = CliRunner().invoke(main, [*command, serve(b"", status=404).url])
+    assert gone.exit_code == 2
+    assert "answers 404" in gone.stderr
+    assert "--from spider_data.zip" in gone.stderr
 
 
 def test_only_http_is_fetched(tmp_path: Path) -> None:
