@@ -69,7 +69,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """All tables of a database, in the inspector's order."""
+    """All tables of a database: by schema, tables before views, by name. PostgreSQL itself keeps no order."""
 
     tables: tuple[Table, ...]
     quoted: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -103,8 +103,8 @@ def _schemas(inspector: Inspector) -> list[str | None]:
 
 
 def _read_tables(inspector: Inspector, schema: str | None) -> list[Table]:
-    names = list(inspector.get_table_names(schema=schema))
-    views = list(inspector.get_view_names(schema=schema))
+    names = sorted(inspector.get_table_names(schema=schema))
+    views = sorted(inspector.get_view_names(schema=schema))
     columns = _by_table(inspector, "columns", schema, [*names, *views])
     keys = _by_table(inspector, "pk_constraint", schema, names)
     references = _by_table(inspector, "foreign_keys", schema, names)

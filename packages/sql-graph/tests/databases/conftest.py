@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sql_graph import DatabaseLimits
 
 PASSWORD = "s3cret-pa55"
@@ -48,7 +49,8 @@ def singers(tmp_path: Path) -> Path:
             CREATE TABLE singer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, age INTEGER);
             INSERT INTO singer VALUES (1, 'Ann', 30), (2, 'Bob', 41), (3, 'Eve', NULL);
             CREATE TABLE n (i INTEGER);
-            WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 10000) INSERT INTO n SELECT i FROM r;
+            WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 10000)
+                INSERT INTO n SELECT i FROM r;
             """
         )
     connection.close()
@@ -129,7 +131,8 @@ COMMENT ON COLUMN people."Pay" IS 'monthly, EUR';;
 INSERT INTO people (name, mood, born, "Pay", ok, photo) VALUES ('Ann', 'calm', '0044-03-15 BC', 12.5, true, '\\x0102'),
     ('Bob', 'angry', 'infinity', NULL, false, NULL);;
 CREATE SCHEMA sales;;
-CREATE TABLE sales."Order Lines" (people_id int REFERENCES people (id), "select" text, PRIMARY KEY (people_id, "select"));;
+CREATE TABLE sales."Order Lines" (people_id int REFERENCES people (id), "select" text,
+    PRIMARY KEY (people_id, "select"));;
 CREATE TABLE n (i int);;
 INSERT INTO n SELECT generate_series(1, 2000);;
 CREATE VIEW named AS SELECT name FROM people;;
@@ -147,7 +150,8 @@ POSTGRESQL_STATE = (
     'SELECT * FROM sales."Order Lines"',
     "SELECT count(*), sum(i) FROM n",
     "SELECT last_value, is_called FROM counter",
-    "SELECT relname, relacl::text FROM pg_class WHERE relnamespace::regnamespace::text IN ('public', 'sales') ORDER BY 1",
+    "SELECT relname, relacl::text FROM pg_class"
+    " WHERE relnamespace::regnamespace::text IN ('public', 'sales') ORDER BY 1",
     "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
     "SELECT datname FROM pg_database ORDER BY 1",
     "SELECT count(*) FROM pg_largeobject_metadata",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sql_graph import DatabaseLimits, Observation, ObservationStatus, SqlDatabase
 
 HERE = Path(__file__).parent
@@ -39,7 +40,7 @@ def run_in_time(database: SqlDatabase, sql: str, limits: DatabaseLimits) -> Obse
 
 def fingerprint(path: Path) -> tuple[str, list[str]]:
     """The digest of a file, and the names of all that is beside it."""
-    return hashlib.sha256(path.read_bytes()).hexdigest(), sorted(os.listdir(path.parent))
+    return hashlib.sha256(path.read_bytes()).hexdigest(), sorted(other.name for other in path.parent.iterdir())
 
 
 @attacks("sqlite")
@@ -65,9 +66,7 @@ def postgresql_database(request: pytest.FixtureRequest, postgresql: Any, limits:
 
 @pytest.mark.server
 @attacks("postgresql")
-def test_postgresql(
-    postgresql_database: Any, limits: DatabaseLimits, status: ObservationStatus, sql: str
-) -> None:
+def test_postgresql(postgresql_database: Any, limits: DatabaseLimits, status: ObservationStatus, sql: str) -> None:
     """Each gets the status its author expects, in time, and all that the server holds stays as it was."""
     database, state = postgresql_database
     before = state()

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sql_graph import DatabaseLimits, ObservationStatus
 from sql_graph.backends import Fault, Fetched
 from sql_graph.observe import observe
@@ -54,7 +55,9 @@ def test_a_wide_table_stays_short() -> None:
     """Neither two thousand columns nor long rows make a long text."""
     limits = DatabaseLimits(max_text_chars=500)
     rows = [tuple("x" * 50 for _ in range(2000))] * 20
-    seen = observe(Fetched(columns=tuple("c" * 9 for _ in range(2000)), rows=rows, more=False), limits=limits, seconds=0)
+    seen = observe(
+        Fetched(columns=tuple("c" * 9 for _ in range(2000)), rows=rows, more=False), limits=limits, seconds=0
+    )
     assert len(seen.text) < 1500
     assert seen.truncated
     assert seen.row_count == 20

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sql_graph import SchemaStyle, SqlDatabase, estimate_tokens
 from sql_graph.linker import Linker
 from sql_graph.render import SchemaWriter
@@ -88,8 +89,9 @@ def test_compact_text_of_an_odd_database(odd: Path) -> None:
     text = SqlDatabase(odd).schema_text("q", budget_tokens=WHOLE, style=SchemaStyle.COMPACT)
     assert text.splitlines() == [
         "Kinds(Name text pk, Since num, note text)",
-        "\"it's\"(a text) fk \"it's\".a=Kinds.nosuch",
-        '"order"("unit price" real pk, "group" text pk, plain) fk "order".plain=nowhere.gone fk "order"."group"=Kinds.Name',
+        '"it\'s"(a text) fk "it\'s".a=Kinds.nosuch',
+        '"order"("unit price" real pk, "group" text pk, plain)'
+        ' fk "order".plain=nowhere.gone fk "order"."group"=Kinds.Name',
         "names(Name text)",
     ]
 
@@ -98,7 +100,9 @@ SHOP = Schema(
     tables=(
         table("customers", "id", "full_name", "city", values={"city": "New York"}),
         table("products", "id", "title", "price"),
-        table("purchases", "id", "customer_id", "product_id", keys={"customer_id": "customers", "product_id": "products"}),
+        table(
+            "purchases", "id", "customer_id", "product_id", keys={"customer_id": "customers", "product_id": "products"}
+        ),
         table("staff", "id", "name", "birthplace"),
         table("invoices", "id", "total", "customer_id", keys={"customer_id": "customers"}),
         table("audit_log", "id", "happened_at", "who"),
@@ -148,7 +152,9 @@ def test_any_schema_stays_within_its_budget_in_whole_tables(
     text = writer.render(question, budget_tokens=budget, style=style)
     assert estimate_tokens(text) <= budget
     assert text == SchemaWriter(schema).render(question, budget_tokens=budget, style=style)
-    whole = iter(SchemaWriter(Schema(tables=(one,))).render("", budget_tokens=WHOLE, style=style) for one in schema.tables)
+    whole = iter(
+        SchemaWriter(Schema(tables=(one,))).render("", budget_tokens=WHOLE, style=style) for one in schema.tables
+    )
     rest, shown = text, 0
     for one in whole:
         if rest.startswith(one):
@@ -197,7 +203,9 @@ def test_nine_hundred_tables_render_in_a_second(tmp_path: Path) -> None:
     schema = database.schema
     assert len(schema.tables) == 901
     started = time.monotonic()
-    text = SchemaWriter(schema).render("Which astronauts made moon landings?", budget_tokens=2000, style=SchemaStyle.FULL)
+    text = SchemaWriter(schema).render(
+        "Which astronauts made moon landings?", budget_tokens=2000, style=SchemaStyle.FULL
+    )
     assert time.monotonic() - started < 1.0
     assert "CREATE TABLE moon_landings" in text
     assert estimate_tokens(text) <= 2000

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sql_graph import (
     DatabaseLimits,
     DatabaseNotFoundError,
@@ -78,10 +80,10 @@ def test_a_broken_file_is_our_fault_not_the_models(singers: Path) -> None:
 def test_wal_mode_leaves_nothing_behind(singers: Path) -> None:
     """Reading a database in WAL mode makes no -wal and no -shm file, and sees a writer's rows while there is one."""
     make(singers, "PRAGMA journal_mode = WAL; INSERT INTO singer VALUES (4, 'Zoe', 1);")
-    before = (singers.read_bytes(), sorted(os.listdir(singers.parent)))
+    before = (singers.read_bytes(), sorted(singers.parent.iterdir()))
     with SqlDatabase(singers) as database:
         assert database.run("SELECT count(*) FROM singer").text == "count(*)\n4\n1 row"
-        assert (singers.read_bytes(), sorted(os.listdir(singers.parent))) == before
+        assert (singers.read_bytes(), sorted(singers.parent.iterdir())) == before
         writer = sqlite3.connect(singers)
         writer.execute("INSERT INTO singer VALUES (5, 'Una', 2)")
         writer.commit()
@@ -89,12 +91,27 @@ def test_wal_mode_leaves_nothing_behind(singers: Path) -> None:
         writer.close()
 
 
+def test_a_writers_lock_in_this_process_outlives_our_reading(singers: Path) -> None:
+    """Reading never opens the file behind SQLite's back: that would silently drop the locks of this process."""
+    writer = sqlite3.connect(singers, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    with SqlDatabase(singers) as database:
+        database.schema_text("q", budget_tokens=1000, style=SchemaStyle.FULL)
+        assert database.run("SELECT count(*) FROM singer").status is ObservationStatus.ROWS
+    other = (
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None).execute('BEGIN IMMEDIATE')"
+    )
+    tried = subprocess.run([sys.executable, "-c", other, str(singers)], capture_output=True, text=True, check=False)
+    assert "database is locked" in tried.stderr
+    writer.close()
+
+
 def test_a_replaced_file_is_noticed(singers: Path, tmp_path: Path) -> None:
     """Rows and schema are those of the file that is there now."""
     with SqlDatabase(singers) as database:
         assert database.run("SELECT count(*) FROM singer").text.startswith("count(*)\n3")
         assert "pets" not in database.schema_text("q", budget_tokens=1000, style=SchemaStyle.COMPACT)
-        os.replace(make(tmp_path / "other.sqlite", "CREATE TABLE pets (name TEXT);"), singers)
+        make(tmp_path / "other.sqlite", "CREATE TABLE pets (name TEXT);").replace(singers)
         assert database.run("SELECT count(*) FROM pets").text.startswith("count(*)\n0")
         assert database.schema_text("q", budget_tokens=1000, style=SchemaStyle.COMPACT) == "pets(name text)"
 

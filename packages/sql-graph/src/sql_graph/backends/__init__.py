@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "Fault", "Fetched", "open_backend"]
 
-_DUCKDB_MAGIC = b"DUCK"  # at offset 8: https://duckdb.org/docs/stable/internals/storage
+_DUCKDB_SUFFIXES = (".duckdb", ".ddb")
 
 
 def open_backend(address: str | Path | URL, *, limits: DatabaseLimits) -> Backend:
-    """The backend for a file (SQLite or DuckDB, told apart by its content) or a SQLAlchemy URL.
+    """The backend for a file (DuckDB where its name ends in .duckdb or .ddb, else SQLite) or a SQLAlchemy URL.
 
     Nothing is opened yet. The messages of the errors never hold the URL, which may hold a password.
 
@@ -58,19 +58,11 @@ def open_backend(address: str | Path | URL, *, limits: DatabaseLimits) -> Backen
 def _file_backend(path: Path) -> Backend:
     from sql_graph.backends.sqlite import SqliteBackend
 
-    if _begins_as_duckdb(path):
+    if path.suffix.lower() in _DUCKDB_SUFFIXES:
         from sql_graph.backends.duckdb import DuckdbBackend
 
         return DuckdbBackend(path)
     return SqliteBackend(path)
-
-
-def _begins_as_duckdb(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(12)[8:] == _DUCKDB_MAGIC
-    except OSError:
-        return False  # said with its reason when the database is used
 
 
 def _file_url_backend(url: URL, kind: str) -> Backend:

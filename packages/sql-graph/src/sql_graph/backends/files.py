@@ -24,14 +24,9 @@ def file_identity(path: Path) -> tuple[int, int, int, int]:
             f"no database at {str(path)!r}; check the path: a database is never created here"
         ) from error
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise DatabaseUnavailableError(
+            f"cannot look at the database file {str(path)!r}: {error.strerror}; check its permissions"
+        ) from error
     if path.is_dir():
         raise DatabaseUnavailableError(f"{str(path)!r} is a folder; give the path of the database file in it")
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def unreadable(path: Path, error: OSError) -> DatabaseUnavailableError:
-    """The error for a file that the system does not let us read."""
-    return DatabaseUnavailableError(
-        f"cannot read the database file {str(path)!r}: {error.strerror}; check that it is a file you may read"
-    )

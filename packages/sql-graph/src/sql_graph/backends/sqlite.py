@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from sql_graph.backends.base import Fault, Fetched
 from sql_graph.backends.collect import collect
-from sql_graph.backends.files import file_identity, unreadable
+from sql_graph.backends.files import file_identity
 from sql_graph.backends.pool import Pool
 from sql_graph.backends.sqlite_guard import GuardedConnection
 from sql_graph.backends.statement import prepare
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 LARGE_FILE_BYTES = 256 * 1024 * 1024
 """From this size on, a single instruction (counting a whole table) can take long, so a timer interrupts as well."""
-_WAL_MODE = 2  # bytes 18 and 19 of the header: https://www.sqlite.org/fileformat.html, section 1.3.3
 _OUR_FAULTS = ("NOTADB", "CANTOPEN", "IOERR", "CORRUPT", "BUSY", "LOCKED", "PROTOCOL", "READONLY_", "PERM", "FULL")
 
 
@@ -128,23 +127,39 @@ class SqliteBackend:
             raise self._unavailable(error) from error
 
     def _open(self, *, timeout_s: float) -> sqlite3.Connection:
-        uri = f"{self._path.absolute().as_uri()}?mode=ro"
-        if self._is_settled_wal():
-            uri += "&immutable=1"  # a plain handle would leave -wal and -shm files beside a database in WAL mode
+        # A plain read-only handle would leave -wal and -shm files beside a database in WAL mode.
+        flags = "mode=ro&immutable=1" if self._is_settled_wal() else "mode=ro"
         try:
-            handle = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+            handle = self._connect(flags, timeout_s=timeout_s)
         except sqlite3.Error as error:
             raise self._unavailable(error) from error
         handle.text_factory = _lenient_text
         return handle
 
     def _is_settled_wal(self) -> bool:
+        """Whether the database is in WAL mode and no writer's log lies beside it.
+
+        The header is not read from the file itself: closing that would drop the locks that this process may hold on
+        it through other handles (https://www.sqlite.org/howtocorrupt.html, section 2.2). SQLite, asked to open a
+        database without locks, cannot if it is in WAL mode.
+        """
+        if Path(f"{self._path}-wal").exists():
+            return False
         try:
-            with self._path.open("rb") as file:
-                header = file.read(20)
-        except OSError as error:
-            raise unreadable(self._path, error) from error
-        return len(header) == 20 and header[18] == _WAL_MODE and not Path(f"{self._path}-wal").exists()
+            probe = self._connect("mode=ro&nolock=1", timeout_s=0.0)
+        except sqlite3.Error:
+            return False  # opened again as usual, which gives the reason
+        try:
+            probe.execute("PRAGMA journal_mode")
+        except sqlite3.Error as error:
+            return error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN
+        finally:
+            probe.close()
+        return False
+
+    def _connect(self, flags: str, *, timeout_s: float) -> sqlite3.Connection:
+        uri = f"{self._path.absolute().as_uri()}?{flags}"
+        return sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
 
     def _unavailable(self, error: BaseException) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
