@@ -1,7 +1,5 @@
 """What can go wrong while making a suite, beyond the errors of the package."""
 
-# ruff: noqa: N818  a name here says what happened
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -30,9 +30,9 @@ def make_suites(
 ) -> list[SuiteReport]:
     """Make a suite for every database of a data folder that has gold queries, in the order of their ids.
 
-    The golds are those of all Parquet files in `data`, or of the files in `golds`: Parquet, or Spider's text files with
-    `query<TAB>db_id` lines. `only` names the databases wanted. With `into`, variants go to `into/<db_id>/` beside a link
-    to the main file, and `data` is not written to.
+    The golds are those of all Parquet files in `data`, or of the files in `golds`: Parquet, or text like Spider's with
+    `query<TAB>db_id` lines. `only` names the databases wanted. With `into`, variants go to `into/<db_id>/`, beside a
+    link to the main file, and `data` is not written to.
 
     Raises:
         SourceNotFound: no data folder, no such gold file, or no golds at all.

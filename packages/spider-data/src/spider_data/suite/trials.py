@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from spider_data.mutants import MutantKind, mutants
+from spider_data.suite.mutants import MutantKind, mutants
 from spider_data.suite.runner import Answer, Runner, Stop
 from spider_data.suite.schema import Scalar
 from spider_data.suite.ties import TieProbe, is_tied, tie_probe

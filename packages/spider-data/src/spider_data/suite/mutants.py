@@ -110,7 +110,7 @@ def _changes(tree: Node, resolver: Resolver, other_values: OtherValues | None) -
         elif isinstance(node, exp.Select):
             yield from _select(node)
         elif isinstance(node, exp.Ordered):
-            yield from _flag(node, "desc", not node.args.get("desc"), MutantKind.ORDER)
+            yield from _turned(node)
         elif isinstance(node, exp.Join):
             if not node.side and not node.kind and node.args.get("on") is not None:
                 yield from _flag(node, "side", "LEFT", MutantKind.JOIN)
@@ -129,10 +129,20 @@ def _swap(old: Node, new: Node, kind: MutantKind) -> Iterator[MutantKind]:
 
 
 def _flag(node: Node, name: str, value: object, kind: MutantKind) -> Iterator[MutantKind]:
-    before = node.args.get(name)
+    before, order = node.args.get(name), list(node.args)
     node.set(name, value)
     yield kind
     node.set(name, before)
+    node.args = {key: node.args[key] for key in order if key in node.args}  # walking follows the order of arguments
+
+
+def _turned(node: exp.Ordered) -> Iterator[MutantKind]:
+    """The other direction, NULLs moving along as they do in SQLite."""
+    nulls_first = node.args.get("nulls_first")
+    for _ in _flag(node, "desc", not node.args.get("desc"), MutantKind.ORDER):
+        node.set("nulls_first", not nulls_first)
+        yield MutantKind.ORDER
+        node.set("nulls_first", nulls_first)
 
 
 def _retype(node: Node, kinds: tuple[type[Node], ...], kind: MutantKind) -> Iterator[MutantKind]:
