@@ -19,6 +19,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from sql_graph.errors import SqlGraphError, UsageError
+from sql_graph.nodes import CHECK, EXECUTE, REWRITE, WRITE
 from sql_graph.state import SqlAnswer, StopReason
 
 Show = Callable[[dict[str, Any]], None]
@@ -51,12 +52,16 @@ class TurnPrinter:
     def update(self, changes: dict[str, Any]) -> None:
         """Show what one node changed, as LangGraph streams it: `{node: changed keys}`."""
         for node, changed in changes.items():
-            if node in ("write_query", "rewrite_query"):
-                self._reply(node, changed)
-            elif node == "execute_query" and changed.get("observation") and not changed.get("stop"):
-                self._observation(changed["observation"])
-            elif node == "check_query" and changed.get("feedback"):
-                self._text(f"check: {changed['feedback']}", "yellow")
+            if "attempts" not in changed:
+                continue
+            attempt = changed["attempts"][-1]
+            if node in (WRITE, REWRITE):
+                self._reply(attempt)
+            elif node == EXECUTE:
+                failed = attempt["observation"]["status"] not in ("rows", "empty")
+                self._text(attempt["observation"]["text"], "red" if failed else "")
+            elif node == CHECK:
+                self._text(f"check: {attempt['feedback']}", "yellow")
 
     def end(self, found: SqlAnswer) -> None:
         """Show why the agent ended."""
@@ -64,17 +69,13 @@ class TurnPrinter:
         self._console.print()
         self._console.print(Text(f"{_ENDS[found.stop]} · turns: {found.turns}", style=f"bold {style}"))
 
-    def _reply(self, node: str, changed: dict[str, Any]) -> None:
+    def _reply(self, attempt: dict[str, Any]) -> None:
         self._replies += 1
         self._console.print()
-        self._console.print(Text(f"{self._replies} · {node.replace('_', ' ')}", style="bold cyan"))
-        if changed.get("replied"):
-            sql = Syntax(harmless(str(changed["query"])), "sql", background_color="default", word_wrap=True)
+        self._console.print(Text(f"{self._replies} · {attempt['node'].replace('_', ' ')}", style="bold cyan"))
+        if attempt["query"] is not None:
+            sql = Syntax(harmless(attempt["query"]), "sql", background_color="default", word_wrap=True)
             self._console.print(Padding(sql, (0, 2)))
-
-    def _observation(self, observation: dict[str, Any]) -> None:
-        failed = observation["status"] not in ("rows", "empty")
-        self._text(observation["text"], "red" if failed else "")
 
     def _text(self, text: str, style: str) -> None:
         self._console.print(Padding(Text(harmless(text), style=style), (0, 2)))

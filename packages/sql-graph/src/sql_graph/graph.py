@@ -8,28 +8,40 @@ __start__ → write_query → execute_query → check_query → __end__
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  langgraph ships types
 from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  langgraph ships types
 
-from sql_graph import nodes
 from sql_graph.errors import UsageError
-from sql_graph.nodes import CHECK, EXECUTE, REWRITE, WRITE, Agent
+from sql_graph.nodes import (
+    CHECK,
+    EXECUTE,
+    REWRITE,
+    WRITE,
+    Agent,
+    check_query,
+    execute_query,
+    rewrite_query,
+    should_continue,
+    write_query,
+)
 from sql_graph.ports import ChatModel, Database
 from sql_graph.prompts import PromptBudget
 from sql_graph.state import CheckMode, PromptStyle, SqlAnswer, SqlInput, SqlState, answer_from_state, history_records
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
-    from langchain_core.runnables import RunnableConfig
 
 TRAINED_NODES = (WRITE, REWRITE)
 """The nodes whose replies are trained; `check_query` never is."""
 GRAPH_NAME = "sql_agent"
 STEPS_PER_TURN = 3
+_AGENT = "__sql_graph_agent"
+"""The key of the bound agent. LangGraph copies no key that begins so into metadata, spans or checkpoints."""
 
 SqlGraph = CompiledStateGraph[SqlState, None, SqlInput, SqlState]
 """Invoke with `{"question": …}`; the final state holds `query`, `num_turns`, `stop`, `attempts`."""
@@ -44,7 +56,7 @@ def build_graph(
     style: PromptStyle = PromptStyle.FULL,
     prompt_budget_tokens: int = PromptBudget().total_tokens,
 ) -> SqlGraph:
-    """The compiled graph, bound to a model and a database. Building takes under a millisecond.
+    """The compiled graph, bound to a model and a database. Binding them costs next to nothing.
 
     `prompt_budget_tokens` bounds every prompt, as `estimate_tokens` counts; choose the model's context less the
     reply. `max_turns` bounds executed queries, and so the model calls: at most `2 * max_turns - 1`.
@@ -61,21 +73,40 @@ def build_graph(
         style=PromptStyle(style),
         budget=budget,
     )
-    return compile_graph(agent)
+    return bind(agent)
 
 
-def compile_graph(agent: Agent) -> SqlGraph:
-    """The graph of the drawing above, its nodes bound to `agent`."""
+def bind(agent: Agent) -> SqlGraph:
+    """The graph of the drawing above, its nodes working with `agent`."""
+    return _compiled().with_config(configurable={_AGENT: agent}, recursion_limit=STEPS_PER_TURN * agent.max_turns + 5)
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> SqlGraph:
+    """The graph without model or database. Compiling takes as long as a turn, so it is done once."""
     graph = StateGraph(SqlState, input_schema=SqlInput)
-    for name in (WRITE, EXECUTE, CHECK, REWRITE):
-        graph.add_node(name, partial(getattr(nodes, name), agent=agent))  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+    for name, node in (
+        (WRITE, write_query),
+        (EXECUTE, execute_query),
+        (CHECK, check_query),
+        (REWRITE, rewrite_query),
+    ):
+        graph.add_node(name, cast("Any", _with_agent(node)))  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
     graph.add_edge(START, WRITE)
     graph.add_edge(WRITE, EXECUTE)
     graph.add_edge(EXECUTE, CHECK)
-    graph.add_conditional_edges(CHECK, nodes.should_continue, [REWRITE, END])
+    graph.add_conditional_edges(CHECK, should_continue, [REWRITE, END])
     graph.add_edge(REWRITE, EXECUTE)
-    compiled = graph.compile(name=GRAPH_NAME)  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
-    return compiled.with_config(recursion_limit=STEPS_PER_TURN * agent.max_turns + 5)
+    return graph.compile(name=GRAPH_NAME)  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+
+
+def _with_agent(node: Callable[[SqlState, Agent], SqlState]) -> Callable[[SqlState, RunnableConfig], SqlState]:
+    """A node as LangGraph calls it: what it works with arrives beside the state, never in it."""
+
+    def call(state: SqlState, config: RunnableConfig) -> SqlState:
+        return node(state, config["configurable"][_AGENT])  # pyright: ignore[reportTypedDictNotRequiredAccess]  see bind
+
+    return call
 
 
 def answer(
@@ -160,4 +191,4 @@ def build_langgraph_sql_agent(
     database = SqlDatabase(database_path)
     chat = open_chat(model=model, base_url=openai_base_url, sampling_parameters=sampling_parameters)
     budget = PromptBudget(max_observation_chars=truncate_length)
-    return compile_graph(Agent(chat=chat, database=database, max_turns=max_turns, budget=budget))
+    return bind(Agent(chat=chat, database=database, max_turns=max_turns, budget=budget))

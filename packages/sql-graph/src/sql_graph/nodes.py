@@ -8,18 +8,17 @@ picks the calls to train by that name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sql_graph.checks import rule_feedback
 from sql_graph.errors import UsageError
 from sql_graph.parse import message_text, read_reply
-from sql_graph.ports import ChatModel, Database, Observation
+from sql_graph.ports import ChatModel, Database
 from sql_graph.prompts import PromptBudget, Task, check_messages, rewrite_messages, write_messages
 from sql_graph.sqltext import same_query
 from sql_graph.state import (
     AttemptRecord,
     CheckMode,
-    ObservationRecord,
     PromptStyle,
     SqlState,
     StopReason,
@@ -27,6 +26,9 @@ from sql_graph.state import (
     to_record,
 )
 from sql_graph.verdict import CheckVerdict, checker_remarks, parse_verdict
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
 
 WRITE, EXECUTE, CHECK, REWRITE = "write_query", "execute_query", "check_query", "rewrite_query"
 
@@ -46,72 +48,72 @@ class Agent:
     check: CheckMode = CheckMode.LLM
     style: PromptStyle = PromptStyle.FULL
     budget: PromptBudget = field(default_factory=PromptBudget)
+    _tasks: dict[object, Task] = field(default_factory=dict[object, Task], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.max_turns < 1:
             raise UsageError(f"max_turns must be at least 1, the first query, got {self.max_turns!r}")
 
     def task(self, state: SqlState) -> Task:
-        """What all prompts of this question share. The same each time: the database caches its schema."""
-        return self.budget.task(
-            self.database, state.get("question", ""), style=self.style, history=state.get("history", [])
-        )
+        """What all prompts of this question share. Made once a question, so that the schema stays the same."""
+        question, history = state.get("question", ""), state.get("history", [])
+        key = (question, tuple((record["question"], record["query"]) for record in history))
+        if key not in self._tasks:
+            self._tasks.clear()
+            self._tasks[key] = self.budget.task(self.database, question, style=self.style, history=history)
+        return self._tasks[key]
 
 
 def write_query(state: SqlState, agent: Agent) -> SqlState:
     """Ask for the first query. Also sets every other key anew, as a thread may hold those of an earlier question."""
-    reply = read_reply(agent.chat.invoke(write_messages(agent.task(state))))
-    return {
-        "query": reply.sql,
-        "node": WRITE,
-        "replied": reply.sql is not None,
-        "cut": reply.cut,
-        "observation": None,
-        "feedback": "",
-        "num_turns": 0,
-        "attempts": [],
-        "stop": None,
-    }
+    attempt = _ask(agent, WRITE, write_messages(agent.task(state)))
+    return {"query": attempt["query"], "num_turns": 0, "attempts": [attempt], "stop": None}
 
 
 def execute_query(state: SqlState, agent: Agent) -> SqlState:
     """Run the query of the last reply, unless there is none or it ran before: then say why the agent ends."""
-    sql = state.get("query")
-    if sql is None or not state.get("replied"):
-        return {"stop": StopReason.CUT if state.get("cut") else StopReason.NO_SQL}
-    if seen := _seen(state, sql):
-        return {"observation": seen, "stop": StopReason.REPEATED}
-    return {"observation": to_record(agent.database.run(sql)), "num_turns": state.get("num_turns", 0) + 1}
+    *earlier, attempt = state.get("attempts", [])
+    sql = attempt["query"]
+    if sql is None:
+        return {"stop": StopReason.CUT if attempt["cut"] else StopReason.NO_SQL}
+    for before in earlier:
+        if before["query"] is not None and same_query(before["query"], sql):
+            return {
+                "attempts": [*earlier, {**attempt, "observation": before["observation"]}],
+                "stop": StopReason.REPEATED,
+            }
+    observation = to_record(agent.database.run(sql))
+    return {
+        "attempts": [*earlier, {**attempt, "observation": observation}],
+        "num_turns": state.get("num_turns", 0) + 1,
+    }
 
 
 def check_query(state: SqlState, agent: Agent) -> SqlState:
-    """Decide whether the query is good enough, and close the record of this attempt.
+    """Decide whether the query is good enough; if not, write down why.
 
     Nobody is asked when the answer cannot matter: the agent ends anyway, or this was the last turn.
     """
-    stop, feedback = state.get("stop"), ""
-    if stop is None:
-        feedback = "" if _last_turn(state, agent) else _feedback(state, agent)
-        stop = StopReason.MAX_TURNS if _last_turn(state, agent) else None if feedback else StopReason.APPROVED
-    attempt = AttemptRecord(
-        node=state.get("node", WRITE),
-        query=state.get("query") if state.get("replied") else None,
-        cut=state.get("cut", False),
-        observation=state.get("observation") if state.get("replied") else None,
-        feedback=feedback,
-    )
-    return {"feedback": feedback, "stop": stop, "attempts": [*state.get("attempts", []), attempt]}
+    if state.get("stop"):
+        return {"stop": state.get("stop")}
+    if state.get("num_turns", 0) >= agent.max_turns:
+        return {"stop": StopReason.MAX_TURNS}
+    feedback = _feedback(state, agent)
+    if not feedback:
+        return {"stop": StopReason.APPROVED}
+    *earlier, attempt = state.get("attempts", [])
+    return {"attempts": [*earlier, {**attempt, "feedback": feedback}]}
 
 
 def rewrite_query(state: SqlState, agent: Agent) -> SqlState:
-    """Ask for a better query, given what the last one showed. A reply without SQL leaves the last query as it is."""
-    sql = state.get("query") or ""
-    task = agent.task(state)
-    outcome = agent.budget.outcome(task, sql=sql, seen=_observation(state), feedback=state.get("feedback", ""))
-    reply = read_reply(agent.chat.invoke(rewrite_messages(task, outcome)))
-    changed: SqlState = {"node": REWRITE, "replied": reply.sql is not None, "cut": reply.cut}
-    if reply.sql is not None:
-        changed["query"] = reply.sql
+    """Ask for a better query, given what the last one showed. A reply without SQL leaves the answer as it is."""
+    attempts = state.get("attempts", [])
+    task, last = agent.task(state), attempts[-1]
+    outcome = agent.budget.outcome(task, sql=last["query"] or "", observation=_text(last), feedback=last["feedback"])
+    attempt = _ask(agent, REWRITE, rewrite_messages(task, outcome))
+    changed: SqlState = {"attempts": [*attempts, attempt]}
+    if attempt["query"] is not None:
+        changed["query"] = attempt["query"]
     return changed
 
 
@@ -120,38 +122,31 @@ def should_continue(state: SqlState) -> Literal["rewrite_query", "__end__"]:
     return "__end__" if state.get("stop") else "rewrite_query"
 
 
+def _ask(agent: Agent, node: str, messages: list[BaseMessage]) -> AttemptRecord:
+    reply = read_reply(agent.chat.invoke(messages))
+    return {"node": node, "query": reply.sql, "cut": reply.cut, "observation": None, "feedback": ""}
+
+
 def _feedback(state: SqlState, agent: Agent) -> str:
-    """What is wrong with the query, for the model; empty when nothing is.
+    """What is wrong with the last query, for the model; empty when nothing is.
 
     A checker without a verdict is taken at the database's word: a query that ran is approved, one that failed is
     not. No verdict can approve a query that failed.
     """
-    observation = _observation(state)
-    if observation is None:
+    attempt = state.get("attempts", [])[-1]
+    if attempt["observation"] is None:
         return ""
+    observation = from_record(attempt["observation"])
     by_rules = rule_feedback(state.get("question", ""), observation)
     if agent.check is CheckMode.RULES or (agent.check is CheckMode.BOTH and by_rules):
         return by_rules
     task = agent.task(state)
-    outcome = agent.budget.outcome(task, sql=state.get("query") or "", seen=observation)
+    outcome = agent.budget.outcome(task, sql=attempt["query"] or "", observation=observation.text)
     reply = message_text(agent.chat.invoke(check_messages(task, outcome)))
     if observation.ran and parse_verdict(reply) is not CheckVerdict.INCORRECT:
         return ""
     return checker_remarks(reply) or by_rules or "The query does not answer the question."
 
 
-def _last_turn(state: SqlState, agent: Agent) -> bool:
-    return state.get("num_turns", 0) >= agent.max_turns
-
-
-def _seen(state: SqlState, sql: str) -> ObservationRecord | None:
-    """What this query showed when it was executed before, if it was."""
-    for attempt in state.get("attempts", []):
-        if attempt["query"] is not None and same_query(attempt["query"], sql):
-            return attempt["observation"]
-    return None
-
-
-def _observation(state: SqlState) -> Observation | None:
-    record = state.get("observation")
-    return None if record is None else from_record(record)
+def _text(attempt: AttemptRecord) -> str:
+    return attempt["observation"]["text"] if attempt["observation"] else ""

@@ -14,7 +14,7 @@ from functools import lru_cache
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from sql_graph.errors import EmptyQuestionError, PromptBudgetError
-from sql_graph.ports import Database, Observation, SchemaStyle
+from sql_graph.ports import Database, SchemaStyle
 from sql_graph.state import HistoryRecord, PromptStyle
 from sql_graph.tokens import clip, estimate_tokens
 
@@ -149,9 +149,8 @@ class PromptBudget:
         schema = database.schema_text(question, budget_tokens=schema_tokens, style=schema_style)
         return Task(question=question, schema=clip(schema, schema_tokens), dialect=dialect, style=style, history=kept)
 
-    def outcome(self, task: Task, *, sql: str, seen: Observation | None, feedback: str = "") -> Outcome:
+    def outcome(self, task: Task, *, sql: str, observation: str, feedback: str = "") -> Outcome:
         """A query and what it showed, each cut to its share; what is cut says so."""
-        observation = seen.text if seen else ""
         room = self.total_tokens - _fixed_tokens(task.dialect, task.style)
         room -= estimate_tokens(task.question) + _history_tokens(task.history)
         room -= int(room * self.schema_share)

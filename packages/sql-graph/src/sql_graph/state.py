@@ -92,20 +92,10 @@ class SqlState(TypedDict, total=False):
     history: list[HistoryRecord]
     query: str | None
     """The answer so far: the last SQL that the model wrote."""
-    node: str
-    """Which node wrote the last reply."""
-    replied: bool
-    """Whether the last reply held a query."""
-    cut: bool
-    """Whether the last reply was cut by the length limit."""
-    observation: ObservationRecord | None
-    """What executing `query` showed; None before that, and after a reply without SQL."""
-    feedback: str
-    """Why the last query was not approved, for the rewrite."""
     num_turns: int
     """Queries executed so far."""
     attempts: list[AttemptRecord]
-    """One record for each reply, oldest first, complete after `check_query`."""
+    """One record for each reply, oldest first. The last is the current one, filled in by node after node."""
     stop: str | None
     """A `StopReason`, once there is one."""
 

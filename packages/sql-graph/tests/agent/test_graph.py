@@ -294,7 +294,7 @@ def test_nodes_return_only_what_they_change() -> None:
         "write_query", "execute_query", "check_query", "rewrite_query", "execute_query", "check_query"
     ]  # fmt: skip
     assert all("question" not in changed for update in updates for changed in update.values())
-    assert set(updates[1]["execute_query"]) == {"observation", "num_turns"}
+    assert set(updates[1]["execute_query"]) == {"attempts", "num_turns"}
 
 
 def test_nodes_are_plain_functions() -> None:
@@ -303,7 +303,8 @@ def test_nodes_are_plain_functions() -> None:
     state: Any = {"question": "Which names are there?"}
     for node in (write_query, execute_query, check_query, rewrite_query, execute_query):
         state = state | node(state, agent)
-    assert (state["query"], state["num_turns"], state["observation"]["row_count"]) == (NAMES, 2, 2)
+    assert (state["query"], state["num_turns"]) == (NAMES, 2)
+    assert [attempt["observation"]["row_count"] for attempt in state["attempts"]] == [0, 2]
     assert should_continue(state) == "rewrite_query"
     assert should_continue(state | {"stop": "approved"}) == "__end__"
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 
-from sql_graph import EmptyQuestionError, Observation, ObservationStatus, PromptBudgetError, PromptStyle, SchemaStyle
+from sql_graph import EmptyQuestionError, Observation, PromptBudgetError, PromptStyle, SchemaStyle
 from sql_graph.parse import extract_sql, message_text
 from sql_graph.prompts import (
     Outcome,
@@ -153,8 +153,7 @@ def test_every_prompt_is_within_the_budget(
     except PromptBudgetError:
         assert estimate_tokens(question) > 100
         return
-    seen = Observation(status=ObservationStatus.ROWS, text=shown)
-    outcome = budget.outcome(task, sql=sql, seen=seen, feedback=feedback)
+    outcome = budget.outcome(task, sql=sql, observation=shown, feedback=feedback)
     for messages in (write_messages(task), rewrite_messages(task, outcome), check_messages(task, outcome)):
         assert prompt_tokens(messages) <= total
 
@@ -175,11 +174,11 @@ def test_schema_budget_is_the_same_all_along(style: PromptStyle) -> None:
 def test_what_is_cut_says_so() -> None:
     """A result beyond its share, or beyond the characters allowed, ends in a note."""
     task = PromptBudget().task(HugeDatabase("t(a int)"), "how many?", style=PromptStyle.FULL)
-    seen = Observation(status=ObservationStatus.ROWS, text="value\n" * 5000)
-    cut = PromptBudget().outcome(task, sql="SELECT 1", seen=seen).observation
+    shown = "value\n" * 5000
+    cut = PromptBudget().outcome(task, sql="SELECT 1", observation=shown).observation
     assert cut.startswith("value\nvalue\n")
     assert cut.endswith("characters left out]")
-    brief = PromptBudget(max_observation_chars=11).outcome(task, sql="SELECT 1", seen=seen).observation
+    brief = PromptBudget(max_observation_chars=11).outcome(task, sql="SELECT 1", observation=shown).observation
     assert brief == "value\nvalue [29989 characters left out]"
 
 
