@@ -4,8 +4,6 @@ A message names the thing, says what was expected and ends with a next step. The
 are for programs; they survive pickling, because an exception's keyword state does.
 """
 
-# ruff: noqa: N818  a name here says what happened: DatabaseNotFound, DiskFull
-
 from __future__ import annotations
 
 from pathlib import Path
