@@ -34,7 +34,7 @@ os.register_at_fork(after_in_child=lambda: globals().__setitem__("_schemas_lock"
 
 
 class SqlDatabase:
-    """A database behind a path (DuckDB if it ends in .duckdb or .ddb, else SQLite) or a SQLAlchemy URL, for reading only.
+    """A database for reading: a SQLAlchemy URL, or a path (DuckDB if it ends in .duckdb or .ddb, else SQLite).
 
     Nothing is opened until it is used. A file that does not exist is never created.
 
