@@ -35,6 +35,7 @@ from sql_graph.state import CheckMode, PromptStyle, SqlAnswer, SqlInput, SqlStat
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
+    from langgraph.types import StreamMode  # pyright: ignore[reportMissingTypeStubs]  langgraph ships types
 
 TRAINED_NODES = (WRITE, REWRITE)
 """The nodes whose replies are trained; `check_query` never is."""
@@ -158,7 +159,8 @@ def run_graph(
         given["history"] = history_records(history)
     config: RunnableConfig = {"callbacks": list(callbacks)}
     final: Any = {}
-    for mode, part in graph.stream(given, config, stream_mode=["updates", "values"]):  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+    modes: list[StreamMode] = ["values"] if on_update is None else ["values", "updates"]
+    for mode, part in graph.stream(given, config, stream_mode=modes):  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
         if mode == "values":
             final = part
         elif on_update is not None:

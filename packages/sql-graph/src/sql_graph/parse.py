@@ -111,14 +111,19 @@ def without_thinking(reply: str) -> str:
 
 def _find(reply: str) -> _Block | None:
     text = without_thinking(reply.replace("\r\n", "\n").replace("\ufeff", "").replace("\u200b", ""))
-    groups = (list(_fenced(text)), *_unfenced(text))
-    for kind in (READ, WRITE):
-        for group in groups:
-            begun = [block for block in group if begins(kind, block.body)]
-            tagged = [block for block in begun if _SQL_TAG.fullmatch(block.tag)]
-            if fitting := tagged or [block for block in begun if not reads_as_prose(block.body)]:
-                return fitting[-1]
-    return None
+    fenced = list(_fenced(text))
+    if found := _last(READ, fenced):  # nearly every reply, so the rest is looked at only when it must be
+        return found
+    groups = (fenced, *_unfenced(text))
+    return next((found for kind in (READ, WRITE) for group in groups if (found := _last(kind, group))), None)
+
+
+def _last(kind: re.Pattern[str], group: list[_Block]) -> _Block | None:
+    """The last block that begins as `kind` says; one tagged as SQL before any other, and no prose."""
+    begun = [block for block in group if begins(kind, block.body)]
+    tagged = [block for block in begun if _SQL_TAG.fullmatch(block.tag)]
+    fitting = tagged or [block for block in begun if not reads_as_prose(block.body)]
+    return fitting[-1] if fitting else None
 
 
 def _fenced(text: str) -> Iterator[_Block]:

@@ -8,9 +8,9 @@ and a checkpointer stores it. The model, the database and the limits stay outsid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict
 
 from sql_graph.ports import Observation, ObservationStatus
 
@@ -165,8 +165,14 @@ class SqlAnswer:
 
 def to_record(observation: Observation) -> ObservationRecord:
     """An observation as JSON values; `from_record` is its inverse."""
-    fields = asdict(observation) | {"status": str(observation.status), "columns": list(observation.columns)}
-    return cast("ObservationRecord", fields)
+    return {
+        "status": str(observation.status),
+        "text": observation.text,
+        "columns": list(observation.columns),
+        "row_count": observation.row_count,
+        "truncated": observation.truncated,
+        "seconds": observation.seconds,
+    }
 
 
 def from_record(record: ObservationRecord) -> Observation:
