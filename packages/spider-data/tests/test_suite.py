@@ -19,9 +19,10 @@ from spider_data.cli import main
 from spider_data.errors import DatabaseNotFound, DatabaseUnreadable, SourceNotFound, SpiderDataError, TargetOccupied
 from spider_data.suite import GoldFails, GoldsInvalid, SchemaFails, make_suite, make_suites
 from spider_data.suite.power import choose
+from spider_data.suite.recipe import make_recipe
 from spider_data.suite.schema import read_schema
 from spider_data.suite.ties import is_tied, tie_probe
-from spider_data.suite.variant import make_recipe, make_variant
+from spider_data.suite.variant import make_variant
 
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
 

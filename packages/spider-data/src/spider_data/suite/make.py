@@ -16,10 +16,11 @@ from spider_data.errors import TargetOccupied
 from spider_data.storage import new_file
 from spider_data.suite.errors import GoldFails
 from spider_data.suite.power import Power, Tally, choose
+from spider_data.suite.recipe import Recipe, make_recipe
 from spider_data.suite.runner import Runner, Stop
 from spider_data.suite.schema import read_schema, reading
 from spider_data.suite.trials import prepare, refutations, tied_golds
-from spider_data.suite.variant import VARIANT_MARK, Recipe, make_recipe, make_variant
+from spider_data.suite.variant import VARIANT_MARK, make_variant
 
 YARDSTICK = 40
 """Further variants, never chosen, that help to decide which mutants are non-equivalent."""

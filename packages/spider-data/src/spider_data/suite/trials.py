@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from spider_data.suite.mutants import MutantKind, mutants
+from spider_data.suite.recipe import Recipe
 from spider_data.suite.runner import Answer, Runner, Stop
 from spider_data.suite.schema import Scalar
 from spider_data.suite.ties import TieProbe, is_tied, tie_probe
-from spider_data.suite.variant import Recipe
 
 MAIN_STEPS = 3_000_000
 """SQLite steps that one statement may take on the main file, about a tenth of a second."""
