@@ -2,7 +2,9 @@
 
 Rules for byte-pair tokenizers (Qwen, Llama, GPT): a digit and a punctuation mark count one token each, a run of
 ASCII letters one per three letters begun, a run of blanks one per eight begun (a single space joins the next word),
-any other character its UTF-8 bytes, which is the most a byte-level tokenizer can ever make of it.
+any other character its UTF-8 bytes, which is the most a byte-level tokenizer can ever make of it. Over the prompts for
+Spider's 164 databases in both styles, the estimate is 1.3 to 2.4 times what Qwen's tokenizer counts. A tokenizer of a
+few thousand tokens splits words more finely and may exceed it: leave such a model room in its context.
 """
 
 from __future__ import annotations
