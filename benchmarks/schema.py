@@ -144,12 +144,13 @@ def main() -> None:
             result[f"recall_{style}_{budget}"] = round(shown, 4)
             line += f"   {shown:7.2%} ({fits:7.2%})"
         print(line)
-    result["recall_default"] = round(default_recall(questions), 4)
+    result["recall_default"] = round(float(default_recall(questions)), 4)
     print(
         f"  in the agent's prompt at its default budget of {PromptBudget().total_tokens}: {result['recall_default']:.2%}"
     )
     first, later = seconds_to_render(huge_schema(900), rounds=rounds)
-    print(f"900 tables, budget {HUGE_BUDGET}, median of {rounds}: first {first:.3f} s, later {later * 1000:.1f} ms")
+    times = f"first {first:.3f} s, later {later * 1000:.1f} ms"
+    print(f"900 tables, budget {HUGE_BUDGET}, median of {rounds}: {times}")
     result |= {"first_render_900_s": round(first, 4), "later_render_900_s": round(later, 5)}
     print(json.dumps(result))
 

@@ -27,7 +27,9 @@ FLOW = 0.35
 JOIN_PATH = 0.35
 """Share of the lesser of two relevant tables that a table between them gains."""
 
-_PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+_PIECE = re.compile(r"[A-Z]+(?![^\W\d_A-Z\u2e80-\uffff])|[A-Z]?[^\W\d_A-Z\u2e80-\uffff]+|\d+|[\u2e80-\uffff]+")
+_FIRST_UNSPACED = "\u2e80"
+"""From here on Unicode holds the scripts of China and Japan."""
 _STOP = frozenset(
     {
         "a", "an", "and", "any", "are", "as", "at", "be", "by", "did", "do", "does", "each", "find", "for",
@@ -41,10 +43,15 @@ _STOP = frozenset(
 
 
 def terms(text: str) -> Iterator[str]:
-    """The stemmed words of a name or a sentence: split at blanks, marks, underscores and changes of case."""
+    """The stemmed words of a name or a sentence: split at blanks, marks, underscores and changes of case.
+
+    Scripts that write no blanks between words give pairs of neighbouring characters instead.
+    """
     for piece in _PIECE.findall(text):
         word = piece.lower()
-        if word not in _STOP:
+        if word[0] >= _FIRST_UNSPACED:
+            yield from (word[i : i + 2] for i in range(max(1, len(word) - 1)))
+        elif word not in _STOP:
             yield stem(word)
 
 

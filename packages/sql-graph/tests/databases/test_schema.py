@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sql_graph import SchemaStyle, SqlDatabase, estimate_tokens
-from sql_graph.linker import Linker
+from sql_graph.linker import Linker, terms
 from sql_graph.render import SchemaWriter
 from sql_graph.schema import Column, ForeignKey, Schema, Table
 
@@ -126,6 +126,23 @@ def test_the_linker_finds_the_tables_of_a_question(question: str, first: set[str
     """Names, values and foreign keys lead to the tables that the question needs, before all others."""
     ranked = [SHOP.tables[i].name for i in Linker(SHOP).rank(question)]
     assert set(ranked[: len(first)]) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Song_release_year", ["song", "releas", "year"]),
+        ("birthPlace", ["birth", "plac"]),
+        ("HTMLPage2", ["html", "page", "2"]),
+        ("cities", ["city"]),
+        ("Straßen", ["straßen"]),
+        ("the number of matches", ["match"]),
+        ("歌手名", ["歌手", "手名"]),
+    ],
+)
+def test_words_of_names_and_questions(text: str, words: list[str]) -> None:
+    """Names and sentences come down to the same words."""
+    assert list(terms(text)) == words
 
 
 schemas = st.lists(

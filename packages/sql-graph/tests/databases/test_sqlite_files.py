@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import pickle
 import sqlite3
@@ -255,6 +256,21 @@ def test_a_closed_database_opens_again(singers: Path) -> None:
     database.close()
     assert database.run("SELECT 1 AS a").text == "a\n1\n1 row"
     database.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
+def test_a_forgotten_database_leaves_no_open_file(singers: Path) -> None:
+    """Objects that nobody closed give their files back when they are collected."""
+
+    def open_files() -> int:
+        gc.collect()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    SqlDatabase(singers).run("SELECT printf('%d', 1)")
+    before = open_files()
+    for _ in range(20):
+        SqlDatabase(singers).run("SELECT printf('%d', 1)")
+    assert open_files() <= before
 
 
 @pytest.mark.parametrize("name", ["deadline_s", "max_rows", "max_bytes", "shown_rows", "max_cell_chars"])

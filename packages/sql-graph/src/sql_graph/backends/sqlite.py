@@ -15,7 +15,7 @@ from sql_graph.backends.base import Fault, Fetched
 from sql_graph.backends.collect import collect
 from sql_graph.backends.files import file_identity
 from sql_graph.backends.pool import Pool
-from sql_graph.backends.sqlite_guard import GuardedConnection
+from sql_graph.backends.sqlite_guard import Guard, GuardedConnection
 from sql_graph.backends.statement import prepare
 from sql_graph.errors import DatabaseUnavailableError
 from sql_graph.ports import ObservationStatus
@@ -92,13 +92,13 @@ class SqliteBackend:
             columns = tuple(item[0] for item in cursor.description or ())
             return collect(columns, cursor, limits)
         except (sqlite3.Error, sqlite3.Warning) as error:
-            return self._fault(error, connection, limits)
+            return self._fault(error, connection.guard, limits)
         except (MemoryError, OverflowError):
             return Fault(status=ObservationStatus.TOO_LARGE, message="a value of the result is too large")
         finally:
             cursor.close()
 
-    def _fault(self, error: Exception, guard: GuardedConnection, limits: DatabaseLimits) -> Fault:
+    def _fault(self, error: Exception, guard: Guard, limits: DatabaseLimits) -> Fault:
         """What a failing statement says about itself.
 
         Raises:

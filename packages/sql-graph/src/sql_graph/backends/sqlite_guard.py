@@ -12,6 +12,7 @@ import contextlib
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import Any
 
 MAX_VALUE_BYTES = 1_000_000
@@ -49,42 +50,56 @@ class GuardedConnection:
 
     def __init__(self, handle: sqlite3.Connection) -> None:
         self.handle = handle
-        self.denied = ""
-        """What the statement tried to do and may not, if anything."""
-        self.late = False
-        self.too_large = False
-        self._ends_at = 0.0
-        self._built_in = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        # The handle's callbacks hold the guard, so the guard must not hold the handle: Python could never free either.
+        self.guard = guard = Guard()
         handle.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         handle.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)
         for name in ("printf", "format"):
-            handle.create_function(name, -1, self._printf, deterministic=True)
+            handle.create_function(name, -1, guard.printf, deterministic=True)
         for name in ("trim", "ltrim", "rtrim"):
-            handle.create_function(name, 2, self._trim(name), deterministic=True)
+            handle.create_function(name, 2, guard.trim(name), deterministic=True)
         _load_virtual_tables(handle)
-        handle.set_authorizer(self._authorize)
+        handle.set_authorizer(guard.authorize)
 
     def arm(self, sql: str, *, deadline_s: float) -> None:
         """Get ready for one statement."""
-        self.denied, self.late, self.too_large = "", False, False
-        self._ends_at = time.monotonic() + deadline_s
+        self.guard.arm(deadline_s)
         searching = _SEARCHES.search(sql) is not None
         self.handle.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_SEARCHED_BYTES if searching else MAX_VALUE_BYTES)
         self.handle.set_progress_handler(
-            self._is_late, INSTRUCTIONS_PER_CHECK_WHEN_SEARCHING if searching else INSTRUCTIONS_PER_CHECK
+            self.guard.is_late, INSTRUCTIONS_PER_CHECK_WHEN_SEARCHING if searching else INSTRUCTIONS_PER_CHECK
         )
 
     def close(self) -> None:
         """Close the handle."""
         self.handle.close()
-        self._built_in.close()
+        self.guard.close()
 
-    def _is_late(self) -> bool:
+
+class Guard:
+    """What a handle's callbacks decide, and what they have seen of the statement that runs."""
+
+    def __init__(self) -> None:
+        self.denied = ""
+        """What the statement tried to do and may not, if anything."""
+        self.late = False
+        self.too_large = False
+        self._ends_at = 0.0
+        self._built_in: sqlite3.Connection | None = None
+
+    def arm(self, deadline_s: float) -> None:
+        """Forget the last statement, and let the next one run this long."""
+        self.denied, self.late, self.too_large = "", False, False
+        self._ends_at = time.monotonic() + deadline_s
+
+    def is_late(self) -> bool:
+        """Whether the statement has to stop."""
         self.late = self.late or time.monotonic() > self._ends_at
         return self.late
 
-    def _authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
-        if self._is_late():  # planning, too, can take long, and has no other moment to stop
+    def authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        """Whether a statement may do this; called while it is planned."""
+        if self.is_late():  # planning, too, can take long, and has no other moment to stop
             return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_FUNCTION and str(second).lower() in _FORBIDDEN_FUNCTIONS:
             self.denied = self.denied or f"the function {second}"
@@ -94,13 +109,15 @@ class GuardedConnection:
         self.denied = self.denied or _ACTIONS.get(action, "this statement")
         return sqlite3.SQLITE_DENY
 
-    def _printf(self, *arguments: Any) -> Any:
-        # SQLite's own builds a padded string of any width, whatever the length limit, in one instruction.
+    def printf(self, *arguments: Any) -> Any:
+        """SQLite's own, which builds a padded string of any width in one instruction, for widths that are small."""
         if arguments and _widest(arguments) > MAX_PRINTF_WIDTH:
             raise self._too_large()
         return self._ask_built_in("printf", arguments)
 
-    def _trim(self, name: str) -> Any:
+    def trim(self, name: str) -> Callable[[Any, Any], Any]:
+        """SQLite's own trim function of this name, for lengths with a small product."""
+
         def trim(text: Any, characters: Any) -> Any:
             if len(str(text)) * len(str(characters)) > MAX_TRIM_WORK:
                 raise self._too_large()
@@ -108,7 +125,14 @@ class GuardedConnection:
 
         return trim
 
+    def close(self) -> None:
+        """Close what the guard has opened."""
+        if self._built_in is not None:
+            self._built_in.close()
+
     def _ask_built_in(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        if self._built_in is None:
+            self._built_in = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         marks = ", ".join("?" * len(arguments))
         return self._built_in.execute(f"SELECT {name}({marks})", arguments).fetchone()[0]
 
