@@ -141,3 +141,19 @@ def test_fit_trains_on_the_tokens_of_the_matched_node(model_folder: Path, tmp_pa
     assert read_state(tmp_path / "checkpoints" / "last").step == 2
     before, after = load_policy(model_folder).model, load_policy(tmp_path / "checkpoints" / "last").model
     assert any((a != b).any() for a, b in zip(before.parameters(), after.parameters(), strict=True))
+
+
+@pytest.mark.timeout(900)
+def test_a_resumed_fit_has_the_weights_of_an_unbroken_one(model_folder: Path, tmp_path: Path) -> None:
+    """With two runner processes, whose requests arrive in any order: one step and a resumed one are two, bit by bit."""
+    from dataclasses import replace
+
+    from lit_sql_trainer.local.policy import load_policy
+
+    tasks = [{"question": text} for text in ("count", "list", "name", "show")]
+    fit(model_folder, tmp_path / "whole", tasks)
+    fit(model_folder, tmp_path / "parts", tasks, settings=replace(SETTINGS, steps=1))
+    fit(model_folder, tmp_path / "parts", tasks, resume_from=tmp_path / "parts" / "last")
+    whole = load_policy(tmp_path / "whole" / "last").model
+    parts = load_policy(tmp_path / "parts" / "last").model
+    assert all((a == b).all() for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
