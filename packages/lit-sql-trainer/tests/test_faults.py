@@ -129,7 +129,7 @@ def test_an_endpoint_that_is_down_stops_the_run(cases: dict[str, dict[str, Any]]
     case = cases["down"]
     assert case["problem"].startswith("FailureLimitError")
     assert "failed for reasons that are not the policy's" in case["problem"]
-    assert "ModelCallError" in case["problem"]
+    assert "server_error" in case["problem"] or "timed out" in case["problem"] or "onnection" in case["problem"]
     assert case["seconds"] < 60
     assert events(case["run"].metrics(), "step") == []
 

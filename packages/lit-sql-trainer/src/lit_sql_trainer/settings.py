@@ -29,8 +29,7 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
         ConfigError: an unknown or ambiguous key (with the nearest names), a value that is no value of the field's
             type, or a combination that the dataclass itself rejects.
     """
-    kind: Any = type(settings)
-    keys = setting_types(kind)
+    keys = setting_types(cast("Any", type(settings)))
     changes: dict[str, Any] = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
@@ -41,7 +40,7 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
     return _changed(settings, changes)  # all at once: values that only fit together may come in any order
 
 
-def setting_types(kind: type) -> dict[str, Any]:
+def setting_types(kind: Any) -> dict[str, Any]:
     """Every settable field of a dataclass and of the dataclasses inside it: dotted path → type, in declared order."""
     return dict(_walk(kind, ""))
 
@@ -49,7 +48,7 @@ def setting_types(kind: type) -> dict[str, Any]:
 def assignments(settings: Any) -> list[str]:
     """Every setting as `key=value`, in the form that `apply_assignments` reads."""
     lines: list[str] = []
-    for path in setting_types(type(settings)):
+    for path in setting_types(cast("Any", type(settings))):
         value = settings
         for name in path.split("."):
             value = getattr(value, name)
