@@ -145,9 +145,8 @@ def main() -> None:
             line += f"   {shown:7.2%} ({fits:7.2%})"
         print(line)
     result["recall_default"] = round(float(default_recall(questions)), 4)
-    print(
-        f"  in the agent's prompt at its default budget of {PromptBudget().total_tokens}: {result['recall_default']:.2%}"
-    )
+    budget = PromptBudget().total_tokens
+    print(f"  in the agent's prompt, at its default budget of {budget}: {result['recall_default']:.2%}")
     first, later = seconds_to_render(huge_schema(900), rounds=rounds)
     times = f"first {first:.3f} s, later {later * 1000:.1f} ms"
     print(f"900 tables, budget {HUGE_BUDGET}, median of {rounds}: {times}")
