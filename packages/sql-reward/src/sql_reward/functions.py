@@ -34,5 +34,5 @@ ALLOWED_FUNCTIONS: Final = frozenset(
 )
 """Lower-case names. Absent on purpose: load_extension, readfile, writefile, edit, fts3_tokenizer, sqlite_log, eval."""
 
-SCANNING_FUNCTIONS: Final = frozenset({"like", "glob", "instr", "replace"})
+SCANNING_FUNCTIONS: Final = frozenset({"like", "glob", "instr", "replace", "json_patch", "jsonb_patch"})
 """Their time can grow with the product of the lengths of two arguments."""

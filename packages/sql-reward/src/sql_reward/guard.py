@@ -21,6 +21,8 @@ from sql_reward.verdict import Outcome
 
 STEPS_BETWEEN_LOOKS: Final = 200
 """SQLite instructions between two looks at the clock."""
+STEPS_WHILE_SCANNING: Final = 50
+"""The same in a statement that searches texts, of which a few instructions can take long."""
 SLOW_LOOK_S: Final = 0.003
 """When that many instructions take longer than this, the clock is looked at after each one."""
 LOOK_S: Final = 0.02
@@ -29,7 +31,7 @@ MAX_COMPILE_EVENTS: Final = 10_000
 """Tables, columns and functions that one statement may name after its views and common tables are expanded."""
 CALLS_PER_CELL: Final = 20
 """Function calls that may each handle the longest text; with more of them the longest text is shorter."""
-SCAN_FRACTION: Final = 5
+SCAN_FRACTION: Final = 20
 """Text that is searched by a pattern or another text may be this many times shorter than the longest."""
 MAX_PATTERN_BYTES: Final = 250
 """Length of a LIKE or GLOB pattern: matching takes up to this many steps a byte of text."""
@@ -59,7 +61,7 @@ class Guard:
         self.longest = 0
         """Length that a text may have in the current statement, in bytes."""
         self._last_look = self._next_look = self._started = self._wall_end = self._cpu_end = 0.0
-        self._steps = STEPS_BETWEEN_LOOKS
+        self._steps = self._usual_steps = STEPS_BETWEEN_LOOKS
         self._json_tables = False
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
@@ -77,6 +79,9 @@ class Guard:
         self.stalled_s = 0.0
         self._limits = limits
         self._events = 0
+        self._usual_steps = STEPS_BETWEEN_LOOKS
+        if self._steps != STEPS_BETWEEN_LOOKS:
+            self._look_every(STEPS_BETWEEN_LOOKS)
         self._calls = sql.count("||") if len(sql) > 100 else 0
         self._allow_text(min(limits.max_cell_bytes, CALLS_PER_CELL * limits.max_cell_bytes // (len(sql) // 100 + 1)))
         self._cpu_end = cpu_end
@@ -99,13 +104,16 @@ class Guard:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
             self.longest = longest
 
+    def _look_every(self, steps: int) -> None:
+        self._steps = steps
+        self._connection.set_progress_handler(self._look, steps)
+
     def _look(self) -> int:
         now = perf_counter()
-        slow = now - self._last_look > SLOW_LOOK_S
+        wanted = 1 if now - self._last_look > SLOW_LOOK_S else self._usual_steps
         self._last_look = now
-        if slow is (self._steps == STEPS_BETWEEN_LOOKS):
-            self._steps = 1 if slow else STEPS_BETWEEN_LOOKS
-            self._connection.set_progress_handler(self._look, self._steps)
+        if wanted != self._steps:
+            self._look_every(wanted)
         return 0 if now < self._next_look else self._look_closely(now)
 
     def _look_closely(self, now: float) -> int:
@@ -125,6 +133,10 @@ class Guard:
         self._next_look = now + min(LOOK_S, self._cpu_end - used)
         return 0
 
+    def is_overdue(self) -> bool:
+        """Whether the current statement's time is up."""
+        return thread_time() >= self._cpu_end
+
     def stop(self, outcome: Outcome, by: str) -> int:
         """Note why the current statement is being ended."""
         self.stopped, self.stopped_by = outcome, by
@@ -135,7 +147,7 @@ class Guard:
         if self._events > MAX_COMPILE_EVENTS:
             self.stop(Outcome.TOO_LARGE, f"the limit of {MAX_COMPILE_EVENTS} names in one statement")
             return sqlite3.SQLITE_DENY
-        if not self._events & 1023 and thread_time() >= self._cpu_end:
+        if not self._events & 1023 and self.is_overdue():
             self.stop(Outcome.TIMEOUT, "the deadline")
             return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_READ:
@@ -157,6 +169,9 @@ class Guard:
         longest = self._limits.max_cell_bytes
         if name in SCANNING_FUNCTIONS:
             longest //= SCAN_FRACTION
+            if self._usual_steps != STEPS_WHILE_SCANNING:
+                self._usual_steps = STEPS_WHILE_SCANNING
+                self._look_every(STEPS_WHILE_SCANNING)
         elif self._calls <= CALLS_PER_CELL:
             return sqlite3.SQLITE_OK
         self._allow_text(min(self.longest, longest, CALLS_PER_CELL * self._limits.max_cell_bytes // self._calls))

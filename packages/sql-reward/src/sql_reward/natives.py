@@ -27,6 +27,10 @@ class Statement(Protocol):
 
     longest: int
 
+    def is_overdue(self) -> bool:
+        """Whether the statement's time is up."""
+        ...
+
     def stop(self, outcome: Outcome, by: str) -> int:
         """Note why the statement is being ended."""
         ...
@@ -41,6 +45,11 @@ def install(connection: sqlite3.Connection, statement: Statement) -> None:
         marks = ",".join("?" * len(arguments))
         return helper().execute(f"SELECT {function}({marks})", arguments).fetchone()[0]
 
+    def look(text: SqlValue) -> None:
+        if _size(text) > SMALL_BYTES and statement.is_overdue():
+            statement.stop(Outcome.TIMEOUT, "the deadline")
+            raise ValueError("interrupted")
+
     def refuse() -> ValueError:
         statement.stop(Outcome.TOO_LARGE, "the limit on the length of a text")
         return ValueError("string or blob too big")
@@ -48,10 +57,13 @@ def install(connection: sqlite3.Connection, statement: Statement) -> None:
     def printf(*arguments: SqlValue) -> SqlValue:
         if _repeats_beyond(statement.longest, arguments):
             raise refuse()
-        return natively("printf", arguments)
+        result = natively("printf", arguments)
+        look(result)
+        return result
 
     def trimmer(name: str) -> Callable[[SqlValue, SqlValue], SqlValue]:
         def trim(text: SqlValue, unwanted: SqlValue) -> SqlValue:
+            look(text)
             if isinstance(text, str) and isinstance(unwanted, str):
                 characters = frozenset(unwanted.partition("\0")[0])
                 return _trimmed(text, characters, left=name != "rtrim", right=name != "ltrim")

@@ -43,7 +43,8 @@ def numbers_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of 5,000 rows, so that joining it with itself takes as long as anyone likes."""
     script = """
     CREATE TABLE n (i INTEGER PRIMARY KEY, t TEXT);
-    WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r LIMIT 5000) INSERT INTO n SELECT i, 'row ' || i FROM r;
+    WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r LIMIT 5000)
+    INSERT INTO n SELECT i, 'row ' || i FROM r;
     """
     return make_database(tmp_path_factory.mktemp("numbers") / "numbers.sqlite", script)
 
@@ -53,7 +54,9 @@ def spider_data() -> Path:
     """The folder of the Spider test data."""
     root = Path(os.environ.get("SQL_TEST_DATA", PROJECT_ROOT.parent / "shared" / "data"))
     if not (root / "parity_public.jsonl").is_file():
-        pytest.skip(f"needs the Spider test data: expected parity_public.jsonl in {root}; set SQL_TEST_DATA to its folder")
+        pytest.skip(
+            f"needs the Spider test data: expected parity_public.jsonl in {root}; set SQL_TEST_DATA to its folder"
+        )
     return root
 
 

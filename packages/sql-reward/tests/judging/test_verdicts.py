@@ -98,7 +98,7 @@ def test_no_database(where: str, tmp_path: Path) -> None:
 
 
 def test_gold_runs_once(toy_db: Path) -> None:
-    """With a cache, the second rollout of a task does not run the gold query, and a repeated prediction runs nothing."""
+    """With a cache, a task's second rollout does not run the gold query, and a repeated prediction runs nothing."""
     cache = GoldCache()
     judge("SELECT 1", "SELECT count(*) FROM singer", toy_db, cache=cache)
     judge("SELECT 2", "SELECT count(*) FROM singer", toy_db, cache=cache)
