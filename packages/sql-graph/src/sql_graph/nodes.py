@@ -30,6 +30,8 @@ from sql_graph.verdict import CheckVerdict, checker_remarks, parse_verdict
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
+MAX_KEPT_TASKS = 64
+"""Questions that one agent works on at the same time before their prompts' common part is made again."""
 WRITE, EXECUTE, CHECK, REWRITE = "write_query", "execute_query", "check_query", "rewrite_query"
 
 
@@ -54,19 +56,22 @@ class Agent:
         if self.max_turns < 1:
             raise UsageError(f"max_turns must be at least 1, the first query, got {self.max_turns!r}")
 
-    def task(self, state: SqlState) -> Task:
-        """What all prompts of this question share. Made once a question, so that the schema stays the same."""
+    def task(self, state: SqlState, *, anew: bool = False) -> Task:
+        """What all prompts of this question share: made `anew` at its start, then kept, so that they stay alike."""
         question, history = state.get("question", ""), state.get("history", [])
         key = (question, tuple((record["question"], record["query"]) for record in history))
-        if key not in self._tasks:
-            self._tasks.clear()
-            self._tasks[key] = self.budget.task(self.database, question, style=self.style, history=history)
-        return self._tasks[key]
+        task = None if anew else self._tasks.get(key)
+        if task is None:
+            task = self.budget.task(self.database, question, style=self.style, history=history)
+            if len(self._tasks) >= MAX_KEPT_TASKS:
+                self._tasks.clear()
+            self._tasks[key] = task
+        return task
 
 
 def write_query(state: SqlState, agent: Agent) -> SqlState:
     """Ask for the first query. Also sets every other key anew, as a thread may hold those of an earlier question."""
-    attempt = _ask(agent, WRITE, write_messages(agent.task(state)))
+    attempt = _ask(agent, WRITE, write_messages(agent.task(state, anew=True)))
     return {"query": attempt["query"], "num_turns": 0, "attempts": [attempt], "stop": None}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -318,6 +319,44 @@ def test_a_thread_answers_one_question_after_another() -> None:
     final = graph.invoke({"question": "How many?"}, config)
     assert (final["query"], final["num_turns"], final["stop"]) == (COUNT, 1, "approved")
     assert len(final["attempts"]) == 1
+
+
+class Echo:
+    """A chat model for many threads: answers each question with a query that names it."""
+
+    def invoke(self, messages: Any, config: Any = None) -> AIMessage:
+        """A query that holds the question's number, wrong until the rewrite."""
+        number = re.search(r"Question: number (\d+)", str(messages[1].content))
+        assert number is not None
+        return AIMessage(fenced(f"SELECT {'good' if len(messages) > 2 else 'bad'}{number.group(1)}"))
+
+
+def test_one_graph_serves_many_threads() -> None:
+    """Questions asked at the same time do not mix."""
+    answers = {f"SELECT good{number}": [{"n": number}] for number in range(200)}
+    graph = build_graph(chat=Echo(), database=TableDatabase(answers), check=CheckMode.RULES)
+    with ThreadPoolExecutor(8) as pool:
+        finals = list(pool.map(lambda number: graph.invoke({"question": f"number {number}"}), range(200)))
+    assert [final["query"] for final in finals] == [f"SELECT good{number}" for number in range(200)]
+
+
+def test_schema_is_asked_for_once_a_question() -> None:
+    """All prompts of a question hold one schema; the next question sees the database as it is then."""
+
+    class Changing(TableDatabase):
+        asked = 0
+
+        def schema_text(self, question: str, *, budget_tokens: int, style: Any) -> str:
+            self.asked += 1
+            return f"CREATE TABLE version{self.asked} (a int);"
+
+    database = Changing({NAMES: [{"name": "Joe"}]})
+    chat = ScriptedChat([fenced(BAD), NO, fenced(NAMES), YES, fenced(NAMES), YES])
+    graph = build_graph(chat=chat, database=database)
+    for _ in range(2):
+        graph.invoke({"question": "Which names?"})
+    versions = [re.findall(r"version\d", str(messages[0].content)) for messages in chat.calls]
+    assert versions == [["version1"]] * 4 + [["version2"]] * 2
 
 
 class Recorder(BaseCallbackHandler):
