@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import pickle
 import sqlite3
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from sql_graph import (
     SqlDatabase,
     UsageError,
 )
+from sql_graph.backends import Fault
+from sql_graph.backends.planning import MAX_WORK, planning_work
+from sql_graph.backends.statement import prepare
 
 
 def make(path: Path, script: str) -> Path:
@@ -190,18 +195,76 @@ def test_reading_through_virtual_tables(tmp_path: Path) -> None:
         assert database.run("SELECT name FROM pragma_table_info('titles')").text == "name\ntitle\n1 row"
 
 
-def test_with_parts_that_multiply(singers: Path) -> None:
-    """A chain of WITH parts that each use the one before twice is refused; honest chains of any length run."""
-    doubling = ["c0(x) AS (SELECT 1)", *(f"c{i}(x) AS (SELECT a.x FROM c{i - 1} a, c{i - 1} b)" for i in range(1, 40))]
-    chain = ["c0(x) AS (SELECT 1)", *(f"c{i}(x) AS (SELECT c{i - 1}.x FROM c{i - 1})" for i in range(1, 40))]
+def doubling(levels: int, *, quote: str = "") -> str:
+    """A query whose WITH parts each use the one before twice."""
+    names = [f"{quote}c{i}{quote}" for i in range(levels)]
+    parts = [f"{name}(x) AS (SELECT a.x FROM {before} a, {before} b)" for before, name in pairwise(names)]
+    return f"WITH {', '.join([f'{names[0]}(x) AS (SELECT 1)', *parts])} SELECT count(*) FROM {names[-1]}"
+
+
+JOINED = " NATURAL JOIN ".join(f"n t{i}" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        doubling(40),
+        doubling(40, quote='"'),
+        doubling(40).replace(" AS (", " AS NOT MATERIALIZED ("),
+        doubling(40).replace("a, ", "a CROSS JOIN "),
+        f"SELECT * FROM {JOINED}",
+        f"SELECT * FROM ({JOINED})",
+        f"SELECT count(*) FROM {', '.join(f'n t{i}' for i in range(40))}",
+        f"SELECT count(*) FROM ({', '.join(f'n t{i}' for i in range(40))})",
+        f"SELECT count(*) FROM {', '.join(f'(SELECT a.i FROM n a, n b) t{i}' for i in range(20))}",
+        f"WITH c AS (SELECT a.i FROM n a, n b, n c, n d) SELECT count(*) FROM {', '.join(f'c c{i}' for i in range(9))}",
+        f"SELECT {', '.join(f'(SELECT 1 FROM {JOINED[:239]})' for _ in range(40))}",
+        f"SELECT {'(' * 300}1{')' * 300}",
+    ],
+)
+def test_what_would_take_long_to_plan_is_refused(singers: Path, sql: str) -> None:
+    """SQLite cannot be stopped while it plans, so what it would plan for long is not begun."""
     with SqlDatabase(singers) as database:
-        refused = database.run(f"WITH {', '.join(doubling)} SELECT count(*) FROM c39")
-        assert refused.status is ObservationStatus.REFUSED
-        assert "WITH" in refused.text
-        assert refused.seconds < 0.5
-        quoted = [part.replace("c", '"c', 1).replace("(x)", '"(x)', 1) for part in doubling]
-        assert database.run(f"WITH {', '.join(quoted)} SELECT 1 FROM c39").status is ObservationStatus.REFUSED
-        assert database.run(f"WITH {', '.join(chain)} SELECT x FROM c39").text == "x\n1\n1 row"
+        seen = database.run(sql)
+    assert seen.status is ObservationStatus.REFUSED
+    assert "too many tables" in seen.text
+    assert seen.seconds < 0.5
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        doubling(5),
+        "SELECT count(*) FROM " + ", ".join(f"(SELECT 1 AS a) t{i}" for i in range(20)),
+        f"WITH c0(x) AS (SELECT 1), {', '.join(f'c{i + 1}(x) AS (SELECT c{i}.x FROM c{i})' for i in range(39))}"
+        " SELECT count(*) FROM c39",
+        "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 9) SELECT max(i) / 9 FROM r",
+        " UNION ".join(["SELECT 1 FROM singer a JOIN singer b ON a.id = b.id JOIN singer c ON b.id = c.id"] * 30),
+        f"SELECT count(*) FROM singer WHERE id IN (1{', 9' * 9000})",
+        f"SELECT {'(' * 40}1{')' * 40}",
+    ],
+)  # fmt: skip
+def test_what_is_soon_planned_runs(singers: Path, sql: str) -> None:
+    """Long queries are no reason for suspicion."""
+    with SqlDatabase(singers) as database:
+        assert database.run(sql).text.split("\n")[1:] == ["1", "1 row"]
+
+
+@pytest.mark.data
+def test_every_gold_query_of_spider_may_run() -> None:
+    """No query that people wrote is taken for an attack."""
+    root = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[5] / "shared" / "data")) / "spider"
+    if not root.exists():
+        pytest.skip(f"no Spider data at {root}; set SQL_TEST_DATA")
+    queries = [
+        line.partition("\t")[0]
+        for name in ("dev_gold.sql", "train_gold.sql", "test_gold.sql")
+        for line in (root / name).read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
+    assert len(queries) > 10_000
+    refused = [sql for sql in queries if isinstance(prepare(sql), Fault) or planning_work(sql) > MAX_WORK]
+    assert refused == []
 
 
 def test_a_database_goes_through_pickle(singers: Path, limits: DatabaseLimits) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 from sql_graph.backends.base import Fault, Fetched
 from sql_graph.backends.collect import collect
 from sql_graph.backends.files import file_identity
+from sql_graph.backends.planning import MAX_WORK, planning_work
 from sql_graph.backends.pool import Pool
 from sql_graph.backends.sqlite_guard import Guard, GuardedConnection
 from sql_graph.backends.statement import prepare
@@ -42,6 +43,8 @@ class SqliteBackend:
         statement = prepare(sql)
         if isinstance(statement, Fault):
             return statement
+        if planning_work(statement) > MAX_WORK:
+            return Fault(status=ObservationStatus.REFUSED, message="the query joins or nests too many tables")
         identity = self.identity()
         connection = self._pool.take(identity) or self._guarded(limits)
         timer = threading.Timer(limits.deadline_s, connection.handle.interrupt)

@@ -8,19 +8,15 @@ server's answer counts.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from functools import lru_cache
 
 from sql_graph.backends.base import Fault
 from sql_graph.ports import ObservationStatus
 
 MAX_SQL_CHARS = 100_000
 """Longer than any query worth running; a longer one is refused unread."""
-MAX_CTE_EXPANSIONS = 5_000
-"""SQLite and DuckDB copy a WITH part at each use, before any deadline can stop them, so uses of uses are bounded."""
 READING_WORDS = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""(?P<gap>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
       | (?P<string>'(?:[^']|'')*(?:'|\Z))
       | (?P<name>"(?:[^"]|"")*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^\]\[]*\])
@@ -45,14 +41,12 @@ def prepare(sql: str, *, reading: frozenset[str] = READING_WORDS) -> str | Fault
         return _refused("there is no statement in the query")
     if first not in reading:
         return _refused(f"only one SELECT statement can be run here, this begins with {first[:30]}")
-    if "with" in statement.lower() and _cte_expansions(statement) > MAX_CTE_EXPANSIONS:
-        return _refused("its WITH parts use each other too many times")
     return statement
 
 
 def first_word(sql: str) -> str:
     """The first word in upper case, past blanks, comments and opening brackets; empty where there is none."""
-    for token in _TOKEN.finditer(sql):
+    for token in TOKEN.finditer(sql):
         if token.lastgroup == "gap" or token.group() == "(":
             continue
         return token.group().upper()
@@ -61,12 +55,12 @@ def first_word(sql: str) -> str:
 
 def words(sql: str) -> frozenset[str]:
     """All words outside strings, quoted names and comments, in upper case."""
-    return frozenset(token.group().upper() for token in _TOKEN.finditer(sql) if token.lastgroup == "word")
+    return frozenset(token.group().upper() for token in TOKEN.finditer(sql) if token.lastgroup == "word")
 
 
 def has_second_statement(sql: str) -> bool:
     """Whether a semicolon stands outside strings, quoted names and comments."""
-    return any(token.lastgroup == "mark" and token.group() == ";" for token in _TOKEN.finditer(sql))
+    return any(token.lastgroup == "mark" and token.group() == ";" for token in TOKEN.finditer(sql))
 
 
 def _refused(message: str) -> Fault:
@@ -86,76 +80,7 @@ def _without_end(sql: str) -> str:
     if ";" not in sql:
         return sql.strip()
     end = 0
-    for token in _TOKEN.finditer(sql):
+    for token in TOKEN.finditer(sql):
         if token.lastgroup != "gap" and token.group() != ";":
             end = token.end()
     return sql[:end].strip()
-
-
-@lru_cache(maxsize=256)
-def _cte_expansions(sql: str) -> int:
-    """How many copies of WITH parts a planner that copies at each use would make, capped.
-
-    Every `name [(columns)] AS [[NOT] MATERIALIZED] (body)` counts as a part; an overestimate where names are reused.
-    """
-    tokens = [(t.lastgroup, t.group()) for t in _TOKEN.finditer(sql) if t.lastgroup != "gap"]
-    bodies = _cte_bodies(tokens)
-    if len(bodies) < 2:
-        return 0
-    uses = {name: _uses(tokens[start:end], bodies) for name, (start, end) in bodies.items()}
-    cost: dict[str, int] = {}
-
-    def cost_of(name: str, path: frozenset[str]) -> int:
-        if name in path:
-            return 0
-        if name not in cost:
-            inner = sum(n * cost_of(other, path | {name}) for other, n in uses[name].items() if other != name)
-            cost[name] = min(1 + inner, MAX_CTE_EXPANSIONS + 1)
-        return cost[name]
-
-    return sum(n * cost_of(name, frozenset()) for name, n in _uses(tokens, bodies).items())
-
-
-def _cte_bodies(tokens: list[tuple[str | None, str]]) -> dict[str, tuple[int, int]]:
-    """The name of each WITH part with the half-open range of tokens of its body."""
-    closing = _closing_brackets(tokens)
-    bodies: dict[str, tuple[int, int]] = {}
-    for i, (kind, text) in enumerate(tokens):
-        if kind not in ("word", "name") or i + 2 >= len(tokens):
-            continue
-        j = i + 1
-        if tokens[j][1] == "(" and j in closing:
-            j = closing[j] + 1
-        if j >= len(tokens) or tokens[j][1].upper() != "AS":
-            continue
-        j += 1
-        while j < len(tokens) and tokens[j][1].upper() in ("NOT", "MATERIALIZED"):
-            j += 1
-        if j in closing:
-            bodies[_bare(text)] = (j + 1, closing[j])
-    return bodies
-
-
-def _closing_brackets(tokens: list[tuple[str | None, str]]) -> dict[int, int]:
-    closing: dict[int, int] = {}
-    stack: list[int] = []
-    for i, (_, text) in enumerate(tokens):
-        if text == "(":
-            stack.append(i)
-        elif text == ")" and stack:
-            closing[stack.pop()] = i
-    return closing
-
-
-def _uses(tokens: list[tuple[str | None, str]], names: dict[str, tuple[int, int]]) -> Counter[str]:
-    """How often each of `names` stands as a table: not before a dot (a column's owner) nor before AS or a bracket."""
-    found: Counter[str] = Counter()
-    for i, (kind, text) in enumerate(tokens):
-        following = tokens[i + 1][1] if i + 1 < len(tokens) else ""
-        if kind in ("word", "name") and _bare(text) in names and following not in (".", "("):
-            found[_bare(text)] += 1
-    return found
-
-
-def _bare(name: str) -> str:
-    return name.strip('"`[]').lower()
