@@ -51,6 +51,7 @@ _LABEL = re.compile(
 )
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINE_START = re.compile(r"^[ \t]*(?=(?:SELECT|WITH)\b)", re.MULTILINE)
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _JSON_KEYS = ("sql", "query", "sql_query", "answer")
 
 
@@ -192,7 +193,7 @@ def _bare(text: str) -> Iterator[_Block]:
     end = _end_of_statements(text, hidden)
     kept: list[str] = []
     blank = False
-    for line, shown in zip(text[:end].splitlines(keepends=True), hidden[:end].splitlines(keepends=True), strict=True):
+    for line, shown in zip(_LINE.findall(text[:end]), _LINE.findall(hidden[:end]), strict=True):
         if kept and shown.strip() and (ends_sql(shown) or (blank and not continues(shown))):
             break
         blank = not shown.strip()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
@@ -24,6 +24,7 @@ TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("replies.toml").r
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[4] / ".." / "shared" / "data"))
 CASES: list[dict[str, str]] = TABLE["case"]
 PIECES = ["```", "~~~", "sql", "SELECT", "FROM t", "WITH a AS (", "\n", " ", ";", "'", '"', "--", "/*", "*/", "<think>"]
+PIECES += ["\x0b", "\x1c", "\x85", "\u2028", "\r", "VALUES (", "DROP TABLE t", "the", "Then.", "a: ", "```sql"]
 PIECES += [
     "</think>",
     "{",
@@ -53,6 +54,8 @@ def test_table_is_large() -> None:
     assert len({case["name"] for case in CASES}) == len(CASES) >= 40
 
 
+@settings(max_examples=1000)
+@example("SELECT '\x0b\x1c\x85\u2028' FROM t")  # Unicode's other line ends, inside quotes
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=40).map("".join)))
 def test_any_text_is_read(reply: str) -> None:
     """No text makes a reader raise, and what is found is in the reply, begins like SQL and is not blank."""
