@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,8 @@ from spider_data.storage import new_file
 from spider_data.suite.errors import GoldFails
 from spider_data.suite.power import Power, Tally, choose
 from spider_data.suite.recipe import Recipe, make_recipe
-from spider_data.suite.runner import Runner, Stop
 from spider_data.suite.schema import read_schema, reading
-from spider_data.suite.trials import prepare, refutations, tied_golds
+from spider_data.suite.trials import GoldStopped, prepare, refutations, tied_golds
 from spider_data.suite.variant import VARIANT_MARK, make_variant
 
 YARDSTICK = 40
@@ -84,26 +84,27 @@ def make_suite(
     refuted: list[int] = []
     has_empty: list[bool] = []
     tied: list[set[str]] = []
-    for number in range(count):
-        connection = _checked_variant(recipe, label, number, [trial.gold for trial in trials.items])
-        refuted.append(refutations(trials, connection, untried=untried))
-        tied.append(tied_golds(trials, connection))
-        has_empty.append(_has_empty_table(recipe, connection))
-        connection.close()
-        if on_step:
-            on_step(number + 1, count + yardstick)
-    everything = _union([trials.refuted_by_main, *refuted])
-    for number in range(count, count + yardstick):
-        connection = make_variant(recipe, seed=label, number=number)
-        everything |= refutations(trials, connection, untried=untried & ~everything)
-        connection.close()
+    contents: list[bytes] = []
+    everything = trials.refuted_by_main
+    for number in range(count + yardstick):
+        with closing(make_variant(recipe, seed=label, number=number)) as variant:
+            try:
+                found = refutations(trials, variant, untried=untried if number < count else untried & ~everything)
+            except GoldStopped as stopped:
+                raise _gold_fails(main, str(stopped), number) from stopped
+            everything |= found
+            if number < count:
+                refuted.append(found)
+                tied.append(tied_golds(trials, variant))
+                has_empty.append(_has_empty_table(recipe, variant))
+                contents.append(variant.serialize())
         if on_step:
             on_step(number + 1, count + yardstick)
     cost = SETTLED_TIE_COST if settled else TIE_COST
     chosen = choose(refuted, variants, must=has_empty, ties=[len(golds) for golds in tied], tie_cost=cost)
     return SuiteReport(
         db_id=main.stem,
-        variants=_write(recipe, label, chosen, folder, main.stem, stale),
+        variants=_write([contents[number] for number in chosen], folder, main.stem, stale),
         tally=Tally(
             trials=trials,
             suite=_union([trials.refuted_by_main, *(refuted[number] for number in chosen)]),
@@ -122,18 +123,13 @@ def _union(bit_sets: Iterable[int]) -> int:
     return union
 
 
-def _checked_variant(recipe: Recipe, label: str, number: int, golds: list[str]) -> sqlite3.Connection:
-    connection = make_variant(recipe, seed=label, number=number)
-    runner = Runner(connection, max_steps=50_000_000)
-    for gold in golds:
-        if runner.gold(gold) is Stop.ERROR:
-            raise GoldFails(
-                f"variant {number} of {recipe.schema.path.name!r} breaks the gold query {gold!r}, which runs on the "
-                f"main file; try another --seed and report the schema",
-                path=recipe.schema.path,
-                query=gold,
-            )
-    return connection
+def _gold_fails(main: Path, query: str, number: int) -> GoldFails:
+    return GoldFails(
+        f"variant {number} of {main.name!r} breaks the gold query {query!r}, which runs on the main file; "
+        f"try another --seed and report the schema",
+        path=main,
+        query=query,
+    )
 
 
 def _has_empty_table(recipe: Recipe, connection: sqlite3.Connection) -> bool:
@@ -165,17 +161,10 @@ def is_ours(file: Path) -> bool:
     return header[68:72] == VARIANT_MARK.to_bytes(4, "big")
 
 
-def _write(
-    recipe: Recipe, label: str, chosen: list[int], folder: Path, db_id: str, stale: list[Path]
-) -> tuple[Path, ...]:
+def _write(contents: list[bytes], folder: Path, db_id: str, stale: list[Path]) -> tuple[Path, ...]:
     written: list[Path] = []
-    for place, number in enumerate(chosen, start=1):
+    for place, content in enumerate(contents, start=1):
         target = folder / f"{db_id}_v{place}.sqlite"
-        connection = make_variant(recipe, seed=label, number=number)
-        try:
-            content = connection.serialize()
-        finally:
-            connection.close()
         with new_file(target) as part:
             part.write_bytes(content)
         written.append(target)

@@ -85,18 +85,25 @@ def tied_golds(trials: Trials, connection: sqlite3.Connection) -> set[str]:
     return {trial.gold for trial in trials.items if is_tied(connection, trial.probe)}
 
 
-def refutations(trials: Trials, connection: sqlite3.Connection, *, untried: int) -> int:
-    """The mutants among `untried` that this database refutes."""
-    runner = Runner(connection, max_steps=VARIANT_STEPS)
+def refutations(trials: Trials, variant: sqlite3.Connection, *, untried: int) -> int:
+    """The mutants among `untried` that this variant refutes.
+
+    Raises:
+        GoldStopped: a gold, which ran on the main file, fails here.
+    """
+    runner = Runner(variant, max_steps=VARIANT_STEPS)
     found = 0
     for trial in trials.items:
-        wanted = [i for i in range(len(trial.mutants)) if untried >> (trial.first + i) & 1]
-        if not wanted:
-            continue
         answer = runner.gold(trial.gold)
+        if answer is Stop.ERROR:
+            raise GoldStopped(trial.gold)
         if isinstance(answer, Stop):
             continue
-        for i in wanted:
-            if runner.refutes(answer, trial.mutants[i], ordered=trial.ordered) is True:
-                found |= 1 << (trial.first + i)
+        for place, mutant in enumerate(trial.mutants, start=trial.first):
+            if untried >> place & 1 and runner.refutes(answer, mutant, ordered=trial.ordered) is True:
+                found |= 1 << place
     return found
+
+
+class GoldStopped(Exception):
+    """A gold query that runs on the main file fails on a variant; the argument is the query."""

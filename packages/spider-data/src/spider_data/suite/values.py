@@ -11,6 +11,7 @@ import re
 import string
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 from spider_data.suite.golds import Condition
 from spider_data.suite.schema import Scalar
@@ -19,7 +20,7 @@ _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jade", "kelp", "lotus")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ColumnFacts:
     """What is known of a column before any variant is made."""
 
@@ -33,6 +34,14 @@ class ColumnFacts:
     looks_unique: bool
     """No duplicates among at least four sampled values."""
     declared: str
+
+    @cached_property
+    def span(self) -> tuple[float, float, float]:
+        """Least and greatest number to draw from, around the column's own; and its own greatest."""
+        numbers = [value for value in self.own if isinstance(value, int | float)]
+        low, high = min(numbers), max(numbers)
+        margin = max((high - low) / 5, 2)
+        return (max(0, low - margin) if low >= 0 else low - margin, high + margin, high)
 
 
 def column_facts(
@@ -110,7 +119,7 @@ def fresh_value(facts: ColumnFacts, rng: random.Random) -> Scalar:
     if isinstance(model, bytes):
         return bytes(rng.randrange(256) for _ in range(min(len(model), 16)))
     if isinstance(model, int | float):
-        return _fresh_number(model, facts.own, rng)
+        return _fresh_number(model, facts.span, rng)
     if model is None:
         return None
     day = _as_date(model)
@@ -129,9 +138,9 @@ def unused_value(facts: ColumnFacts, rng: random.Random, taken: set[Scalar]) -> 
         value = fresh_value(facts, rng)
         if value not in taken and value is not None:
             return value
-    numbers = [value for value in (*facts.own, *taken) if isinstance(value, int)]
+    numbers = [value for value in taken if isinstance(value, int)]
     if numbers:
-        return max(numbers) + rng.randint(1, 3)
+        return max(*numbers, int(facts.span[2]) if facts.own else 0) + rng.randint(1, 3)
     stem = str(fresh_value(facts, rng))
     count = 1
     while f"{stem}{count}" in taken:
@@ -184,15 +193,12 @@ def _as_date(text: str) -> date | None:
         return None
 
 
-def _fresh_number(model: float, own: tuple[Scalar, ...], rng: random.Random) -> int | float:
-    numbers = [value for value in own if isinstance(value, int | float)]
-    low, high = min(numbers), max(numbers)
-    margin = max((high - low) / 5, 2)
-    floor = 0 if low >= 0 else low - margin
+def _fresh_number(model: float, span: tuple[float, float, float], rng: random.Random) -> int | float:
+    low, high, _ = span
     if isinstance(model, int):
-        return rng.randint(int(max(floor, low - margin)), int(high + margin))
+        return rng.randint(int(low), int(high))
     decimals = min(len(repr(model).partition(".")[2]), 4)
-    return round(rng.uniform(max(floor, low - margin), high + margin), decimals)
+    return round(rng.uniform(low, high), decimals)
 
 
 def _from_declared(declared: str, rng: random.Random) -> Scalar:

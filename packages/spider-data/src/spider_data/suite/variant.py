@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from spider_data.suite.errors import SchemaFails
 from spider_data.suite.filler import Filler
 from spider_data.suite.recipe import Recipe, profile
-from spider_data.suite.schema import SourceSchema, decode
+from spider_data.suite.schema import SourceSchema
 
 VARIANT_MARK = 0x53504456
 """Written as application_id into every variant, so that a file made by others is never taken for ours."""
@@ -22,7 +22,6 @@ def make_variant(recipe: Recipe, *, seed: str, number: int) -> sqlite3.Connectio
         SchemaFails: a CREATE statement of the source does not run here.
     """
     connection = sqlite3.connect(":memory:")
-    connection.text_factory = decode
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute(f"PRAGMA application_id = {VARIANT_MARK}")
     _create(connection, recipe.schema, recipe.schema.statements)
