@@ -29,7 +29,7 @@ from lit_sql_trainer.local.seeds import SAMPLING_SEED
 from lit_sql_trainer.runs import append_line
 from spider_data import DatabaseCatalog, SpiderTask
 from sql_graph import SqlAnswer, SqlDatabase, answer, open_chat
-from sql_reward import GoldSqlError, Outcome, Verdict, judge, reward_of
+from sql_reward import GoldCache, GoldSqlError, Outcome, Verdict, judge, reward_of
 
 MODEL_RESOURCE = "main_llm"
 """The name under which every algorithm, VERL included, publishes the model."""
@@ -56,6 +56,9 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         self.catalog = DatabaseCatalog(data)
         self.settings = settings or RolloutSettings()
         self.rollouts_file = rollouts_file
+        self._gold = GoldCache(
+            max_bytes=64 * 2**20
+        )  # a gold query runs once per runner process, whatever the size of the group
         self._databases: dict[str, SqlDatabase] = {}
 
     def set_runner(self, runner: agl.Runner[dict[str, Any]]) -> None:
@@ -75,7 +78,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         try:
             sql_task = SpiderTask.from_row(task)
             sql_answer = self._answer(sql_task, resources, rollout, record)
-            verdict = judge(sql_answer.sql, sql_task.query, self.catalog.suite(sql_task.db_id))
+            verdict = judge(sql_answer.sql, sql_task.query, self.catalog.suite(sql_task.db_id), cache=self._gold)
             record.judged(sql_answer, verdict, reward_of(verdict))
         except Exception as error:  # noqa: BLE001  whatever it is: recorded, then raised as a failed rollout
             record.failed = describe(error)

@@ -113,6 +113,7 @@ class ScriptedEndpoint:
 def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes: the second would wait for 40 ms
 
         def do_GET(self) -> None:
             self._send(200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
