@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import random
 import re
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from spider_data import DatabaseCatalog, Hardness, SpiderTask, mini_benchmark, read_tasks
 from spider_data.cli import main
-from spider_data.errors import TargetOccupied
+from spider_data.errors import DiskFull, TargetOccupied
 from spider_data.manifest import Origin, read_manifest
 from spider_data.mini import HABITS, UNSEEN, MiniReport, build_mini, noisy_demonstration, pattern_of
 from spider_data.mini.build import open_pool, pick
@@ -249,3 +250,15 @@ def test_an_occupied_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(TargetOccupied):
         mini_benchmark(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says so, and no half-built folder stays."""
+
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskFull, match="disk is full"):
+        mini_benchmark(tmp_path / "mini")
+    assert list(tmp_path.iterdir()) == []

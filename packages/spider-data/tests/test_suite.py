@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spider_data.cli import main
-from spider_data.errors import DatabaseNotFound, DatabaseUnreadable, SourceNotFound, SpiderDataError, TargetOccupied
+from spider_data.errors import (
+    DatabaseNotFound,
+    DatabaseUnreadable,
+    DiskFull,
+    SourceNotFound,
+    SpiderDataError,
+    TargetOccupied,
+)
 from spider_data.suite import GoldFails, GoldsInvalid, SchemaFails, make_suite, make_suites
 from spider_data.suite.power import choose
 from spider_data.suite.recipe import make_recipe
@@ -205,6 +213,25 @@ def test_a_second_run_replaces_the_first(shop: Path) -> None:
     make_suite(shop, SHOP_GOLDS, variants=6, yardstick=0)
     make_suite(shop, SHOP_GOLDS, variants=2, yardstick=0)
     assert sorted(path.name for path in shop.parent.iterdir()) == ["shop.sqlite", "shop_v1.sqlite", "shop_v2.sqlite"]
+
+
+def test_a_full_disk_leaves_the_old_suite(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the third file does not fit, the error says so, and the earlier variants are all still there."""
+    make_suite(shop, SHOP_GOLDS, variants=3, yardstick=0)
+    before = {path.name: digest(path) for path in shop.parent.iterdir()}
+    written: list[Path] = []
+
+    def full(path: Path, content: bytes) -> int:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        with path.open("wb") as file:
+            return file.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskFull, match="disk is full"):
+        make_suite(shop, SHOP_GOLDS, variants=4, seed=1, yardstick=0)
+    assert {path.name: digest(path) for path in shop.parent.iterdir()} == before
 
 
 def test_variants_of_others_are_kept(shop: Path) -> None:

@@ -10,6 +10,7 @@ import csv
 import io
 import sqlite3
 import tomllib
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -160,12 +161,14 @@ class MiniDatabase:
         connection.commit()
 
     def write(self, path: Path) -> None:
-        """Make the SQLite file `path`, which must not exist."""
-        connection = sqlite3.connect(path)
-        try:
+        """Make the SQLite file `path`.
+
+        Raises:
+            OSError: the place cannot take it.
+        """
+        with closing(sqlite3.connect(":memory:")) as connection:
             self.fill(connection)
-        finally:
-            connection.close()
+            path.write_bytes(connection.serialize())
 
 
 def load_databases() -> tuple[MiniDatabase, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,13 +162,12 @@ def is_ours(file: Path) -> bool:
 
 
 def _write(contents: list[bytes], folder: Path, db_id: str, stale: list[Path]) -> tuple[Path, ...]:
-    written: list[Path] = []
-    for place, content in enumerate(contents, start=1):
-        target = folder / f"{db_id}_v{place}.sqlite"
-        with new_file(target) as part:
-            part.write_bytes(content)
-        written.append(target)
+    """Write all variants under temporary names, then rename all; on a fault, none."""
+    written = tuple(folder / f"{db_id}_v{place}.sqlite" for place in range(1, len(contents) + 1))
+    with ExitStack() as stack:
+        for target, content in zip(written, contents, strict=True):
+            stack.enter_context(new_file(target)).write_bytes(content)
     for file in stale:
         if file not in written:
             file.unlink()
-    return tuple(written)
+    return written
