@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine
@@ -19,25 +18,21 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from sql_graph.backends.base import Fault, Fetched
-from sql_graph.backends.collect import collect
+from sql_graph.backends.mysql_session import CONNECTION_LOST, KILL_AFTER_S, Session, words
 from sql_graph.backends.pool import Pool
 from sql_graph.backends.secrets import place, reason
-from sql_graph.backends.statement import has_second_statement, prepare
+from sql_graph.backends.statement import prepare
 from sql_graph.errors import DatabaseUnavailableError
 from sql_graph.ports import ObservationStatus
 from sql_graph.schema import Schema, read_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pymysql import Connection
     from sqlalchemy.engine import URL
 
     from sql_graph.limits import DatabaseLimits
 
 CONNECT_TIMEOUT_S = 10
-KILL_AFTER_S = 0.1
-"""How long after the server's own deadline a second connection kills the query."""
 GIVE_UP_AFTER_S = 0.4
 """How long after the deadline the socket stops waiting for an answer."""
 
@@ -50,13 +45,6 @@ FORBIDDEN_NAMES = re.compile(
 )
 """What a read-only transaction does not stop, and comments that are code. Looked for anywhere in the statement."""
 
-_TIMEOUTS = (1317, 1969, 3024, 1205, 1028)  # interrupted, statement timeout (both servers), lock wait, sort aborted
-_REFUSALS = (1792, 1142, 1143, 1044, 1227, 1370, 1290, 1223, 1036)  # read only, and denied in its many ways
-_TOO_LARGE = (1153, 1301, 1038, 1041, 1037, 1114, 1104)  # packets, memory, temporary tables, MAX_JOIN_SIZE
-_SYNTAX = 1064
-_LOST = (2006, 2013, 2014, 2055, 1053, 1927, 1077, 1079)
-_MANUAL = re.compile(r"check the manual that corresponds to your \w+ server version for the right syntax to use ")
-
 
 class MysqlBackend:
     """One MySQL or MariaDB database, through PyMySQL whatever driver the URL names."""
@@ -64,7 +52,7 @@ class MysqlBackend:
     def __init__(self, url: URL, *, limits: DatabaseLimits) -> None:
         self._url = url.set(drivername=f"{url.get_backend_name()}+pymysql")
         self._limits = limits
-        self._pool: Pool[_Session] = Pool(_Session.close)
+        self._pool: Pool[Session] = Pool(Session.close)
         self.dialect = "MariaDB" if url.get_backend_name() == "mariadb" else "MySQL"
 
     def fetch(self, sql: str, *, limits: DatabaseLimits) -> Fetched | Fault:
@@ -119,7 +107,7 @@ class MysqlBackend:
     def __str__(self) -> str:
         return f"the {self.dialect} database {place(self._url)}"
 
-    def _begin(self, limits: DatabaseLimits) -> _Session:
+    def _begin(self, limits: DatabaseLimits) -> Session:
         """A session inside a read-only transaction; an idle one where it still lives."""
         from pymysql import MySQLError
 
@@ -138,7 +126,7 @@ class MysqlBackend:
             raise self._unavailable(error) from None
         return session
 
-    def _connect(self) -> _Session:
+    def _connect(self) -> Session:
         from pymysql import MySQLError
 
         connection = self._connect_plain(
@@ -146,7 +134,7 @@ class MysqlBackend:
             read_timeout=self._limits.deadline_s + GIVE_UP_AFTER_S,
         )
         try:
-            return _Session(connection)
+            return Session(connection)
         except MySQLError as error:
             connection.close()
             raise self._unavailable(error) from None
@@ -175,126 +163,6 @@ class MysqlBackend:
 
     def _unavailable(self, error: Exception) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
-            f"cannot use {self}: {_words(error) or reason(error, self._url)}; "
+            f"cannot use {self}: {words(error) or reason(error, self._url)}; "
             f"check the server, and the user and password in the URL"
         )
-
-
-class _LateError(Exception):
-    """The deadline passed while rows came in."""
-
-
-CONNECTION_LOST = Fault(
-    status=ObservationStatus.ERROR, message="the server closed the connection while it ran this query"
-)
-
-
-class _Session:
-    """A connection with its server's way to set a deadline. For one thread at a time."""
-
-    def __init__(self, connection: Any) -> None:
-        # `Any` because PyMySQL's published types leave out half of what is used here.
-        self._connection = connection
-        self.thread_id: int = connection.thread_id()
-        self._is_mariadb = "mariadb" in str(connection.get_server_info()).lower()
-        self._limits: DatabaseLimits | None = None
-
-    def begin(self, limits: DatabaseLimits) -> None:
-        """Start a transaction that can only read, under this deadline."""
-        if limits != self._limits:
-            s = limits.deadline_s
-            deadline = f"max_statement_time = {s:.3f}" if self._is_mariadb else f"max_execution_time = {int(s * 1000)}"
-            wait = max(1, int(s))
-            self._execute(
-                f"SET SESSION {deadline}, lock_wait_timeout = {wait}, innodb_lock_wait_timeout = {wait},"
-                f" sql_select_limit = {limits.max_rows + 1}"
-            )
-            self._limits = limits
-        self._execute("START TRANSACTION READ ONLY")
-
-    def run(self, sql: str, limits: DatabaseLimits) -> tuple[Fetched | Fault, bool]:
-        """What the statement gave, and whether the connection may serve again."""
-        from pymysql import MySQLError
-        from pymysql.cursors import SSCursor
-
-        ends_at = time.monotonic() + limits.deadline_s + KILL_AFTER_S
-        cursor: Any = self._connection.cursor(SSCursor)
-        complete = False
-        try:
-            cursor.execute(sql)
-            if cursor.description is None:
-                return Fault(status=ObservationStatus.REFUSED, message="the statement returns no rows"), False
-            columns = tuple(item[0] for item in cursor.description)
-            outcome = collect(columns, _until(cursor, ends_at), limits)
-            # `sql_select_limit` ends most long results right here, and saves the connection.
-            complete = isinstance(outcome, Fetched) and (not outcome.more or cursor.fetchone() is None)
-        except _LateError:
-            outcome = _timeout(limits)
-        except MySQLError as error:
-            outcome = _fault(error, sql, limits, late=time.monotonic() >= ends_at)
-            complete = outcome is not CONNECTION_LOST
-        except UnicodeDecodeError:
-            outcome = Fault(status=ObservationStatus.ERROR, message="a text of the result is not valid UTF-8")
-        if not complete:
-            self._stop_reading(cursor)
-        if time.monotonic() < ends_at - KILL_AFTER_S:
-            return outcome, complete
-        # SLEEP and BENCHMARK end as if nothing had happened when they are stopped, and a kill may still be under way.
-        return outcome if outcome is CONNECTION_LOST else _timeout(limits), False
-
-    def ends(self) -> bool:
-        """Undo everything; whether that worked."""
-        from pymysql import MySQLError
-
-        try:
-            self._execute("ROLLBACK")
-        except MySQLError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close the connection; the server undoes what is open."""
-        from pymysql import MySQLError
-
-        with contextlib.suppress(MySQLError):
-            self._connection.close()
-
-    def _execute(self, sql: str) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql)
-
-    def _stop_reading(self, cursor: Any) -> None:
-        """Drop the socket: PyMySQL would read a result of any size to its end before it closes one."""
-        if cursor._result is not None:
-            cursor._result.unbuffered_active = False
-        self._connection._force_close()
-
-
-def _until(rows: Any, ends_at: float) -> Iterator[tuple[Any, ...]]:
-    for row in rows:
-        if time.monotonic() > ends_at:
-            raise _LateError
-        yield row
-
-
-def _timeout(limits: DatabaseLimits) -> Fault:
-    return Fault(status=ObservationStatus.TIMEOUT, message=f"stopped after {limits.deadline_s:g} s")
-
-
-def _fault(error: Exception, sql: str, limits: DatabaseLimits, *, late: bool) -> Fault:
-    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-    if code in _TIMEOUTS or (late and code in _LOST):
-        return _timeout(limits)
-    if code in _LOST or code == 0:
-        return CONNECTION_LOST
-    if code == _SYNTAX and has_second_statement(sql):
-        return Fault(status=ObservationStatus.REFUSED, message="only one statement can be run at a time")
-    if code in _REFUSALS:
-        return Fault(status=ObservationStatus.REFUSED, message=_words(error))
-    status = ObservationStatus.TOO_LARGE if code in _TOO_LARGE else ObservationStatus.ERROR
-    return Fault(status=status, message=_words(error))
-
-
-def _words(error: Exception) -> str:
-    """The server's message without its number and its advice to read the manual."""
-    return _MANUAL.sub("look ", str(error.args[1])) if len(error.args) > 1 else ""
