@@ -27,17 +27,9 @@ def total(reports: Sequence[SuiteReport]) -> Power:
 def print_reports(reports: Sequence[SuiteReport], console: Console) -> None:
     """One line a database, then the sum."""
     table = Table(title="one-token mutants of the golds", title_justify="left")
-    for name in (
-        "database",
-        "variants",
-        "mutants",
-        "non-equivalent",
-        "refuted",
-        "share",
-        "by main alone",
-        "tied golds",
-    ):
-        table.add_column(name, justify="left" if name == "database" else "right")
+    table.add_column("database", overflow="fold")
+    for name in ("files", "mutants", "refutable", "refuted", "share", "by main", "ties"):
+        table.add_column(name, justify="right", no_wrap=True)
     for report in reports:
         table.add_row(report.db_id, str(len(report.variants)), *_cells(report.power), str(len(report.tied_golds)))
     if len(reports) > 1:
