@@ -85,3 +85,25 @@ def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert cache_folder() == tmp_path / "xdg" / "lit-sql"
     monkeypatch.setenv("LIT_SQL_CACHE", str(tmp_path / "mine"))
     assert cache_folder() == tmp_path / "mine"
+
+
+def test_the_embedded_benchmark_is_made_once(tmp_path: Path) -> None:
+    """The second call finds what the first one made, whole, in the folder that was named."""
+    from lit_sql_trainer.inputs import embedded_data
+
+    folder = embedded_data(tmp_path)
+    written = (folder / "train.parquet").stat().st_mtime_ns
+    assert folder.parent == tmp_path
+    assert embedded_data(tmp_path) == folder
+    assert (folder / "train.parquet").stat().st_mtime_ns == written
+    data = load_data(folder)
+    assert len(data.train) > len(data.validation) > 100
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The message says how to choose another place."""
+    from lit_sql_trainer.inputs import embedded_data
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="LIT_SQL_CACHE"):
+        embedded_data(tmp_path / "file")

@@ -5,7 +5,8 @@ Each problem is one error that names the thing and the next step.
 
 from __future__ import annotations
 
-import importlib.metadata
+import hashlib
+import importlib.resources
 import json
 import os
 from dataclasses import dataclass
@@ -57,14 +58,23 @@ def load_data(folder: Path, *, train_tasks: int | None = None, validation_tasks:
 def embedded_data(cache: Path | None = None) -> Path:
     """The folder of the embedded benchmark, built at first use.
 
-    It lives in `cache`, else in the folder that LIT_SQL_CACHE names, else in the user's cache folder, under a name
-    that holds the version of the package that makes it.
+    It lives in `cache`, else in the folder that LIT_SQL_CACHE names, else in the user's cache folder. Its name holds
+    a digest of the code and data that make it, so another version makes another folder.
+
+    Raises:
+        DataError: it cannot be made there.
     """
-    folder = (cache or cache_folder()) / f"mini-{importlib.metadata.version('spider-data')}"
+    folder = (cache or cache_folder()) / f"mini-{_mini_digest()}"
+    if _is_whole(folder):
+        return folder
     try:
         return mini_benchmark(folder)
-    except SpiderDataError as error:
-        raise DataError(f"cannot make the embedded benchmark: {error}") from error
+    except (SpiderDataError, OSError) as error:
+        if _is_whole(folder):  # another process made it meanwhile
+            return folder
+        raise DataError(
+            f"cannot make the embedded benchmark: {error}; choose another place with {CACHE_VARIABLE}, or --data"
+        ) from error
 
 
 def cache_folder() -> Path:
@@ -113,6 +123,18 @@ def check_model_folder(folder: Path) -> None:
             f"model folder {str(folder)!r} lacks {', '.join(missing)}: save model and tokenizer into it with "
             f"`save_pretrained`, or name an instruct model"
         )
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file()  # written last
+
+
+def _mini_digest() -> str:
+    digest = hashlib.sha256()
+    root = Path(str(importlib.resources.files("spider_data") / "mini"))
+    for file in sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _has_chat_template(folder: Path) -> bool:
