@@ -127,9 +127,10 @@ class Guard:
         if not self._temp_end:
             self._temp_end = written + self._limits.max_temp_bytes
         if written > self._temp_end:
-            if temporary_bytes() > self._limits.max_temp_bytes:
+            left = self._limits.max_temp_bytes - temporary_bytes()
+            if left < 0:
                 return self.stop(Outcome.TOO_LARGE, "the limit on temporary bytes")
-            self._temp_end = written + self._limits.max_temp_bytes
+            self._temp_end = written + left
         self._next_look = now + min(LOOK_S, self._cpu_end - used)
         return 0
 

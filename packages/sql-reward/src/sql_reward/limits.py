@@ -21,8 +21,9 @@ class Limits:
     """Memory of one fetched result, as Python counts it."""
     max_cell_bytes: int = 1_000_000
     """Longest text or blob anywhere in a statement, also in between: it bounds what one instruction can take."""
-    max_temp_bytes: int = 512 * 1024 * 1024
-    """What sorting and grouping may write to SQLite's unnamed temporary files (counted on Linux)."""
+    max_temp_bytes: int = 128 * 1024 * 1024
+    """Size of SQLite's unnamed temporary files, for sorting and grouping (counted on Linux). Giving back the space of a
+    file takes time too, after the deadline: about 20 ms for this much."""
     max_sql_bytes: int = 100_000
     """Length of the statement's text, in UTF-8."""
 
