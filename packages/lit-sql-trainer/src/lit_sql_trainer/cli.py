@@ -136,12 +136,48 @@ def curves_command(run: Path) -> None:
         raise _told(error) from error
 
 
+@click.command()
+@click.argument("folder", type=_EXISTING)
+@click.option("--data", type=_EXISTING, help="Data folder to warm-start on; by default the embedded benchmark.")
+@click.option("--steps", type=click.IntRange(min=1), help="Supervised steps; by default those of the shipped model.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides weights, noise and order.")
+def tiny_model_command(folder: Path, data: Path | None, steps: int | None, seed: int) -> None:
+    """Build the tiny model again: random weights, then a supervised warm start on noisy demonstrations.
+
+    Example: lit-sql tiny-model my-tiny-model
+    """
+    from dataclasses import replace
+
+    from rich.progress import Progress
+
+    from lit_sql_trainer import inputs
+    from lit_sql_trainer.local.tiny_model import TinyModelSettings, build_tiny_model
+
+    settings = TinyModelSettings(seed=seed)
+    settings = replace(settings, warm_start=replace(settings.warm_start, seed=seed))
+    if steps is not None:
+        settings = replace(settings, warm_start=replace(settings.warm_start, steps=steps))
+    try:
+        with Progress() as progress:
+            bar = progress.add_task("warm start", total=settings.warm_start.steps)
+            build_tiny_model(
+                folder,
+                data or inputs.embedded_data(),
+                settings,
+                lambda step, loss, _seconds: progress.update(bar, completed=step, description=f"loss {loss:.3f}"),
+            )
+    except TrainerError as error:
+        raise _told(error) from error
+    click.echo(folder)
+
+
 _HERE = "lit_sql_trainer.cli"
 COMMANDS = {
     "train": LazyCommand(target=f"{_HERE}:train_main", help="Train a model to write SQL as an agent."),
     "profiles": LazyCommand(target=f"{_HERE}:profiles_command", help="List the profiles that `train` accepts."),
     "settings": LazyCommand(target=f"{_HERE}:settings_command", help="Print every setting of a profile."),
     "curves": LazyCommand(target=f"{_HERE}:curves_command", help="Draw the curves of a run."),
+    "tiny-model": LazyCommand(target=f"{_HERE}:tiny_model_command", help="Build the tiny model again."),
 }
 
 main = LazyGroup(

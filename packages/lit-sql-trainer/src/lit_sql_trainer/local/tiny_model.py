@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.local.demonstrations import Demonstration, demonstrations
@@ -115,11 +115,11 @@ def build_tokenizer(shown: Sequence[Demonstration], settings: TinyModelSettings)
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocabulary,
         special_tokens=[PAD, START, END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        initial_alphabet=cast("list[str]", pre_tokenizers.ByteLevel.alphabet()),  # pyright: ignore[reportUnknownMemberType]  untyped
         show_progress=False,
     )
     texts = (text for each in shown for text in (*[message["content"] for message in each.messages], each.reply))
-    inner.train_from_iterator(texts, trainer)
+    inner.train_from_iterator(texts, trainer)  # pyright: ignore[reportUnknownMemberType]  tokenizers leaves it untyped
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
         eos_token=END,
@@ -136,7 +136,7 @@ def new_model(tokenizer: Any, settings: TinyModelSettings) -> Any:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.seed)  # pyright: ignore[reportUnknownMemberType]  torch leaves it untyped
     config = Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden,

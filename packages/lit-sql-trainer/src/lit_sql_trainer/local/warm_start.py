@@ -54,7 +54,7 @@ def warm_start(
     if not examples:
         raise ConfigError("no examples to warm-start on: the training split is empty")
     draw = random.Random(settings.seed)  # noqa: S311  reproducible order, not a secret
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.seed)  # pyright: ignore[reportUnknownMemberType]  torch leaves it untyped
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay
     )
@@ -70,9 +70,9 @@ def warm_start(
             group["lr"] = settings.learning_rate * rising * falling
         loss = reply_loss(model, batches.pop())
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]  torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-        optimizer.step()
+        optimizer.step()  # pyright: ignore[reportUnknownMemberType]  torch leaves it untyped
         if report:
             report(step + 1, loss.item(), time.monotonic() - started)
     model.eval()
