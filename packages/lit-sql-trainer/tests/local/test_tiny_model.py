@@ -94,5 +94,6 @@ def test_the_shipped_model_is_an_ordinary_folder() -> None:
     recipe = json.loads((folder / RECIPE).read_text())
     assert sum(each.numel() for each in model.parameters()) == recipe["parameters"] < 1_000_000
     assert recipe["settings"] == json.loads(json.dumps(dataclasses.asdict(TinyModelSettings())))
-    asked = tokenizer.apply_chat_template([{"role": "user", "content": "x"}], add_generation_prompt=True, tokenize=False)
+    question = [{"role": "user", "content": "x"}]
+    asked = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
     assert asked.endswith("<|im_start|>assistant\n")
