@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
-from lit_sql_trainer.calls import BoundedChat, call_seed
+from lit_sql_trainer.calls import BoundedChat, stable_seed
 from lit_sql_trainer.config import RolloutSettings
 from lit_sql_trainer.errors import RolloutError
 from lit_sql_trainer.interrupt import die_with_parent
@@ -122,7 +122,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         )
         seed = (rollout.metadata or {}).get(SAMPLING_SEED)
         if seed is None:
-            seed = call_seed(record.task_id, record.step, record.sample)
+            seed = stable_seed(record.task_id, record.step, record.sample)
         return BoundedChat(chat, deadline_s=self.settings.deadline_s, seed=int(seed))
 
     def _database(self, db_id: str) -> SqlDatabase:

@@ -1,4 +1,4 @@
-"""Model calls of one rollout: each with a seed of its own, none begun past the rollout's deadline."""
+"""Model calls of one rollout: all with its seed, none begun past its deadline."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 class BoundedChat:
-    """A chat model that seeds each call from the rollout's `seed` and refuses to start one after `deadline_s` seconds.
+    """A chat model that sends `seed` with every request and refuses to start one after `deadline_s` seconds.
 
-    The wrapped model's own timeout bounds a call that has begun, so a rollout ends at most one call's time later.
+    The seed is the same in every call, as the local server expects: it mixes in the prompt, so that turns draw
+    independently, and it samples the rollouts of one task together because it knows their seeds. The wrapped model's
+    own timeout bounds a call that has begun, so a rollout ends at most one call's time later.
     """
 
     def __init__(self, chat: Any, *, deadline_s: float, seed: int) -> None:
@@ -39,10 +41,10 @@ class BoundedChat:
                 f"(rollout.deadline_s); is the endpoint overloaded?"
             )
         self.calls += 1
-        return self._chat.invoke(input, config, seed=call_seed(self._seed, self.calls))
+        return self._chat.invoke(input, config, seed=self._seed)
 
 
-def call_seed(*parts: int | str) -> int:
+def stable_seed(*parts: int | str) -> int:
     """A seed in [0, 2³¹) that depends on every part; the same in every process and version of Python."""
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest()) >> 1
