@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from spider_data import DatabaseCatalog, SpiderTask, mini_benchmark, read_tasks
-from sql_reward.errors import SqlRewardError
-from sql_reward.hardness import hardness
-from sql_reward.schema import read_schema
-
-
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded benchmark."""
-    return mini_benchmark(tmp_path_factory.mktemp("hardness") / "mini")
+from spider_data import DatabaseCatalog, SpiderTask, read_tasks
+from sql_reward import SqlRewardError, hardness, read_schema
 
 
 def test_levels_are_the_official_ones(mini: Path) -> None:
