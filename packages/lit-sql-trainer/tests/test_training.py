@@ -113,7 +113,8 @@ def test_the_rewards_of_a_step_are_those_of_its_rollouts(whole: tuple[RunFolder,
             r["reward"] for r in records if r["mode"] == "train" and r["step"] == line["step"] and not r["failed"]
         ]
         assert line["reward"] == pytest.approx(sum(rewards) / len(rewards))
-    assert any(line["trained_tokens"] for line in events(run.metrics(), "step"))
+    trained = [line for line in events(run.metrics(), "step") if line["grad_norm"] > 0]
+    assert len(trained) >= 3  # else the tests of resuming below would compare nothing
 
 
 def test_no_gold_is_written(whole: tuple[RunFolder, str], toy_data: Path) -> None:
@@ -207,24 +208,50 @@ def resumed(stopped: tuple[RunFolder, str, int], killed: RunFolder, runs: Path) 
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["stopped", "killed"])
+def test_a_broken_run_does_the_rollouts_of_an_unbroken_one(
+    resumed: tuple[RunFolder, RunFolder], whole: tuple[RunFolder, str], which: int
+) -> None:
+    """The same tasks, the same SQL at every turn, the same outcomes: none missing, none twice."""
+
+    def done(run: RunFolder) -> list[tuple[Any, ...]]:
+        records = [json.loads(line) for line in run.rollouts_file.read_text().splitlines()]
+        return sorted(
+            (r["mode"], r["step"], r["task_id"], r["sample"], str(r["sql"]), r["outcome"], r["failed"]) for r in records
+        )
+
+    assert done(resumed[which]) == done(whole[0])
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["stopped", "killed"])
 def test_a_broken_run_goes_on_with_the_numbers_of_an_unbroken_one(
     resumed: tuple[RunFolder, RunFolder], whole: tuple[RunFolder, str], which: int
 ) -> None:
-    """Every step's rewards, losses and gradients, and every validation, equal those of the undisturbed run."""
+    """Every step's rewards, losses and gradients, and every validation, equal those of the undisturbed run.
+
+    Up to rounding: which requests share a batch depends on the moment, and with it the last bits of a
+    log-probability. `logprob_gap` is nothing but rounding.
+    """
     for kind in ("step", "validation"):
-        assert numbers(resumed[which], kind) == numbers(whole[0], kind)
+        ours, theirs = numbers(resumed[which], kind), numbers(whole[0], kind)
+        assert len(ours) == len(theirs)
+        for mine, other in zip(ours, theirs, strict=True):
+            assert mine.pop("logprob_gap", 0.0) < 1e-3
+            other.pop("logprob_gap", None)
+            assert mine.keys() == other.keys()
+            for key, value in mine.items():
+                assert value == (pytest.approx(other[key], rel=1e-4) if isinstance(value, float) else other[key]), key
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["stopped", "killed"])
 def test_a_broken_run_ends_with_the_weights_of_an_unbroken_one(
     resumed: tuple[RunFolder, RunFolder], whole: tuple[RunFolder, str], which: int
 ) -> None:
-    """Tensor by tensor, to the last bit."""
+    """Tensor by tensor, up to rounding; a step of this run moves a weight by a thousand times as much."""
     from safetensors.torch import load_file
 
     ours, theirs = (load_file(run.checkpoints / "last" / "model.safetensors") for run in (resumed[which], whole[0]))
     assert ours.keys() == theirs.keys()
-    assert all((ours[name] == theirs[name]).all() for name in ours)
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in ours) < 1e-4
 
 
 def test_the_same_checkpoint_validates_to_the_same_number(

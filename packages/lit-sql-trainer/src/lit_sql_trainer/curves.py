@@ -9,8 +9,20 @@ from typing import Any
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.runs import RunFolder
 from lit_sql_trainer.watch import events
+from sql_reward import Outcome
 
 Metrics = Mapping[str, Any]
+
+OUTCOMES = {
+    Outcome.MATCH: "tab:green",
+    Outcome.MISMATCH: "tab:blue",
+    Outcome.SQL_ERROR: "tab:orange",
+    Outcome.NO_SQL: "tab:red",
+    Outcome.FORBIDDEN: "tab:purple",
+    Outcome.TIMEOUT: "tab:brown",
+    Outcome.TOO_LARGE: "tab:pink",
+}
+"""Best first, which is lowest in the stack."""
 
 
 def draw_curves(run: RunFolder) -> Path:
@@ -67,10 +79,12 @@ def _outcomes(axes: Any, steps: Sequence[Metrics]) -> None:
     axes.set_title("outcomes of training rollouts")
     axes.set_ylim(0, 1)
     counted = [line for line in steps if line.get("outcomes")]
-    names = list(dict.fromkeys(name for line in counted for name in line["outcomes"]))
+    seen = {name for line in counted for name in line["outcomes"]}
+    names = [name for name in OUTCOMES if name in seen]
     shares = [[line["outcomes"].get(name, 0) / sum(line["outcomes"].values()) for line in counted] for name in names]
     if counted:
-        axes.stackplot(_column(counted, "step"), shares, labels=names, alpha=0.8)
+        colours = [OUTCOMES[name] for name in names]
+        axes.stackplot(_column(counted, "step"), shares, labels=names, colors=colours, alpha=0.8)
 
 
 def _times(axes: Any, steps: Sequence[Metrics]) -> None:
@@ -89,7 +103,8 @@ def _policy(axes: Any, steps: Sequence[Metrics]) -> None:
         ("zero_variance_share", "groups without variance"),
         ("turns", "turns"),
     ):
-        drawn = [line for line in steps if line.get(key) is not None]
+        measured = [line for line in steps if key != "entropy" or line.get("trained_tokens")]
+        drawn = [line for line in measured if line.get(key) is not None]
         axes.plot(_column(drawn, "step"), _column(drawn, key), label=label)
 
 
