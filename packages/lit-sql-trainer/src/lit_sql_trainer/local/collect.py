@@ -142,6 +142,8 @@ class Collector:
         return result
 
     async def _enqueue(self, plan: Sequence[PlannedRollout], *, train: bool, step: int) -> dict[str, PlannedRollout]:
+        # One rollout of each group first: runners then ask for different groups, and the server samples each one once.
+        ordered = sorted(plan, key=lambda planned: (planned.sample, planned.group))
         requests = [
             agl.EnqueueRolloutRequest(
                 input=planned.row,
@@ -152,10 +154,10 @@ class Collector:
                     SAMPLING_SEED: planned.seed, "step": step, "task": planned.task, "sample": planned.sample,
                 },
             )
-            for planned in plan
+            for planned in ordered
         ]  # fmt: skip
         rollouts = await self.store.enqueue_many_rollouts(requests)
-        return {rollout.rollout_id: planned for rollout, planned in zip(rollouts, plan, strict=True)}
+        return {rollout.rollout_id: planned for rollout, planned in zip(rollouts, ordered, strict=True)}
 
     async def _read(self, rollout: agl.Rollout, planned: PlannedRollout, result: Collected, *, train: bool) -> None:
         spans = list(await self.store.query_spans(rollout.rollout_id, attempt_id="latest"))
