@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spider_data.parquet import read_tasks, write_tasks
     from spider_data.stats import DataStats, data_stats
     from spider_data.storage import data_dir
+    from spider_data.suite import make_suite, make_suites
     from spider_data.task import Hardness, SpiderTask, Split
 
 __all__ = [  # noqa: RUF022  grouped by meaning
@@ -47,6 +48,8 @@ __all__ = [  # noqa: RUF022  grouped by meaning
     "ImportOptions",
     "SplitBy",
     "mini_benchmark",
+    "make_suite",
+    "make_suites",
     # looking it over
     "check_data",
     "CheckReport",
@@ -68,6 +71,7 @@ _HOMES = {
     "layout": ("ConvertOptions",),
     "manifest": ("Manifest", "Origin", "read_manifest"),
     "mini": ("mini_benchmark",),
+    "suite": ("make_suite", "make_suites"),
     "own_data": ("ImportOptions", "SplitBy", "import_data"),
     "parquet": ("read_tasks", "write_tasks"),
     "stats": ("DataStats", "data_stats"),
