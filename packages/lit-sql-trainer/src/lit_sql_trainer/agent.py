@@ -56,9 +56,8 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         self.catalog = DatabaseCatalog(data)
         self.settings = settings or RolloutSettings()
         self.rollouts_file = rollouts_file
-        self._gold = GoldCache(
-            max_bytes=64 * 2**20
-        )  # a gold query runs once per runner process, whatever the size of the group
+        # A gold query runs once per runner process, whatever the size of the group.
+        self._gold = GoldCache(max_bytes=64 * 2**20)
         self._databases: dict[str, SqlDatabase] = {}
 
     def set_runner(self, runner: agl.Runner[dict[str, Any]]) -> None:

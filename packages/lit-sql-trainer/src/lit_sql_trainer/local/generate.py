@@ -6,8 +6,9 @@ finished rows leave the batch. A reply is fixed by its prompt, its seed and the 
 its own random number.
 
 On a CPU a product's rounding depends on its number of rows only below about 16 rows, so rows are padded to a multiple
-of `row_multiple`: then tokens *and* log-probabilities are equal to the last bit in any batch. That is a property of
-the matrix library, not of this code; `tests/test_generate.py` checks it on the machine at hand. With
+of `row_multiple`: then tokens *and* log-probabilities are equal to the last bit in any batch of prompts of similar
+length. Beside a much longer prompt the last bits can differ, as attention is then wider. That is a property of the
+matrix library, not of this code; `tests/test_generate.py` checks it on the machine at hand. With
 `row_multiple=1`, or on a GPU, sums may differ in their last bits and a draw within that distance of a boundary may
 come out differently.
 """
