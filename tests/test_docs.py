@@ -25,7 +25,7 @@ COMMANDS = {
     "sql-graph": ("sql_graph.cli", "main"),
     "sql-reward": ("sql_reward.cli", "main"),
     "lit-sql": ("lit_sql_trainer.cli", "main"),
-    "train": ("lit_sql_trainer.cli", "train_main"),
+    "train": ("lit_sql_trainer.commands.train", "train_main"),
 }
 FENCE = re.compile(r"^```(?:bash|sh|console|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")

@@ -13,6 +13,7 @@ MUST_NOT_LOAD = {
     "sql_reward": [*HEAVY, "pandas", "pyarrow", "langgraph", "langchain_core", "openai", "spider_data", "sql_graph"],
     "lit_sql_trainer": [*HEAVY, "pandas", "pyarrow", "langgraph", "langchain_core"],
     "lit_sql_trainer.cli": [*HEAVY, "pandas", "pyarrow", "langgraph", "langchain_core"],
+    "lit_sql_trainer.commands.train": [*HEAVY, "pandas", "pyarrow", "langgraph", "langchain_core"],
 }
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from lit_sql_trainer.cli import main, train_main
+from lit_sql_trainer.cli import main
+from lit_sql_trainer.commands.train import train_main
 from lit_sql_trainer.config import Profile
 from lit_sql_trainer.profiles import PROFILES
 from lit_sql_trainer.runs import create_run
@@ -34,7 +35,7 @@ def refused(result: Result) -> str:
 def test_help_is_quick_and_imports_no_library() -> None:
     """`train --help` must not wait a quarter of a minute for what it does not need."""
     script = (
-        "import sys, lit_sql_trainer.cli as cli\n"
+        "import sys, lit_sql_trainer.commands.train as cli\n"
         "try: cli.train_main(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'agentlightning', 'torch', 'transformers', 'langchain_core', 'langgraph', 'matplotlib'}\n"

@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 def command(profile: str, *options: object) -> list[str]:
-    call = "import sys; from lit_sql_trainer.cli import train_main; sys.argv[0] = 'train'; train_main()"
+    call = "import sys; from lit_sql_trainer.commands.train import train_main; sys.argv[0] = 'train'; train_main()"
     return [sys.executable, "-c", call, profile, *map(str, options)]
 
 

@@ -1,0 +1,69 @@
+"""`train PROFILE`: the command that all this is for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from lit_sql_trainer.commands.failures import STOPPED, told
+from lit_sql_trainer.errors import ConfigError
+
+EXISTING = click.Path(path_type=Path)
+
+
+@click.command("train", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("profile")
+@click.option("--model", help="Folder or Hugging Face id of an instruct model; by default the profile's own.")
+@click.option("--data", type=EXISTING, help="Data folder; by default the embedded benchmark.")
+@click.option("--dev", is_flag=True, help="Dry run: a few tasks through the whole machinery, no training.")
+@click.option("--active-agent", metavar="REGEX", help="Graph nodes to train; by default those that write SQL.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
+@click.option("--resume", metavar="RUN", help="Go on with a run, given by its folder or name.")
+@click.option("--n-runners", type=int, help="Processes that run rollouts.")
+@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where run folders are made.")
+@click.option("--name", help="Name of the run folder; by default profile, time and commit.")
+@click.option("--port", type=int, help="Port of the rollout store; by default a free one.")
+def train_main(
+    profile: str,
+    model: str | None,
+    data: Path | None,
+    dev: bool,
+    active_agent: str | None,
+    settings: Sequence[str],
+    resume: str | None,
+    n_runners: int | None,
+    runs: Path,
+    name: str | None,
+    port: int | None,
+) -> None:
+    """Train a model to write SQL as an agent.
+
+    Example: train tiny
+
+    `lit-sql settings PROFILE` lists what --set can change. Ctrl-C finishes the step and writes a checkpoint.
+    """
+    from lit_sql_trainer import training
+    from lit_sql_trainer.profiles import profile_named
+
+    with told():
+        chosen = training.configure(
+            profile_named(profile),
+            settings,
+            model=model,
+            data=data,
+            active_agent=active_agent,
+            runners=n_runners,
+        )
+        if dev:
+            from lit_sql_trainer.dryrun import dry_run
+
+            sys.exit(0 if dry_run(chosen, port=port).passed else 1)
+        if resume is not None and any((settings, model, data, active_agent, n_runners, name)):
+            raise ConfigError(
+                "--resume goes on under the run's own settings: leave out --set, --model, --data and the like"
+            )
+        result = training.train(chosen, runs=runs, name=name, port=port, resume=resume)
+    sys.exit(STOPPED if result.interrupted else 0)
