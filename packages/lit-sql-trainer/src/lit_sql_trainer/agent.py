@@ -10,29 +10,30 @@ This module imports the library and is therefore imported late (see `runtime.gua
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
+from lit_sql_trainer.answering import Answering, ModelEndpoint, describe
 from lit_sql_trainer.calls import BoundedChat, stable_seed
 from lit_sql_trainer.config import RolloutSettings
 from lit_sql_trainer.errors import RolloutError
 from lit_sql_trainer.interrupt import die_with_parent
 from lit_sql_trainer.local.seeds import SAMPLING_SEED
 from lit_sql_trainer.runs import append_line
-from spider_data import DatabaseCatalog, SpiderTask
-from sql_graph import SqlAnswer, SqlDatabase, answer, open_chat
-from sql_reward import GoldCache, GoldSqlError, Outcome, Verdict, judge, reward_of
+from spider_data import SpiderTask
+from sql_graph import Attempt, SqlAnswer
+from sql_reward import GoldSqlError, Outcome, Verdict, reward_of
 
 MODEL_RESOURCE = "main_llm"
 """The name under which every algorithm, VERL included, publishes the model."""
+MAX_REMARK = 300
+"""Characters kept of an error and of a checker's remark."""
 
 Row = Mapping[str, Any]
 
@@ -53,12 +54,10 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         self, *, data: Path, settings: RolloutSettings | None = None, rollouts_file: Path | None = None
     ) -> None:
         super().__init__()
-        self.catalog = DatabaseCatalog(data)
         self.settings = settings or RolloutSettings()
+        self.answering = Answering(data=data, settings=self.settings)
+        self.catalog = self.answering.catalog
         self.rollouts_file = rollouts_file
-        # A gold query runs once per runner process, whatever the size of the group.
-        self._gold = GoldCache(max_bytes=64 * 2**20)
-        self._databases: dict[str, SqlDatabase] = {}
 
     def set_runner(self, runner: agl.Runner[dict[str, Any]]) -> None:
         """Called by the library in each runner process, before its first rollout."""
@@ -77,7 +76,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         try:
             sql_task = SpiderTask.from_row(task)
             sql_answer = self._answer(sql_task, resources, rollout, record)
-            verdict = judge(sql_answer.sql, sql_task.query, self.catalog.suite(sql_task.db_id), cache=self._gold)
+            verdict = self.answering.judge(sql_task, sql_answer.sql)
             record.judged(sql_answer, verdict, reward_of(verdict))
         except Exception as error:  # noqa: BLE001  whatever it is: recorded, then raised as a failed rollout
             record.failed = describe(error)
@@ -95,15 +94,10 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         self, task: SpiderTask, resources: agl.NamedResources, rollout: agl.Rollout, record: RolloutRecord
     ) -> SqlAnswer:
         handler = self.tracer.get_langchain_handler()  # one per rollout: it opens a session span of its own
-        return answer(
-            task.question,
-            database=self._database(task.db_id),
+        return self.answering.answer(
+            task,
             chat=self._chat(resources[MODEL_RESOURCE], rollout, record),
-            max_turns=self.settings.max_turns,
             callbacks=() if handler is None else (handler,),
-            check=self.settings.check,
-            style=self.settings.style,
-            prompt_budget_tokens=self.settings.prompt_budget_tokens,
         )
 
     def _chat(self, llm: agl.Resource, rollout: agl.Rollout, record: RolloutRecord) -> BoundedChat:
@@ -111,24 +105,13 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
             raise RolloutError(f"resource {MODEL_RESOURCE!r} is a {type(llm).__name__}, expected an LLM")
         attempt = cast("agl.AttemptedRollout", rollout).attempt
         sampling = self.settings.sampling(llm.sampling_parameters, greedy=rollout.mode != "train")
-        chat = _open_chat(
-            llm.model,
-            llm.get_base_url(rollout.rollout_id, attempt.attempt_id),
-            llm.api_key,
-            json.dumps(sampling, sort_keys=True),
-            self.settings.request_timeout_s,
-            self.settings.max_retries,
+        endpoint = ModelEndpoint(
+            url=llm.get_base_url(rollout.rollout_id, attempt.attempt_id), model=llm.model, api_key=llm.api_key
         )
         seed = (rollout.metadata or {}).get(SAMPLING_SEED)
         if seed is None:
             seed = stable_seed(record.task_id, record.step, record.sample)
-        return BoundedChat(chat, deadline_s=self.settings.deadline_s, seed=int(seed))
-
-    def _database(self, db_id: str) -> SqlDatabase:
-        """The agent's view of a database; its schema is read once per runner process."""
-        if db_id not in self._databases:
-            self._databases[db_id] = SqlDatabase(self.catalog.path(db_id))
-        return self._databases[db_id]
+        return self.answering.chat(endpoint, sampling=sampling, seed=int(seed))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -141,14 +124,19 @@ class RolloutRecord:
     step: int
     sample: int
     rollout_id: str
+    question: str = ""
     turns: int = 0
     sql: list[str | None] = field(default_factory=list[str | None])
     """What was run at each turn; None where a reply held no SQL."""
+    path: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """What became of each turn; see `_turn`."""
     stop: str = ""
     outcome: str = ""
     detail: str = ""
     databases_passed: int = 0
     databases_total: int = 0
+    empty_match: bool = False
+    """The answer matched on databases where nothing was to be found, so any query that finds nothing would have."""
     reward: float | None = None
     seconds: float = 0.0
     failed: str = ""
@@ -164,41 +152,29 @@ class RolloutRecord:
             step=int(metadata.get("step", 0)),
             sample=int(metadata.get("sample", 0)),
             rollout_id=rollout.rollout_id,
+            question=str(task.get("question", "")),
         )
 
     def judged(self, answer: SqlAnswer, verdict: Verdict, reward: float) -> None:
         self.turns, self.stop = answer.turns, str(answer.stop)
         self.sql = [attempt.sql for attempt in answer.attempts]
+        self.path = [_turn(attempt) for attempt in answer.attempts]
         self.outcome = str(verdict.outcome)
         # A mismatch is described by its first differing row, which is the gold's.
         self.detail = "" if verdict.outcome is Outcome.MISMATCH else verdict.detail
         self.databases_passed, self.databases_total = verdict.databases_passed, verdict.databases_total
+        self.empty_match = verdict.matched and verdict.gold_empty
         self.reward = reward
 
 
-def describe(error: BaseException) -> str:
-    """One line about an error of ours: its type and the first line of its message, without a gold query."""
-    if isinstance(error, GoldSqlError):  # its own message quotes the query
-        return f"GoldSqlError: the gold query gives no result on {error.database.name}: {error.reason}"
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
-@lru_cache(maxsize=64)
-def _open_chat(
-    model: str,
-    base_url: str,
-    api_key: str | None,
-    sampling: str,
-    timeout_s: float,
-    retries: int,
-) -> Any:
-    """One client per endpoint and sampling (as JSON): opening one costs more than a small model's reply."""
-    return open_chat(
-        model=model,
-        base_url=base_url,
-        api_key=api_key,
-        sampling_parameters=json.loads(sampling),
-        timeout_s=timeout_s,
-        max_retries=retries,
-    )
+def _turn(attempt: Attempt) -> dict[str, Any]:
+    """One reply as the record keeps it: node, what the database said (no rows of it), and why it was not approved."""
+    turn: dict[str, Any] = {"node": attempt.node, "status": "cut" if attempt.cut else "", "rows": 0, "seconds": 0.0}
+    if attempt.observation is not None:
+        seen = attempt.observation
+        turn |= {"status": str(seen.status), "rows": seen.row_count, "seconds": round(seen.seconds, 4)}
+        if not seen.ran:
+            turn["error"] = seen.text[:MAX_REMARK]
+    if attempt.feedback:
+        turn["feedback"] = attempt.feedback[:MAX_REMARK]
+    return turn
