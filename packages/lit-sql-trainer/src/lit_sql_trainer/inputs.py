@@ -16,6 +16,8 @@ from lit_sql_trainer.errors import DataError, ModelError
 from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, mini_benchmark, read_tasks
 
 CACHE_VARIABLE = "LIT_SQL_CACHE"
+CHAT_TEMPLATE = "a chat template (in tokenizer_config.json, or chat_template.jinja)"
+"""How its absence is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,16 @@ def check_model_folder(folder: Path) -> None:
     Raises:
         ModelError: names what is missing.
     """
+    missing = missing_model_parts(folder)
+    if missing:
+        raise ModelError(
+            f"model folder {str(folder)!r} lacks {', '.join(missing)}: save model and tokenizer into it with "
+            f"`save_pretrained`, or name an instruct model"
+        )
+
+
+def missing_model_parts(folder: Path) -> list[str]:
+    """What a folder lacks of a model that can be trained, in words; looks at names and the template only."""
     missing: list[str] = []
     if not (folder / "config.json").is_file():
         missing.append("config.json")
@@ -117,12 +129,8 @@ def check_model_folder(folder: Path) -> None:
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         missing.append("a tokenizer (tokenizer.json)")
     elif not _has_chat_template(folder):
-        missing.append("a chat template (in tokenizer_config.json, or chat_template.jinja)")
-    if missing:
-        raise ModelError(
-            f"model folder {str(folder)!r} lacks {', '.join(missing)}: save model and tokenizer into it with "
-            f"`save_pretrained`, or name an instruct model"
-        )
+        missing.append(CHAT_TEMPLATE)
+    return missing
 
 
 def _is_whole(folder: Path) -> bool:

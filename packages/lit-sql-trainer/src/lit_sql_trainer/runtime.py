@@ -71,12 +71,26 @@ def check_versions(distribution: str = "lit-sql-trainer") -> None:
     Raises:
         SetupError: names each package with the version found and the one wanted.
     """
+    wrong = version_faults(distribution)
+    if wrong:
+        raise SetupError(
+            f"this environment does not fit {distribution}: {'; '.join(wrong)}. With other versions spans are lost "
+            f"without an error; install the pinned set with `uv sync --package {distribution}`"
+        )
+
+
+def version_faults(distribution: str, *, extra: str = "") -> list[str]:
+    """Each package of a distribution's requirements (those of `extra` too) that is missing or outside its bounds.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: the distribution itself is not installed.
+    """
     from packaging.requirements import Requirement
 
     wrong: list[str] = []
     for text in importlib.metadata.requires(distribution) or ():
         wanted = Requirement(text)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": extra}):
             continue
         try:
             found = importlib.metadata.version(wanted.name)
@@ -85,11 +99,7 @@ def check_versions(distribution: str = "lit-sql-trainer") -> None:
             continue
         if not wanted.specifier.contains(found, prereleases=True):
             wrong.append(f"{wanted.name}: found {found}, wanted {wanted.specifier}")
-    if wrong:
-        raise SetupError(
-            f"this environment does not fit {distribution}: {'; '.join(wrong)}. With other versions spans are lost "
-            f"without an error; install the pinned set with `uv sync --package {distribution}`"
-        )
+    return wrong
 
 
 def check_start_method() -> None:
