@@ -56,6 +56,26 @@ def group_advantages(rewards_P_G: Sequence[Sequence[float]], *, normalise: bool 
     )
 
 
+def without_contrast(rewards_P_G: Sequence[Sequence[float]], *, right: float = 1.0) -> tuple[bool, ...]:
+    """Per group, whether all or none of its answers are right (a reward of at least `right`).
+
+    Refilling and filtering decide on this and never on the reward itself: with a shaped reward, groups of wrong
+    answers that differ in partial credit would pass as useful and crowd out those that tell right from wrong.
+    """
+    return tuple(len({reward >= right for reward in rewards_G}) < 2 for rewards_G in rewards_P_G)
+
+
+def silenced(advantages: GroupAdvantages, silent_P: Sequence[bool]) -> GroupAdvantages:
+    """The same advantages with those of the chosen groups set to zero, which takes them out of the gradient."""
+    rows = tuple(
+        (0.0,) * len(row) if silent else row for row, silent in zip(advantages.advantages_P_G, silent_P, strict=True)
+    )
+    return GroupAdvantages(
+        advantages_P_G=rows,
+        zero_variance_P=tuple(all(value == 0.0 for value in row) for row in rows),
+    )
+
+
 def call_weights(calls: int, *, weighting: Weighting = Weighting.ROLLOUT) -> tuple[float, ...]:
     """Weight of each of a rollout's `calls` model calls in the loss; they sum to 1 per rollout by default.
 

@@ -20,7 +20,6 @@ from lit_sql_trainer.errors import RolloutError, RunError
 from lit_sql_trainer.local.drops import DropWindow
 from lit_sql_trainer.local.seeds import SAMPLING_SEED
 from lit_sql_trainer.local.server import Sampled
-from lit_sql_trainer.local.settings import GrpoSettings
 from lit_sql_trainer.local.store import forget_spans
 
 _FINISHED: tuple[agl.RolloutStatus, ...] = ("succeeded", "failed", "cancelled")
@@ -88,6 +87,17 @@ class Ledger(Protocol):
     def take(self, response_id: str) -> Sampled | None: ...
 
 
+class Limits(Protocol):
+    """How long a collector waits, in seconds."""
+
+    @property
+    def rollout_timeout_s(self) -> float: ...
+    @property
+    def stall_timeout_s(self) -> float: ...
+    @property
+    def poll_interval_s(self) -> float: ...
+
+
 class Collector:
     """Queues rollouts in the store and gathers their results."""
 
@@ -97,7 +107,7 @@ class Collector:
         store: agl.LightningStore,
         adapter: agl.TraceAdapter[Any],
         ledger: Ledger,
-        settings: GrpoSettings,
+        settings: Limits,
         drops: DropWindow,
         resources_id: str,
     ) -> None:
@@ -141,6 +151,10 @@ class Collector:
         result.seconds = time.monotonic() - started
         return result
 
+    def resources_of(self, planned: PlannedRollout) -> str:
+        """Where a rollout finds its model; one place here, several where several servers share the work."""
+        return self.resources_id
+
     async def _enqueue(self, plan: Sequence[PlannedRollout], *, train: bool, step: int) -> dict[str, PlannedRollout]:
         # One rollout of each group first: runners then ask for different groups, and the server samples each one once.
         ordered = sorted(plan, key=lambda planned: (planned.sample, planned.group))
@@ -148,7 +162,7 @@ class Collector:
             agl.EnqueueRolloutRequest(
                 input=planned.row,
                 mode="train" if train else "val",
-                resources_id=self.resources_id,
+                resources_id=self.resources_of(planned),
                 config=agl.RolloutConfig(timeout_seconds=self.settings.rollout_timeout_s),
                 metadata={
                     SAMPLING_SEED: planned.seed, "step": step, "task": planned.task, "sample": planned.sample,
