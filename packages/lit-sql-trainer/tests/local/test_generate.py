@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ def requests(count: int, *, prompts: int = 9, **settings: Any) -> list[Request]:
 
 
 def test_a_reply_does_not_depend_on_its_batch_mates(policy: Policy) -> None:
-    """Tokens and log-probabilities are equal to the last bit alone, in threes, and all together."""
-    sample, asked = policy.generator(), requests(40)
+    """Tokens and log-probabilities are equal to the last bit alone, in threes, and all together, at any lengths."""
+    sample = policy.generator()
+    asked = [*requests(40), *(replace(each, prompt_ids=each.prompt_ids * 4) for each in requests(8))]
     together = sample(asked)
     alone = [sample([request])[0] for request in asked]
-    threes = [reply for start in range(0, 40, 3) for reply in sample(asked[start : start + 3])]
+    threes = [reply for start in range(0, len(asked), 3) for reply in sample(asked[start : start + 3])]
     assert together == alone == threes
 
 

@@ -5,12 +5,12 @@ length, so padding stands only behind a row's last position, where it adds exact
 finished rows leave the batch. A reply is fixed by its prompt, its seed and the weights, because every position has
 its own random number.
 
-On a CPU a product's rounding depends on its number of rows only below about 16 rows, so rows are padded to a multiple
-of `row_multiple`: then tokens *and* log-probabilities are equal to the last bit in any batch of prompts of similar
-length. Beside a much longer prompt the last bits can differ, as attention is then wider. That is a property of the
-matrix library, not of this code; `tests/test_generate.py` checks it on the machine at hand. With
-`row_multiple=1`, or on a GPU, sums may differ in their last bits and a draw within that distance of a boundary may
-come out differently.
+With `exact`, tokens *and* log-probabilities are equal to the last bit whatever else is asked for at the same time. On
+a CPU a product's rounding depends on its number of rows only below about 16 rows, so rows are padded to a multiple of
+16; and it depends on the width of attention, so prompts of another length class (`columns_for`) make a batch of their
+own. That 16 rows are enough is a property of the matrix library, not of this code; `tests/local/test_generate.py`
+checks it on the machine at hand. Without `exact`, or on a GPU, sums may differ in their last bits and a draw within
+that distance of a boundary may come out differently.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.local.key_values import KeyValueStore, columns_for
 from lit_sql_trainer.local.seeds import noise_seed
 
+_EXACT_ROWS = 16
 _PREFILL_TOKENS = 8192  # padded tokens per forward pass over prompts
 
 
@@ -75,7 +76,7 @@ class Generator:
         *,
         end_ids: Sequence[int],
         decode: Callable[[Sequence[int]], str],
-        row_multiple: int = 16,
+        exact: bool = True,
     ) -> None:
         kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
         if kinds != {"full_attention"}:
@@ -86,7 +87,7 @@ class Generator:
         self.model = model
         self.end_ids = frozenset(end_ids)
         self.decode = decode
-        self.row_multiple = row_multiple
+        self.exact = exact
 
     @torch.inference_mode()
     def __call__(self, requests: Sequence[Request]) -> list[Reply]:
@@ -96,9 +97,19 @@ class Generator:
         was_training = self.model.training
         self.model.eval()
         try:
-            return self._generate(requests)
+            return self._by_class(requests) if self.exact else self._generate(requests)
         finally:
             self.model.train(was_training)
+
+    def _by_class(self, requests: Sequence[Request]) -> list[Reply]:
+        """One batch for each length class of prompts."""
+        classes: dict[int, list[int]] = {}
+        for index, request in enumerate(requests):
+            classes.setdefault(columns_for(len(request.prompt_ids)), []).append(index)
+        replies: dict[int, Reply] = {}
+        for indices in classes.values():
+            replies.update(zip(indices, self._generate([requests[index] for index in indices]), strict=True))
+        return [replies[index] for index in range(len(requests))]
 
     def _generate(self, requests: Sequence[Request]) -> list[Reply]:
         prompts = sorted({request.prompt_ids for request in requests}, key=len)
@@ -121,8 +132,8 @@ class Generator:
             logits = self._decode_step(tokens, store)[: len(tokens)]
 
     def _pad_rows(self, index: torch.Tensor) -> torch.Tensor:
-        """The row numbers, with the last one repeated up to a multiple of `row_multiple`."""
-        missing = -len(index) % self.row_multiple
+        """The row numbers, when `exact` with the last one repeated up to a multiple of 16."""
+        missing = -len(index) % _EXACT_ROWS if self.exact else 0
         return torch.cat([index, index[-1:].expand(missing)]) if missing else index
 
     def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[KeyValueStore, torch.Tensor]:

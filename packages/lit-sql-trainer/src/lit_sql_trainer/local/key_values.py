@@ -1,7 +1,8 @@
 """Keys and values of a batch under way, every row written at its own length.
 
-Rows are left-aligned, so whatever stands behind a row's last position contributes exact zeros to its attention and
-the sums of one row do not depend on how long the others are.
+Rows are left-aligned, so whatever stands behind a row's last position contributes exact zeros to its attention. How
+many such zeros there are still shows in the last bits of a sum. Attention is therefore as wide as the *class* of the
+prompts (`columns_for`) and the number of tokens written since then say, not as wide as the longest row.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache
 
-COLUMNS = 16
+COLUMNS = 32
 """Attention reads this many columns at a time: the rounding of a product depends on what is left over."""
-_FEWEST = 4 * COLUMNS  # very small products take another path, with another rounding
-_GROWTH = 2 * COLUMNS  # columns added at a time
+_FEWEST = 2 * COLUMNS  # very small products take another path, with another rounding
+_GROWTH = COLUMNS  # columns added at a time
 
 
 class KeyValueStore(Cache):
@@ -27,8 +28,8 @@ class KeyValueStore(Cache):
         self.rows = len(lengths)
         self.lengths = torch.tensor(lengths, device=device)
         self.positions = self.lengths
-        self.capacity = columns_for(max(lengths)) + _GROWTH
-        self.width = columns_for(max(lengths))
+        self.longest = self.width = columns_for(max(lengths))
+        self.capacity = self.width + _GROWTH
         self.reading: range | None = None
         self.mask = torch.empty(0)
         self.keys_L: list[torch.Tensor] = []
@@ -68,14 +69,14 @@ class KeyValueStore(Cache):
         self.reading = None
         self.rows = len(index)
         self.lengths = self.lengths[index]
-        self.width = columns_for(int(self.lengths.max()))
         self.keys_L = [keys.index_select(0, index) for keys in self.keys_L]
         self.values_L = [values.index_select(0, index) for values in self.values_L]
 
     def advance(self, minimum: float) -> None:
         """Make room for one token per row at `positions`."""
         self.positions, self.lengths = self.lengths, self.lengths + 1
-        self.width = columns_for(int(self.lengths.max()))
+        self.longest += 1
+        self.width = columns_for(self.longest)
         if self.width > self.capacity:
             self.capacity += _GROWTH
             self.keys_L = [_widen(keys, self.capacity) for keys in self.keys_L]
