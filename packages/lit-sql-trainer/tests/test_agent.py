@@ -327,3 +327,35 @@ def test_a_rollout_changes_no_database(play: Play, own_data: Path) -> None:
     assert played.record["outcome"] == "forbidden"
     assert file.read_bytes() == before
     assert sqlite3.connect(file).execute("SELECT count(*) FROM item").fetchone() == (8,)
+
+
+def test_the_record_holds_the_way_through_the_graph(
+    checked_run: tuple[Any, ScriptedEndpoint], toy_rows: list[dict[str, Any]]
+) -> None:
+    """Node, status, rows and remark of every turn, in the order of the queries; no row of the database."""
+    record = checked_run[0].record
+    first, second = record["path"]
+    assert record["question"] == toy_rows[0]["question"]
+    assert (first["node"], first["status"], first["rows"]) == ("write_query", "empty", 0)
+    assert "does not count" in first["feedback"]
+    assert (second["node"], second["status"], second["rows"]) == ("rewrite_query", "rows", 1)
+    assert "feedback" not in second
+    assert all(turn["seconds"] >= 0 for turn in record["path"])
+    assert record["empty_match"] is False
+
+
+def test_a_match_where_nothing_is_to_be_found_is_marked(play: Play, toy_rows: list[dict[str, Any]]) -> None:
+    """Any query that finds nothing would have matched; a mismatch is never marked."""
+    gold = "SELECT name FROM item WHERE age > 900"
+    for reply, marked in (("SELECT id FROM item WHERE 1 = 0", True), ("SELECT id FROM item", False)):
+        with ScriptedEndpoint(lambda body, reply=reply: f"```sql\n{reply}\n```") as endpoint:
+            played = play(endpoint, row={**toy_rows[0], "query": gold}, check=CheckMode.RULES, max_turns=1)
+        assert played.record["empty_match"] is marked
+
+
+def test_a_query_that_failed_is_recorded_with_its_error(play: Play) -> None:
+    """The short message that the model read, without a feedback where the check was not asked."""
+    with ScriptedEndpoint(lambda body: "```sql\nSELECT name FROM nowhere\n```") as endpoint:
+        played = play(endpoint, check=CheckMode.RULES, max_turns=1)
+    assert played.record["path"][0]["status"] == "error"
+    assert "nowhere" in played.record["path"][0]["error"]

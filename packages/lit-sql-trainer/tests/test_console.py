@@ -12,7 +12,8 @@ from rich.console import Console
 from lit_sql_trainer.console import LiveDisplay, PlainDisplay, duration, open_display
 from lit_sql_trainer.curves import draw_curves
 from lit_sql_trainer.runs import append_line, create_run
-from lit_sql_trainer.watch import RunWatcher, events, tally
+from lit_sql_trainer.signs import tally
+from lit_sql_trainer.watch import RunWatcher, events
 
 STEP: dict[str, Any] = {
     "step": 3,
@@ -87,7 +88,8 @@ def test_outcomes_are_counted_over_rollouts_that_count() -> None:
         {"outcome": "match", "turns": 2, "failed": ""},
         {"outcome": "", "turns": 0, "failed": "down"},
     ]
-    assert tally(records) == {"outcomes": {"match": 2}, "turn_counts": {"1": 1, "2": 1}}
+    counted = tally(records)
+    assert (counted["outcomes"], counted["turn_counts"]) == ({"match": 2}, {"1": 1, "2": 1})
 
 
 def test_each_event_takes_the_rollouts_since_the_last(tmp_path: Path) -> None:

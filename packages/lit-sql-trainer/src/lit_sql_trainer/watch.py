@@ -7,13 +7,13 @@ terminal. The algorithm knows neither.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.console import Display
 from lit_sql_trainer.runs import RunFolder, append_line
+from lit_sql_trainer.signs import tally
 
 Metrics = Mapping[str, Any]
 
@@ -65,15 +65,6 @@ class NewLines:
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
         return [json.loads(line) for line in whole.splitlines()]
-
-
-def tally(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How a phase's rollouts ended: counts of outcomes and of turns, both over those that count."""
-    counted = [record for record in records if not record["failed"]]
-    return {
-        "outcomes": dict(Counter(str(record["outcome"]) for record in counted).most_common()),
-        "turn_counts": {str(turns): count for turns, count in sorted(Counter(r["turns"] for r in counted).items())},
-    }
 
 
 def events(metrics: Sequence[Metrics], kind: str) -> list[Metrics]:

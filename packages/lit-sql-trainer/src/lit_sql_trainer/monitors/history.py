@@ -1,0 +1,137 @@
+"""What the monitors remember of a run's metric lines: windows of a dozen measures, and the validations."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Metrics = Mapping[str, Any]
+
+
+class Ends:
+    """Mean of the first and of the last `window` values of a series, without keeping it."""
+
+    def __init__(self, window: int) -> None:
+        self.first: list[float] = []
+        self.last: deque[float] = deque(maxlen=window)
+        self.count = 0
+
+    def add(self, value: float) -> None:
+        """One more value."""
+        if len(self.first) < (self.last.maxlen or 0):
+            self.first.append(value)
+        self.last.append(value)
+        self.count += 1
+
+    def means(self) -> tuple[float, float] | None:
+        """Of the start and of now; None while the two overlap."""
+        if self.count < 2 * (self.last.maxlen or 0):
+            return None
+        return math.fsum(self.first) / len(self.first), math.fsum(self.last) / len(self.last)
+
+
+@dataclass(slots=True)
+class History:
+    """What the monitors remember of the lines so far."""
+
+    window: int
+    series: dict[str, Ends] = field(default_factory=dict[str, Ends])
+    rewards: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    """(step, training reward)."""
+    validations: list[tuple[int, float, float]] = field(default_factory=list[tuple[int, float, float]])
+    """(step, reward, standard error)."""
+    reference: tuple[float, float] | None = None
+    """The validation, with its error, that later ones have to beat by more than that error."""
+    stale: int = 0
+    """Validations in a row that did not."""
+
+    def add(self, line: Metrics) -> bool:
+        """Take in a line; whether it was one that matters here."""
+        kind, reward = line.get("event"), line.get("reward")
+        if kind == "validation" and reward is not None:
+            self._validated(int(line["step"]), float(reward), float(line.get("standard_error") or 0.0))
+        elif kind == "step":
+            if reward is not None:
+                self.rewards.append((int(line["step"]), float(reward)))
+            for name, measure in _MEASURES.items():
+                value = measure(line)
+                if value is not None and math.isfinite(value):
+                    self.series.setdefault(name, Ends(self.window)).add(value)
+        else:
+            return False
+        return True
+
+    def means(self, name: str) -> tuple[float, float] | None:
+        """Of one measure, at the start and now."""
+        return self.series[name].means() if name in self.series else None
+
+    def reward_until(self, step: int) -> float | None:
+        """Mean training reward of the window that ends at `step`; of the first window when it has no full one."""
+        known = [reward for at, reward in self.rewards if at <= step][-self.window :]
+        if len(known) < self.window:
+            known = [reward for _, reward in self.rewards[: self.window]]
+        return math.fsum(known) / len(known) if len(known) == self.window else None
+
+    def _validated(self, step: int, reward: float, error: float) -> None:
+        self.validations.append((step, reward, error))
+        if self.reference is None or reward > self.reference[0] + self.reference[1]:
+            self.reference, self.stale = (reward, error), 0
+        else:
+            self.stale += 1
+
+
+def _get(key: str) -> Callable[[Metrics], float | None]:
+    return lambda line: None if line.get(key) is None else float(line[key])
+
+
+def _share(key: str, of: str | None = None) -> Callable[[Metrics], float | None]:
+    """A count over another count of the same line; over all rollouts that count, when none is named."""
+
+    def measure(line: Metrics) -> float | None:
+        outcomes: Mapping[str, int] = line.get("outcomes") or {}
+        total = {None: sum(outcomes.values()), "match": outcomes.get("match", 0)}.get(of, line.get(str(of)))
+        return line[key] / total if total and line.get(key) is not None else None
+
+    return measure
+
+
+def _outcome_share(name: str) -> Callable[[Metrics], float | None]:
+    def measure(line: Metrics) -> float | None:
+        outcomes: Mapping[str, int] = line.get("outcomes") or {}
+        total = sum(outcomes.values())
+        return outcomes.get(name, 0) / total if total else None
+
+    return measure
+
+
+def _turns(line: Metrics) -> float | None:
+    """Queries run in a rollout, mean."""
+    counts: Mapping[str, int] = line.get("turn_counts") or {}
+    total = sum(counts.values())
+    if not total:
+        return _get("turns")(line)
+    return sum(int(turns) * count for turns, count in counts.items()) / total
+
+
+def _when_trained(key: str) -> Callable[[Metrics], float | None]:
+    """A number of the update: a step that had nothing to train on writes 0, which is no measurement."""
+    return lambda line: _get(key)(line) if line.get("trained_tokens", 1) else None
+
+
+_MEASURES: dict[str, Callable[[Metrics], float | None]] = {
+    "reward": _get("reward"),
+    "main_only": _share("main_only", of="suites"),
+    "select_star": _share("select_star"),
+    "constant": _share("constant"),
+    "empty_match": _share("empty_matches", of="match"),
+    "turns": _turns,
+    "length": _get("response_tokens"),
+    "entropy": _when_trained("entropy"),
+    "kl": lambda line: _when_trained("kl_start")(line) or None,  # without a reference it is written as 0
+    "no_sql": _outcome_share("no_sql"),
+    "zero_variance": _get("zero_variance_share"),
+    "query_seconds": _get("query_seconds_p95"),
+}
