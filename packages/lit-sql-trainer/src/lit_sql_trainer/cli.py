@@ -13,6 +13,8 @@ COMMANDS = {
     "train": _command("train", "train_main", "Train a model to write SQL as an agent."),
     "profiles": _command("profiles", "profiles_command", "List the profiles that `train` accepts."),
     "settings": _command("profiles", "settings_command", "Print every setting of a profile."),
+    "check": _command("check", "check_command", "Look over everything that training needs, before it begins."),
+    "eval": _command("eval", "eval_command", "Evaluate a run, a model or an endpoint on a split."),
     "curves": _command("curves", "curves_command", "Draw the curves of a run."),
     "tiny-model": _command("tiny_model", "tiny_model_command", "Build the tiny model again."),
 }

@@ -1,0 +1,85 @@
+"""`lit-sql check`: what can be known to be wrong before training begins."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lit_sql_trainer.commands.failures import told
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.preflight.subject import Progress
+
+EXISTING = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("profile")
+@click.option("--model", help="Folder or Hugging Face id of an instruct model; by default the profile's own.")
+@click.option("--data", type=EXISTING, help="Data folder; by default the profile's own.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
+@click.option("--quick", is_flag=True, help="Only what takes no time: no query, no prompt, no rollout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where run folders will be made.")
+@click.option("--port", type=int, help="Port that the rollout store will be told to take.")
+@click.option("--gold-seconds", default=100.0, show_default=True, help="Time for running gold queries.")
+def check_command(
+    profile: str,
+    model: str | None,
+    data: Path | None,
+    settings: Sequence[str],
+    quick: bool,
+    as_json: bool,
+    runs: Path,
+    port: int | None,
+    gold_seconds: float,
+) -> None:
+    """Look a profile over before training: versions, memory, disk, ports, model, data, prompts, one real rollout.
+
+    Example: lit-sql check tiny
+
+    Each line is pass, warn or fail, with what to do about it. Exit code 0 when nothing failed, 1 when something did,
+    2 when the question makes no sense. Writes nothing; after Ctrl-C just ask again.
+    """
+    from lit_sql_trainer.profiles import profile_named
+    from lit_sql_trainer.training import configure
+
+    with told():
+        chosen = configure(profile_named(profile), settings, model=model, data=data)
+        from lit_sql_trainer.preflight import preflight
+        from lit_sql_trainer.preflight.table import print_finding, print_summary
+
+        with _progress(shown=not as_json) as progress:
+            report = preflight(
+                chosen,
+                runs=runs,
+                port=port,
+                quick=quick,
+                gold_seconds=gold_seconds,
+                on_finding=(lambda finding: None) if as_json else print_finding,
+                progress=progress,
+            )
+        if as_json:
+            click.echo(json.dumps(report.to_dict(), ensure_ascii=False))
+        else:
+            print_summary(report)
+    sys.exit(0 if report.ok else 1)
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Generator[Progress]:
+    """What is being looked at, on stderr of a terminal; nothing elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not shown or not console.is_terminal:
+        yield lambda doing: None
+        return
+    with console.status("") as status:
+        yield lambda doing: status.update(doing)

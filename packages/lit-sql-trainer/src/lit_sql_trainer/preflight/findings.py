@@ -1,0 +1,113 @@
+"""What a preflight found, as data: for a table, for JSON, for an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Level(StrEnum):
+    """Whether a finding needs action before training."""
+
+    PASS = "pass"  # noqa: S105  a word, no password
+    """As it should be."""
+    WARN = "warn"
+    """Training works, but somebody should know; or it could not be looked at."""
+    FAIL = "fail"
+    """Training would stop, or would train on something wrong."""
+
+
+class Family(StrEnum):
+    """What is looked at, in the order in which it is."""
+
+    VERSIONS = "versions"
+    PORTS = "ports"
+    MODEL = "model"
+    MEMORY = "memory"
+    DISK = "disk"
+    DATA = "data"
+    GOLDS = "gold queries"
+    PROMPTS = "prompts"
+    ROLLOUT = "rollout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    family: Family
+    level: Level
+    what: str
+    """What was looked at, in a few words."""
+    found: str
+    """What was seen, with numbers and names."""
+    remedy: str = ""
+    """What to do about it, a sentence or a command; empty where nothing is to be done."""
+    subjects: tuple[str, ...] = ()
+    """Everything it is about (task ids, files, packages), where `found` names only some."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All findings of one preflight, in the order in which they were made."""
+
+    profile: str
+    model: str
+    data: str
+    quick: bool
+    """Only what takes no time was looked at."""
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """What must be mended first."""
+        return tuple(finding for finding in self.findings if finding.level is Level.FAIL)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What somebody should know."""
+        return tuple(finding for finding in self.findings if finding.level is Level.WARN)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for `json.dumps`: `ok`, the counts, and the findings with their levels as words."""
+        counts = {str(level): sum(finding.level is level for finding in self.findings) for level in Level}
+        return {"ok": self.ok, "counts": counts, **asdict(self)}
+
+
+def passed(family: Family, what: str, found: str) -> Finding:
+    """Nothing to do."""
+    return Finding(family=family, level=Level.PASS, what=what, found=found)
+
+
+def warned(family: Family, what: str, found: str, remedy: str, subjects: Sequence[str] = ()) -> Finding:
+    """Somebody should know."""
+    return Finding(family=family, level=Level.WARN, what=what, found=found, remedy=remedy, subjects=tuple(subjects))
+
+
+def failed(family: Family, what: str, found: str, remedy: str, subjects: Sequence[str] = ()) -> Finding:
+    """Something is to be mended."""
+    return Finding(family=family, level=Level.FAIL, what=what, found=found, remedy=remedy, subjects=tuple(subjects))
+
+
+def some(names: Sequence[str], *, most: int = 4) -> str:
+    """The first few names, and how many there are beyond them."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def share(part: int, whole: int) -> str:
+    """`3 of 240 (1.2 %)`."""
+    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else "0 of 0"

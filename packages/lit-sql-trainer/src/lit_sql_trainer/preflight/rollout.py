@@ -1,0 +1,47 @@
+"""One real rollout: model, agent, database, judge, tracer and adapter, as training puts them together.
+
+The dry run of `train PROFILE --dev` on a few tasks, with its checklist as findings. Where the model needs a GPU that is
+not here, says so; an endpoint in OPENAI_API_BASE stands in for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from lit_sql_trainer.config import Backend
+from lit_sql_trainer.dryrun import BASE_VARIABLES, dry_run
+from lit_sql_trainer.errors import TrainerError
+from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed, warned
+from lit_sql_trainer.preflight.subject import Progress, Subject
+
+TASKS = 8
+"""So many that a weak model is right at least once."""
+REWARDED = "rewards non-zero"
+
+
+def check_rollout(subject: Subject, progress: Progress) -> Iterator[Finding]:
+    """A few tasks from question to reward, and whether they left tokens to train on."""
+    endpoint = any(os.environ.get(name) for name in BASE_VARIABLES)
+    if subject.profile.backend is Backend.VERL and not endpoint:
+        yield warned(
+            Family.ROLLOUT,
+            "rollout",
+            "not tried: this profile generates with vLLM inside VERL, which starts with training",
+            "Try the agent alone against a server of the model: OPENAI_API_BASE=… with this command, or "
+            f"`train {subject.profile.name} --dev`",
+        )
+        return
+    progress("a few rollouts; loading the library takes a quarter of a minute")
+    try:
+        report = dry_run(subject.profile, tasks=TASKS, port=subject.port, echo=lambda line: None)
+    except TrainerError as error:
+        yield failed(Family.ROLLOUT, "rollout", str(error), "Mend this first: training would end here too")
+        return
+    for check in report.checklist:
+        if check.passed:
+            yield passed(Family.ROLLOUT, check.what, check.found)
+        elif check.needed and check.what != REWARDED:
+            yield failed(Family.ROLLOUT, check.what, check.found, check.remedy)
+        else:
+            yield warned(Family.ROLLOUT, check.what, check.found, check.remedy)

@@ -1,0 +1,89 @@
+"""What a preflight is about, worked out once: the profile with its model, its data folder and its tasks.
+
+What cannot be worked out is kept as the error that says so; the families that need it then have nothing to look at,
+and the one whose business it is reports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from lit_sql_trainer import inputs
+from lit_sql_trainer.config import Profile
+from lit_sql_trainer.errors import TrainerError
+from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, read_tasks
+
+Progress = Callable[[str], None]
+"""Hears what is being looked at, in a few words."""
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(kw_only=True)
+class Subject:
+    """One profile, seen by every family of checks."""
+
+    profile: Profile
+    runs: Path = Path("runs")
+    """Where run folders would be made."""
+    port: int | None = None
+    """The port that the rollout store was told to take."""
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    """Split → why its file cannot be read."""
+
+    @cached_property
+    def model(self) -> str:
+        """Folder or Hugging Face id of the model, as named; not looked into."""
+        if self.profile.model is not None:
+            return self.profile.model
+        return inputs.model_source(None)
+
+    @cached_property
+    def model_folder(self) -> Path | None:
+        """The model's folder, when it is one."""
+        folder = Path(self.model)
+        return folder if folder.is_dir() else None
+
+    @cached_property
+    def folder(self) -> Path:
+        """The data folder.
+
+        Raises:
+            DataError: the embedded benchmark cannot be made.
+        """
+        return self.profile.data or inputs.embedded_data()
+
+    @cached_property
+    def catalog(self) -> DatabaseCatalog | None:
+        """Its databases; None where there is no such folder."""
+        try:
+            return DatabaseCatalog(self.folder)
+        except (SpiderDataError, TrainerError):
+            return None
+
+    @cached_property
+    def tasks(self) -> dict[str, tuple[SpiderTask, ...]]:
+        """The tasks that training would use, by split; splits that cannot be read are in `problems`."""
+        limits = {"train": self.profile.train_tasks, "validation": self.profile.validation_tasks}
+        found: dict[str, tuple[SpiderTask, ...]] = {}
+        for split in SPLITS:
+            file = self.folder / f"{split}.parquet"
+            if not file.is_file():
+                continue
+            try:
+                found[split] = tuple(read_tasks(file, limits.get(split)))
+            except SpiderDataError as error:
+                self.problems[split] = str(error)
+        return found
+
+    @cached_property
+    def answerable(self) -> tuple[SpiderTask, ...]:
+        """Tasks of every split whose database is there."""
+        catalog = self.catalog
+        if catalog is None:
+            return ()
+        known = set(catalog.ids)
+        return tuple(task for tasks in self.tasks.values() for task in tasks if task.db_id in known)

@@ -1,0 +1,29 @@
+"""Findings as lines for a person: the level, what was looked at, what was seen, and below it what to do."""
+
+from __future__ import annotations
+
+import click
+
+from lit_sql_trainer.preflight.findings import Finding, Level, Report, counted
+
+COLOURS = {Level.PASS: "green", Level.WARN: "yellow", Level.FAIL: "red"}
+WIDTH = 15
+"""Of the column that names the family."""
+
+
+def print_finding(finding: Finding) -> None:
+    """One finding, as it is made."""
+    level = click.style(f"{finding.level:5}", fg=COLOURS[finding.level], bold=finding.level is not Level.PASS)
+    click.echo(f"{level}{finding.family:{WIDTH}}{finding.what}: {finding.found}")
+    if finding.remedy:
+        click.echo(f"{'':{WIDTH + 5}}→ {finding.remedy}")
+
+
+def print_summary(report: Report) -> None:
+    """How it ended, and the command that goes on."""
+    passes = len(report.findings) - len(report.failures) - len(report.warnings)
+    failures, warnings = len(report.failures), counted(len(report.warnings), "warning")
+    click.echo(f"{passes} passed, {warnings}, {failures} failed, in {report.seconds:g} s")
+    if report.ok:
+        more = " (without --quick the gold queries, the prompts and a rollout too)" if report.quick else ""
+        click.echo(f"next: train {report.profile}{more}")
