@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.local.settings import GrpoSettings
+from lit_sql_trainer.monitors import MonitorSettings
+from lit_sql_trainer.verl_settings import VerlSettings
 from sql_graph import CheckMode, PromptStyle
 
 TRAINED_NODES = r"^(write|rewrite)_query$"
@@ -66,6 +69,15 @@ class RolloutSettings:
         return {**explore, "temperature": 0.0, "top_p": 1.0} if greedy else explore
 
 
+class Backend(StrEnum):
+    """Who trains."""
+
+    LOCAL = "local"
+    """This package, in PyTorch, in one process."""
+    VERL = "verl"
+    """VERL with vLLM and Ray, on GPUs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Everything `train NAME` needs to know."""
@@ -88,19 +100,58 @@ class Profile:
     max_span_megabytes: int = 96
     """Traces kept in memory; older ones are dropped. A step's traces must fit."""
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
-    grpo: GrpoSettings = field(default_factory=GrpoSettings)
+    grpo: GrpoSettings | None = field(default_factory=GrpoSettings)
+    """Settings of the local algorithm; None when VERL trains."""
+    verl: VerlSettings | None = None
+    """Settings of VERL; None when the local algorithm trains."""
+    monitors: MonitorSettings = field(default_factory=MonitorSettings)
+
+    @property
+    def backend(self) -> Backend:
+        """Who trains."""
+        return Backend.LOCAL if self.verl is None else Backend.VERL
+
+    @property
+    def local(self) -> GrpoSettings:
+        """The local algorithm's settings.
+
+        Raises:
+            ConfigError: this profile trains with VERL.
+        """
+        if self.grpo is None:
+            raise ConfigError(f"profile {self.name!r} trains with VERL and has no settings grpo.*")
+        return self.grpo
+
+    @property
+    def gpu(self) -> VerlSettings:
+        """VERL's settings.
+
+        Raises:
+            ConfigError: this profile trains with the local algorithm.
+        """
+        if self.verl is None:
+            raise ConfigError(f"profile {self.name!r} trains with the local algorithm and has no settings verl.*")
+        return self.verl
+
+    @property
+    def rollout_timeout_s(self) -> float:
+        """After this the algorithm gives a rollout up."""
+        return self.local.rollout_timeout_s if self.verl is None else self.verl.lit_sql.rollout_timeout_s
 
     def __post_init__(self) -> None:
+        if (self.grpo is None) == (self.verl is None):
+            raise ConfigError(f"profile {self.name!r} must have either grpo or verl settings: one algorithm trains")
         if self.runners < 1:
             raise ConfigError(f"runners must be at least 1, got {self.runners}")
         for name in ("train_tasks", "validation_tasks"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, or none for all, got {value}")
-        if self.rollout.longest_s >= self.grpo.rollout_timeout_s:
+        if self.rollout.longest_s >= self.rollout_timeout_s:
+            name = "grpo.rollout_timeout_s" if self.verl is None else "verl.lit_sql.rollout_timeout_s"
             raise ConfigError(
                 f"a rollout could take {self.rollout.longest_s:g} s (rollout.deadline_s plus one call with its "
-                f"retries) but is given up after grpo.rollout_timeout_s={self.grpo.rollout_timeout_s:g}: raise that, "
+                f"retries) but is given up after {name}={self.rollout_timeout_s:g}: raise that, "
                 f"or lower rollout.deadline_s or rollout.request_timeout_s"
             )
         try:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.agent import MODEL_RESOURCE
 from lit_sql_trainer.config import Profile
-
-if TYPE_CHECKING:
-    from lit_sql_trainer.local.server import LocalServer
+from lit_sql_trainer.local_model import serving
 
 POLL_S = 0.2
 
@@ -42,20 +40,5 @@ class Rehearsal(agl.Baseline):
         if self._endpoint:
             key = os.environ.get("OPENAI_API_KEY")
             return agl.LLM(endpoint=self._endpoint, model=self._model, api_key=key)
-        server = _local_server(self._model, self._profile)
-        closing.callback(server.stop)
-        return agl.LLM(endpoint=server.start(), model=server.name)
-
-
-def _local_server(model: str, profile: Profile) -> LocalServer:
-    from lit_sql_trainer.local.generate import Generator
-    from lit_sql_trainer.local.policy import load_policy
-    from lit_sql_trainer.local.server import LocalServer
-
-    policy = load_policy(model, device=profile.grpo.device)
-    return LocalServer(
-        generator=Generator(policy.model, end_ids=policy.end_ids, decode=policy.decode),
-        tokenizer=policy.tokenizer,
-        context_tokens=min(policy.context_tokens, profile.grpo.context_tokens),
-        max_new_tokens=profile.grpo.max_new_tokens,
-    )
+        endpoint = closing.enter_context(serving(self._model, self._profile.local))
+        return agl.LLM(endpoint=endpoint.url, model=endpoint.model, api_key=endpoint.api_key)

@@ -1,25 +1,41 @@
 """`--set key=value` for nested frozen dataclasses: typed, checked at birth, and strict about names.
 
-A key is the dotted path of a field (`rollout.temperature`), or its last part alone where only one field has it.
+A key is the dotted path of a field (`rollout.temperature`), or so much of its end as only one field has. A part that
+is None has no settings: its keys are refused. A mapping field may accept further keys by name (see `OPEN`).
 Nothing here knows which settings exist; the dataclasses say so.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import enum
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.setting_names import find_setting
 
 T = TypeVar("T")
 
+OPEN = "open"
+"""Metadata of a mapping field: a function without arguments that gives the names it accepts, each with its type.
+Such a name is written where the mapping's neighbours are: the mapping itself has no name in a key. `part.*` accepts
+every name below `part`."""
+
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Setting:
+    kind: Any
+    """Type of its value."""
+    mapping: str | None = None
+    """Path of the mapping that holds it, when it is no field of its own."""
+    name: str = ""
+    """Its name in that mapping."""
 
 
 def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
@@ -29,30 +45,36 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
         ConfigError: an unknown or ambiguous key (with the nearest names), a value that is no value of the field's
             type, or a combination that the dataclass itself rejects.
     """
-    keys = setting_types(cast("Any", type(settings)))
+    if not assignments:
+        return settings
+    known = dict(_walk(settings))
+    fields = [path for path, setting in known.items() if setting.mapping is None]
     changes: dict[str, Any] = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator:
             raise ConfigError(f"--set {assignment!r} has no '=': write key=value, for example seed=7")
-        path = _find(key.strip(), keys)
-        changes[path] = parse_value(text.strip(), keys[path], path)
+        path = find_setting(key.strip(), fields=fields, others=known, absent=_absent(settings))
+        setting = known.get(path) or _below(known, path)
+        value = parse_value(text.strip(), setting.kind, path)
+        if setting.mapping is None:
+            changes[path] = value
+        else:
+            held = changes.setdefault(setting.mapping, dict(_value(settings, setting.mapping)))
+            held[setting.name] = value
     return _changed(settings, changes)  # all at once: values that only fit together may come in any order
 
 
-def setting_types(kind: Any) -> dict[str, Any]:
-    """Every settable field of a dataclass and of the dataclasses inside it: dotted path → type, in declared order."""
-    return dict(_walk(kind, ""))
-
-
 def assignments(settings: Any) -> list[str]:
-    """Every setting as `key=value`, in the form that `apply_assignments` reads."""
+    """Every setting as `key=value`, in the form that `apply_assignments` reads; of open names, those that are set."""
     lines: list[str] = []
-    for path in setting_types(cast("Any", type(settings))):
-        value = settings
-        for name in path.split("."):
-            value = getattr(value, name)
-        lines.append(f"{path}={_text(value)}")
+    for path, setting in _walk(settings):
+        if setting.mapping is None:
+            lines.append(f"{path}={_text(_value(settings, path))}")
+    for mapping in dict.fromkeys(setting.mapping for _, setting in _walk(settings) if setting.mapping is not None):
+        prefix = mapping.rpartition(".")[0]
+        held = cast("Mapping[str, Any]", _value(settings, mapping))
+        lines += [f"{prefix}.{name}={_text(value)}".lstrip(".") for name, value in held.items()]
     return lines
 
 
@@ -99,29 +121,56 @@ def from_plain(kind: type[T], values: Mapping[str, Any]) -> T:
     return kind(**{name: _from_plain(hints[name], value, name) for name, value in values.items()})
 
 
-def _walk(kind: type, prefix: str) -> Iterator[tuple[str, Any]]:
-    hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(cast("Any", kind)):
-        inner = hints[field.name]
-        if dataclasses.is_dataclass(inner):
-            yield from _walk(cast("type", inner), f"{prefix}{field.name}.")
-        else:
-            yield prefix + field.name, inner
+def _walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, _Setting]]:
+    """Every setting by its path: the fields in declared order, then the names that a mapping accepts."""
+    hints = typing.get_type_hints(cast("Any", type(settings)))
+    opened: list[tuple[str, Callable[[], Mapping[str, Any]]]] = []
+    taken: set[str] = set()
+    for field in dataclasses.fields(settings):
+        path, value = prefix + field.name, getattr(settings, field.name)
+        if OPEN in field.metadata:
+            opened.append((path, field.metadata[OPEN]))
+        elif dataclasses.is_dataclass(value):
+            for inner, setting in _walk(value, f"{path}."):
+                taken.add(inner)
+                yield inner, setting
+        elif _dataclass_in(hints[field.name]) is None:
+            taken.add(path)
+            yield path, _Setting(kind=hints[field.name])
+    for mapping, names in opened:
+        for name, kind in names().items():
+            if prefix + name not in taken:
+                yield prefix + name, _Setting(kind=kind, mapping=mapping, name=name)
 
 
-def _find(key: str, keys: Mapping[str, Any]) -> str:
-    if key in keys:
-        return key
-    same_leaf = [path for path in keys if path.rpartition(".")[2] == key]
-    if len(same_leaf) == 1:
-        return same_leaf[0]
-    if same_leaf:
-        raise ConfigError(f"setting {key!r} is ambiguous: write one of {', '.join(same_leaf)}")
-    leaves = {path.rpartition(".")[2]: path for path in keys}
-    near = difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
-    near += [leaves[leaf] for leaf in difflib.get_close_matches(key.rpartition(".")[2], leaves, n=3, cutoff=0.6)]
-    hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else f"settings: {', '.join(keys)}"
-    raise ConfigError(f"unknown setting {key!r}; {hint}")
+def _below(known: Mapping[str, _Setting], path: str) -> _Setting:
+    """The setting that an open name such as `part.*` stands for."""
+    pattern = next(name for name in known if name.endswith(".*") and path.startswith(name[:-1]))
+    setting = known[pattern]
+    return dataclasses.replace(setting, name=setting.name[:-1] + path[len(pattern) - 1 :])
+
+
+def _absent(settings: Any) -> dict[str, str]:
+    """Paths of the fields that these settings do not have, because the part that would hold them is None."""
+    hints = typing.get_type_hints(cast("Any", type(settings)))
+    found: dict[str, str] = {}
+    for field in dataclasses.fields(settings):
+        kind = _dataclass_in(hints[field.name])
+        if kind is not None and getattr(settings, field.name) is None:
+            found.update({f"{field.name}.{path}": field.name for path, _ in _walk(kind())})
+    return found
+
+
+def _dataclass_in(hint: Any) -> Any:
+    """The dataclass that a type is, or is when it is not None."""
+    kinds = typing.get_args(hint) or (hint,)
+    return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
+
+
+def _value(settings: Any, path: str) -> Any:
+    for name in path.split("."):
+        settings = getattr(settings, name)
+    return settings
 
 
 def _changed(settings: T, changes: Mapping[str, Any]) -> T:
@@ -136,7 +185,7 @@ def _expected(kind: Any) -> str:
     if isinstance(kind, enum.EnumMeta):
         return f"one of {', '.join(str(member.value) for member in cast('type[enum.Enum]', kind))}"
     names: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
-    return names.get(kind, str(kind))
+    return names.get(kind) or str(getattr(kind, "expected", kind))
 
 
 def _text(value: Any) -> str:
@@ -157,14 +206,18 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple):
         return [_plain(each) for each in cast("tuple[Any, ...]", value)]
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
     return value
 
 
 def _from_plain(kind: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return from_plain(cast("type[Any]", kind), value)
     if value is None:
         return None
+    if isinstance(value, Mapping):
+        inner = _dataclass_in(kind)
+        held = cast("Mapping[str, Any]", value)
+        return dict(held) if inner is None else from_plain(inner, held)
     if typing.get_origin(kind) is tuple:
         return parse_value(",".join(map(str, value)), kind, name)
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""From a profile to a trained model: checks, the run folder, the library's trainer around our agent and algorithm.
+"""From a profile to a trained model: checks, the run folder, then the algorithm that the profile names.
 
 The cheap checks come first and each fails in a second with one line; the library, which takes a quarter of a minute
-to import, comes last.
+to import, comes last. The local algorithm is put together here, VERL in `verl_run`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 from lit_sql_trainer import inputs, runtime
 from lit_sql_trainer.config import Profile
 from lit_sql_trainer.console import Display, open_display
-from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.interrupt import Interrupt
-from lit_sql_trainer.runs import RunFolder, create_run, open_run
+from lit_sql_trainer.runs import RunFolder, append_line, create_run, open_run
 from lit_sql_trainer.settings import apply_assignments, from_plain, to_plain
-from lit_sql_trainer.watch import RunWatcher
+from lit_sql_trainer.watch import RunWatcher, report_or_say
 
+DONE = "all steps done"
 RUNNER_DIED = "Subprocesses failed"
 """How the library begins to say so, after everything else has ended."""
 
@@ -35,6 +36,8 @@ class TrainResult:
     """The last checkpoint; None when the run ended before its first."""
     interrupted: bool
     """Whether somebody stopped it before its last step."""
+    alarm: str = ""
+    """The alarm that ended it before its last step (`monitors.stop_on_alarm`); empty when none did."""
 
 
 def configure(
@@ -67,18 +70,34 @@ def train(
     name: str | None = None,
     port: int | None = None,
     resume: Path | str | None = None,
+    val_only: bool = False,
     display: Display | None = None,
 ) -> TrainResult:
     """Train, or with `resume` go on with a run from its last checkpoint, under the settings it was started with.
 
+    Args:
+        profile: what to do; with `resume`, only its name counts.
+        runs: where run folders are made.
+        name: of the run folder; by default profile, time and commit.
+        port: of the rollout store; by default a free one.
+        resume: a run folder or its name; with VERL also one `global_step_N` in it.
+        val_only: with `resume` of a run with VERL, validate its checkpoint and train nothing.
+        display: who shows how it goes; by default a panel or lines.
+
     Raises:
         TrainerError: data, model, environment or run folder cannot be used, or the run failed.
     """
+    if profile.verl is not None:
+        from lit_sql_trainer.verl_run import run_verl
+
+        return run_verl(profile, runs=runs, name=name, port=port, resume=resume, val_only=val_only, display=display)
+    if val_only:
+        raise ConfigError("val_only is for profiles that train with VERL: `lit-sql eval` measures a local checkpoint")
     runtime.check_versions()
     runtime.check_start_method()
     if port is not None:
         runtime.check_port(port)
-    run = _resumed(profile, resume, runs) if resume is not None else None
+    run = resumed_run(profile, resume, runs) if resume is not None else None
     if run is not None:
         profile = from_plain(Profile, run.config())
     data = inputs.load_data(
@@ -92,7 +111,12 @@ def train(
     return _fit(profile, run, data, model=model, port=port, resumed=resume is not None, display=display)
 
 
-def _resumed(profile: Profile, resume: Path | str, runs: Path) -> RunFolder:
+def resumed_run(profile: Profile, resume: Path | str, runs: Path) -> RunFolder:
+    """The run to go on with.
+
+    Raises:
+        RunError: there is none, or it was started with another profile.
+    """
     run = open_run(resume, root=runs)
     started_as = run.config().get("name")
     if started_as != profile.name:
@@ -113,7 +137,7 @@ def _fit(
     resumed: bool,
     display: Display | None,
 ) -> TrainResult:
-    display = display or open_display(profile.grpo.steps)
+    display = display or open_display(profile.local.steps)
     resume_from = _last_checkpoint(run) if resumed else None
     runtime.quiet_loggers(run.library_log)
     display.note(f"run {run.path}: profile {profile.name!r}, model {model}, data {data.folder}")
@@ -126,13 +150,13 @@ def _fit(
         from lit_sql_trainer.assembly import make_trainer
         from lit_sql_trainer.local.algorithm import LocalGrpo
 
-        watcher = RunWatcher(run, display)
+        watcher = RunWatcher(run, display, monitors=profile.monitors)
         algorithm = LocalGrpo(
             model=model,
             checkpoints=run.checkpoints,
-            settings=profile.grpo,
+            settings=profile.local,
             observer=watcher,
-            should_stop=interrupt,
+            should_stop=lambda: interrupt() or watcher.should_stop(),
             resume_from=resume_from,
         )
         agent = LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=run.rollouts_file)
@@ -147,7 +171,7 @@ def _fit(
                 raise
             # The algorithm has ended by itself; what the dead runner held was dropped and counted.
             display.note(f"a runner process ended badly ({error}); see {run.library_log}")
-    return _finish(profile, run, display, interrupted=interrupt.requested)
+    return _finish(profile, run, display, watcher, interrupted=interrupt.requested)
 
 
 def _last_checkpoint(run: RunFolder) -> Path:
@@ -158,20 +182,41 @@ def _last_checkpoint(run: RunFolder) -> Path:
     return checkpoint
 
 
-def _finish(profile: Profile, run: RunFolder, display: Display, *, interrupted: bool) -> TrainResult:
+def _finish(
+    profile: Profile, run: RunFolder, display: Display, watcher: RunWatcher, *, interrupted: bool
+) -> TrainResult:
     from lit_sql_trainer.curves import draw_curves
 
     steps = max((int(line["step"]) for line in run.metrics()), default=0)
     last = run.checkpoints / "last"
-    curves = draw_curves(run)
+    short = steps < profile.local.steps
     result = TrainResult(
         run=run,
         steps=steps,
         checkpoint=last if last.is_dir() else None,
-        interrupted=interrupted and steps < profile.grpo.steps,
+        interrupted=interrupted and short,
+        alarm=watcher.alarm if short and not interrupted else "",
     )
+    reason = _why_ended(result, watcher.out_of_patience if short else "")
+    append_line(run.metrics_file, {"event": "end", "step": steps, "reason": reason})
+    curves = draw_curves(run)
+    report_or_say(run, display)
+    seen = f"curves in {curves}, report in {run.report_file}"
+    go_on = f"go on with `train {profile.name} --resume {run.path}`"
     if result.interrupted:
-        display.note(f"stopped after step {steps}; go on with `train {profile.name} --resume {run.path}`")
+        display.note(f"stopped after step {steps}; {go_on}")
+    elif result.alarm:
+        display.note(f"stopped after step {steps}: {reason}; checkpoint in {last}, {seen}; {go_on}")
+    elif reason != DONE:
+        display.note(f"ended early after step {steps}: {reason}; best model in {run.checkpoints / 'best'}, {seen}")
     else:
-        display.note(f"done: best model in {run.checkpoints / 'best'}, curves in {curves}")
+        display.note(f"done: best model in {run.checkpoints / 'best'}, {seen}")
     return result
+
+
+def _why_ended(result: TrainResult, out_of_patience: str) -> str:
+    if result.interrupted:
+        return "stopped by Ctrl-C"
+    if result.alarm:
+        return f"stopped by an alarm, {result.alarm}"
+    return out_of_patience or DONE

@@ -1,0 +1,54 @@
+"""Where VERL's checkpoints lie in a run folder: `checkpoints/global_step_N`, and which of them are complete.
+
+VERL writes the number of the last complete one into `latest_checkpointed_iteration.txt` after everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lit_sql_trainer.errors import RunError
+
+LATEST = "latest_checkpointed_iteration.txt"
+PREFIX = "global_step_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerlCheckpoint:
+    """One complete checkpoint."""
+
+    path: Path
+    step: int
+
+
+def last_checkpoint(folder: Path) -> VerlCheckpoint | None:
+    """The last complete checkpoint in `folder`, or None when there is none yet."""
+    try:
+        step = int((folder / LATEST).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    path = folder / f"{PREFIX}{step}"
+    return VerlCheckpoint(path=path, step=step) if path.is_dir() else None
+
+
+def run_of(resume: Path) -> tuple[Path, VerlCheckpoint | None]:
+    """What `--resume` names: a run folder, or one checkpoint inside a run folder.
+
+    Returns:
+        The run folder as it was given, and the checkpoint when one was named.
+
+    Raises:
+        RunError: a checkpoint that is not there, or lies in no run folder.
+    """
+    found = re.fullmatch(rf"{PREFIX}(\d+)", resume.name)
+    if not found:
+        return resume, None
+    if not resume.is_dir():
+        there = sorted(path.name for path in resume.parent.glob(f"{PREFIX}*"))
+        raise RunError(f"no checkpoint {str(resume)!r}; there: {', '.join(there) or 'none'}")
+    run = next((parent for parent in resume.resolve().parents if (parent / "config.json").is_file()), None)
+    if run is None:
+        raise RunError(f"checkpoint {str(resume)!r} lies in no run folder: its settings are unknown")
+    return run, VerlCheckpoint(path=resume.resolve(), step=int(found[1]))
