@@ -107,9 +107,7 @@ def trained_rows(
                 rows.append(row)
         if rows and any(advantage != 0.0 for advantage in advantages_G):
             rows_P.append(tuple(rows))
-    return TrainedRows(
-        rows_P=tuple(rows_P), weighted_tokens=weighted, prompts_too_long=too_long, replies_cut=cut
-    )
+    return TrainedRows(rows_P=tuple(rows_P), weighted_tokens=weighted, prompts_too_long=too_long, replies_cut=cut)
 
 
 def deal(trained: TrainedRows, *, parts: int, seed: int, step: int) -> list[list[Row]]:

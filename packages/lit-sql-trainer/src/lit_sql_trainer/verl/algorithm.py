@@ -1,0 +1,80 @@
+"""The library's VERL algorithm with our trainer and daemon, a Ray of its own, and errors that keep their type."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from agentlightning.algorithm.verl import VERL
+from agentlightning.types import Dataset
+from ray.exceptions import RayError, RayTaskError
+
+from lit_sql_trainer.errors import RunError, TrainerError
+from lit_sql_trainer.verl.daemon import SqlDaemon
+from lit_sql_trainer.verl.trainer import SqlTrainer
+
+
+class SqlVerl(VERL):
+    """Trains in Ray what VERL's dictionary says.
+
+    Args:
+        config: VERL's dictionary.
+        ray_options: arguments of `ray.init`; where RAY_ADDRESS names a cluster only the environment of its workers.
+        trainer_cls, daemon_cls: ours, or subclasses of them.
+        beside: entered around training in this process, after the runners were forked: the place for threads.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        *,
+        ray_options: Mapping[str, Any],
+        trainer_cls: type[SqlTrainer] = SqlTrainer,
+        daemon_cls: type[SqlDaemon] = SqlDaemon,
+        beside: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        super().__init__(config, trainer_cls=trainer_cls, daemon_cls=daemon_cls)
+        self._beside = beside
+        self._ray_options = dict(ray_options)
+
+    def run(self, train_dataset: Dataset[Any] | None = None, val_dataset: Dataset[Any] | None = None) -> None:
+        """Start Ray, train, stop Ray.
+
+        Raises:
+            TrainerError: as the trainer raised it, or `RunError` when a process of VERL died.
+        """
+        import ray
+
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(runtime_env=self._ray_options.get("runtime_env"))
+        else:
+            ray.init(**self._ray_options)
+        try:
+            with self._beside():
+                super().run(train_dataset, val_dataset)
+        except RayTaskError as error:
+            raise _told(error) from error
+        except RayError as error:
+            raise RunError(f"a process of VERL died: {_first_line(error)}; see the logs under /tmp/ray") from error
+        finally:
+            ray.shutdown()
+
+
+def _told(error: RayTaskError) -> TrainerError:
+    """The error of ours that ended the task, or one that says where it ended."""
+    cause: BaseException | None = error.cause
+    while cause is not None:
+        if isinstance(cause, TrainerError) and not isinstance(cause, RayTaskError):
+            return cause
+        cause = cause.cause if isinstance(cause, RayTaskError) else cause.__cause__
+    return RunError(f"training failed inside VERL: {_last_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().rpartition("\n")[2]

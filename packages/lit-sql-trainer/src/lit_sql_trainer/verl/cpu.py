@@ -1,0 +1,137 @@
+"""VERL's workers on a machine without a GPU: what is missing on a CPU, added from outside.
+
+Nothing of VERL, vLLM or torch is edited. Ray is told of a GPU that is not there, and every Ray process calls `apply`
+before its work (`ray_options`). `configure` turns off what needs CUDA. Needs the CPU build of vLLM (dependency group
+`proof`); made for verl 0.7.0 and vLLM 0.11.0, one rank. It shows that the loop is right, not how fast it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+HOOK = "lit_sql_trainer.verl.cpu.apply"
+EXTERNAL_LIB = "lit_sql_trainer.verl.cpu_vllm"
+OBJECT_STORE_BYTES = 512 * 2**20
+KEY_VALUE_GIGABYTES = 1
+
+ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": str(KEY_VALUE_GIGABYTES),
+    "VLLM_CPU_OMP_THREADS_BIND": "all",  # `nobind` ends in a segmentation fault in 0.11.0
+    "OMP_NUM_THREADS": "1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+def apply() -> None:
+    """Give `torch.cpu` the accelerator's interface, and let process groups that ask for NCCL use gloo.
+
+    Called by Ray in each of its processes before anything else.
+    """
+    import torch
+    import torch.distributed as dist
+
+    module: Any = torch.cpu
+    for name, stand_in in _stand_ins().items():
+        if not hasattr(module, name):
+            setattr(module, name, stand_in)
+    original: Any = dist.init_process_group
+    if getattr(original, "without_nccl", False):
+        return
+
+    def init_process_group(backend: str | None = None, *positional: Any, **named: Any) -> Any:
+        """As torch's own; "cpu:gloo,cpu:nccl", which VERL asks for, means gloo."""
+        return original("gloo" if backend and "nccl" in backend else backend, *positional, **named)
+
+    init_process_group.without_nccl = True  # pyright: ignore[reportFunctionMemberAccess]  a mark for the next call
+    dist.init_process_group = init_process_group
+    torch.set_num_threads(1)
+
+
+def ray_options(variables: Mapping[str, str]) -> dict[str, Any]:
+    """`ray.init` with one pretended GPU, and more CPUs than there are, because VERL's processes mostly wait."""
+    return {
+        "num_cpus": 16,
+        "num_gpus": 1,
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "runtime_env": {"worker_process_setup_hook": HOOK, "env_vars": {**variables, **ENVIRONMENT}},
+    }
+
+
+def configure(config: dict[str, Any]) -> dict[str, Any]:
+    """A VERL dictionary with everything that needs CUDA turned off: FSDP2 in float32, SDPA, no compilation."""
+    changed = _merged(
+        config,
+        {
+            "actor_rollout_ref": {
+                "actor": {
+                    "strategy": "fsdp2",
+                    "use_torch_compile": False,
+                    "fsdp_config": {"param_offload": False, "optimizer_offload": False, "dtype": "float32"},
+                },
+                "rollout": {
+                    "dtype": "float32",
+                    "enforce_eager": True,
+                    "free_cache_engine": False,
+                    "enable_sleep_mode": False,
+                    "agent": {"num_workers": 1},
+                },
+                "model": {
+                    "use_remove_padding": False,
+                    "enable_gradient_checkpointing": False,
+                    "external_lib": EXTERNAL_LIB,
+                    "override_config": {"attn_implementation": "sdpa"},
+                },
+            },
+            "critic": {"strategy": "fsdp2"},
+            "data": {"dataloader_num_workers": 0},
+            "trainer": {"n_gpus_per_node": 1, "nnodes": 1},
+        },
+    )
+    return changed
+
+
+def prepare_environment() -> None:
+    """Set the variables of `ENVIRONMENT` for this process too, which its Ray processes inherit."""
+    os.environ.update(ENVIRONMENT)
+
+
+def _stand_ins() -> dict[str, Any]:
+    import torch
+
+    def seed(value: int) -> None:
+        torch.manual_seed(value)  # pyright: ignore[reportUnknownMemberType]  torch leaves it untyped
+
+    def nothing(*_: Any, **__: Any) -> None:
+        """There is nothing to do on a CPU."""
+
+    def zero(*_: Any, **__: Any) -> int:
+        return 0
+
+    return {
+        "get_rng_state": lambda device=None: torch.get_rng_state(),
+        "set_rng_state": lambda state, device=None: torch.set_rng_state(state),
+        "manual_seed": seed,
+        "manual_seed_all": seed,
+        "empty_cache": nothing,
+        "ipc_collect": nothing,
+        "reset_peak_memory_stats": nothing,
+        "memory_allocated": zero,
+        "memory_reserved": zero,
+        "max_memory_allocated": zero,
+        "max_memory_reserved": zero,
+        "mem_get_info": lambda device=None: (0, 2**34),
+        "get_device_name": lambda device=None: "CPU",
+    }
+
+
+def _merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(config)
+    for name, change in changes.items():
+        before = merged.get(name)
+        merged[name] = _merged(before or {}, change) if isinstance(change, Mapping) else change
+    return merged

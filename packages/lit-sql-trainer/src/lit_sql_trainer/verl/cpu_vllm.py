@@ -1,0 +1,27 @@
+"""Imported by VERL's worker before vLLM loads the model (`actor_rollout_ref.model.external_lib`), on a CPU only.
+
+Two parts of vLLM 0.11.0 and verl 0.7.0 are replaced: the module of verl that imports every mixture-of-experts model
+of vLLM, which fails without triton, and vLLM's choice of a matrix product, which on some CPUs packs weights into a
+private format, so that weights loaded later would change nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import torch
+import vllm.model_executor.layers.utils as layers
+
+
+def plain_product(layer: Any, remove_weight: bool) -> None:
+    """Multiply with the weight where it lies; `remove_weight` asks for a packed copy, which is what must not be."""
+    layer.cpu_linear = torch.nn.functional.linear
+
+
+layers.dispatch_cpu_unquantized_gemm = plain_product
+
+without_experts = types.ModuleType("verl.utils.vllm.patch")
+without_experts.patch_vllm_moe_model_weight_loader = lambda model: None
+sys.modules["verl.utils.vllm.patch"] = without_experts

@@ -1,0 +1,228 @@
+"""`train fast --cpu-proof`: VERL's real loop on a machine without a GPU, with our trainer, daemon and agent.
+
+Validation, two GRPO steps, validation, checkpoint, end; one rollout is made to fail. Then what happened is compared
+with what should have (`proof_checks`). A run takes minutes on two cores: the tiny model of this package on the
+embedded benchmark, verl with FSDP2, and the CPU build of vLLM.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from lit_sql_trainer import inputs, runtime
+from lit_sql_trainer.config import Profile, RolloutSettings
+from lit_sql_trainer.errors import SetupError
+from lit_sql_trainer.local.seeds import TaskOrder
+from lit_sql_trainer.runs import RunFolder, create_run, open_run, write_json
+from lit_sql_trainer.settings import to_plain
+from lit_sql_trainer.verl import cpu
+from lit_sql_trainer.verl.launch import guarded_variables, train_with_verl
+from lit_sql_trainer.verl_settings import VerlSettings
+from sql_graph import CheckMode, PromptStyle
+
+GROUPS, ROLLOUTS, STEPS = 4, 4, 2
+MAX_PROMPT, MAX_REPLY = 768, 96
+TASKS = (24, 12)
+"""Training and validation tasks, the first ones of the embedded benchmark."""
+INSTALL = "uv sync --exact --package lit-sql-trainer --no-group app --group proof"
+
+
+class Fault(StrEnum):
+    """What is broken in a proof run, beside the one rollout that always is."""
+
+    NONE = "none"
+    SERVER = "server"
+    """vLLM's server is killed while the second step's rollouts run."""
+    RUNNER = "runner"
+    """One runner is killed in the first step."""
+    GOLD = "gold"
+    """One task's gold query fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofSettings:
+    """How a proof run is made."""
+
+    runs: Path = Path("runs")
+    name: str | None = None
+    seed: int = 0
+    steps: int = STEPS
+    fault: Fault = Fault.NONE
+    rollout_timeout_s: float = 150.0
+    resume: Path | None = None
+    """A proof's run folder to go on with, up to `steps`."""
+    validate_only: Path | None = None
+    """A `global_step_<n>` folder to score, without training."""
+
+
+def proof_profile(settings: ProofSettings) -> Profile:
+    """The rollouts of a proof: short prompts and replies, and a model that checks, so that some calls are not trained."""
+    return Profile(
+        name="cpu-proof",
+        summary="VERL without a GPU",
+        grpo=None,
+        verl=VerlSettings(),
+        runners=2,
+        max_span_megabytes=256,
+        rollout=RolloutSettings(
+            check=CheckMode.LLM,
+            style=PromptStyle.COMPACT,
+            prompt_budget_tokens=512,
+            max_tokens=MAX_REPLY,
+            max_turns=2,
+            request_timeout_s=40,
+            max_retries=1,
+            deadline_s=60,
+        ),
+    )
+
+
+def proof_config(settings: ProofSettings) -> dict[str, Any]:
+    """VERL's dictionary for a proof run."""
+    config: dict[str, Any] = {
+        "algorithm": {"adv_estimator": "grpo", "use_kl_in_reward": False},
+        "data": {"train_batch_size": GROUPS, "max_prompt_length": MAX_PROMPT, "max_response_length": MAX_REPLY},
+        "actor_rollout_ref": {
+            "rollout": {
+                "name": "vllm",
+                "n": ROLLOUTS,
+                "tensor_model_parallel_size": 1,
+                "log_prob_micro_batch_size_per_gpu": 8,
+                "gpu_memory_utilization": 0.3,
+                "max_num_seqs": 32,
+                "multi_turn": {"format": "hermes"},
+            },
+            "actor": {
+                "ppo_mini_batch_size": GROUPS // 2,  # two optimiser steps a batch
+                "ppo_micro_batch_size_per_gpu": 4,
+                "optim": {"lr": 1e-3},
+                "use_kl_loss": False,
+                "entropy_coeff": 0,
+                "clip_ratio_low": 0.2,
+                "clip_ratio_high": 0.28,
+            },
+            "ref": {"log_prob_micro_batch_size_per_gpu": 8},
+            "model": {},
+        },
+        "trainer": {
+            "val_before_train": True,
+            "val_only": settings.validate_only is not None,
+            "critic_warmup": 0,
+            "logger": ["console"],
+            "project_name": "lit-sql",
+            "save_freq": 1,
+            "test_freq": settings.steps,
+            "total_epochs": 1,
+            "total_training_steps": settings.steps,
+            "max_actor_ckpt_to_keep": 2,
+        },
+        "lit_sql": {
+            "seed": settings.seed,
+            "refill_factor": 2.0,
+            "rollout_timeout_s": settings.rollout_timeout_s,
+        },
+        "lit_sql_proof": {"kill_server_in_step": 2 if settings.fault is Fault.SERVER else None},
+    }
+    if settings.validate_only is not None:
+        config["trainer"] |= {"resume_mode": "resume_path", "resume_from_path": str(settings.validate_only.resolve())}
+    return cpu.configure(config)
+
+
+def run_proof(settings: ProofSettings, *, say: Callable[[str], None] = print) -> RunFolder:
+    """Do a proof run and leave its folder, checked or not by `proof_checks.check_proof`.
+
+    Raises:
+        SetupError: this environment has no CPU build of vLLM.
+        TrainerError: the run stopped, as it should with some faults.
+    """
+    check_environment()
+    started = time.monotonic()
+    data = inputs.load_data(inputs.embedded_data(), train_tasks=TASKS[0], validation_tasks=TASKS[1])
+    model = inputs.model_source(None)
+    runtime.check_start_method()
+    runtime.guard_environment(local_model=True)
+    cpu.prepare_environment()
+    profile = proof_profile(settings)
+    plain = to_plain(settings)
+    run = (
+        open_run(settings.resume, root=settings.runs)
+        if settings.resume is not None
+        else create_run(settings.runs, profile=profile.name, config=plain, name=settings.name)
+    )
+    (run.path / "proof").mkdir(exist_ok=True)
+    runtime.quiet_loggers(run.library_log)
+
+    from lit_sql_trainer.console import open_display
+    from lit_sql_trainer.interrupt import Interrupt
+    from lit_sql_trainer.verl.proof_agent import BrokenWorld
+    from lit_sql_trainer.verl.proof_parts import ProofDaemon, ProofTrainer
+
+    agent = BrokenWorld(
+        data=data.folder,
+        settings=profile.rollout,
+        rollouts_file=run.rollouts_file,
+        breakage=breakage(settings, len(data.train)),
+    )
+    display = open_display(settings.steps)
+    display.note(f"run {run.path}: VERL on the CPU, fault {settings.fault.value!r}; Ray and vLLM take minutes to start")
+    with Interrupt() as interrupt, display:
+        try:
+            train_with_verl(
+                profile,
+                config=proof_config(settings),
+                run=run,
+                data=data,
+                model=model,
+                display=display,
+                interrupt=interrupt,
+                ray_options=cpu.ray_options(guarded_variables()),
+                trainer_cls=ProofTrainer,
+                daemon_cls=ProofDaemon,
+                agent=agent,
+            )
+        finally:
+            write_json(run.path / "proof" / "wall.json", {"seconds": round(time.monotonic() - started, 1)})
+    return run
+
+
+def breakage(settings: ProofSettings, tasks: int) -> Any:
+    """Where the run is broken: always in one rollout of the first step, in others as the fault says."""
+    from lit_sql_trainer.verl.proof_agent import Breakage, Place
+
+    first, second = TaskOrder(tasks, seed=settings.seed).take(2)
+    world = Breakage(endpoint=frozenset({Place(step=1, task=first, sample=0)}))
+    if settings.fault is Fault.RUNNER:
+        return replace(world, runner=frozenset({Place(step=1, task=second, sample=1)}))
+    if settings.fault is Fault.GOLD:
+        return replace(world, gold=frozenset({second}))
+    return world
+
+
+def check_environment() -> None:
+    """Whether the proof can run here.
+
+    Raises:
+        SetupError: names what is missing and how to get it.
+    """
+    missing = [name for name in ("verl", "vllm", "torch", "ray") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SetupError(f"the proof needs {', '.join(missing)}, not installed here: `{INSTALL}` (8.8 GB, Python 3.11)")
+    from importlib.metadata import version
+
+    if "cpu" not in version("vllm"):
+        raise SetupError(f"the proof needs the CPU build of vLLM, found {version('vllm')}: `{INSTALL}`")
+    if sys.version_info[:2] != (3, 11):
+        raise SetupError(f"the proof needs Python 3.11, this is {sys.version.split()[0]}: `{INSTALL} --python 3.11`")
+
+
+def last_line(report: dict[str, Any]) -> str:
+    """The report of a proof as the one JSON line that ends it."""
+    return json.dumps(report, separators=(", ", ": "))

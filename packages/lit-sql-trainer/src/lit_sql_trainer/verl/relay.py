@@ -1,0 +1,54 @@
+"""What passes between the process that starts a VERL run and the Ray process that carries it out. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lit_sql_trainer.monitors import MonitorSettings
+
+SETTINGS_KEY = "lit_sql"
+"""Section of VERL's configuration that holds `verl_settings.LitSql`."""
+RUN_KEY = "lit_sql_run"
+"""Section that holds `RunFacts`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What the trainer in Ray must know of the run it belongs to."""
+
+    folder: Path
+    """The run folder, on a disk that both processes see."""
+    max_calls: int
+    """Most trained model calls of one rollout."""
+    monitors: MonitorSettings = field(default_factory=MonitorSettings)
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks the run to end after its step."""
+        return self.folder / "stop"
+
+
+class LinesOnly:
+    """A display that shows nothing: the process at the terminal reads the lines of `metrics.jsonl` and shows those."""
+
+    def __enter__(self) -> LinesOnly:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put away."""
+
+    def step(self, metrics: Mapping[str, Any]) -> None:
+        """Shown elsewhere."""
+
+    def validation(self, metrics: Mapping[str, Any]) -> None:
+        """Shown elsewhere."""
+
+    def note(self, text: str) -> None:
+        """Into the log of the Ray process."""
+        print(text)
