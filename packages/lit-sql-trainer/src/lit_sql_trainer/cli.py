@@ -16,6 +16,7 @@ COMMANDS = {
     "check": _command("check", "check_command", "Look over everything that training needs, before it begins."),
     "eval": _command("eval", "eval_command", "Evaluate a run, a model or an endpoint on a split."),
     "curves": _command("curves", "curves_command", "Draw the curves of a run."),
+    "report": _command("report", "report_command", "Write one HTML file about a run, or several."),
     "tiny-model": _command("tiny_model", "tiny_model_command", "Build the tiny model again."),
 }
 

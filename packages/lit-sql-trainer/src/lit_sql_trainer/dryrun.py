@@ -7,7 +7,6 @@ set, else the profile's model in the local server. It prints what happened to ea
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import tempfile
 from collections import Counter
@@ -17,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from lit_sql_trainer import inputs, runtime
 from lit_sql_trainer.canary import has_tokens
 from lit_sql_trainer.config import Profile
-from lit_sql_trainer.errors import SetupError
+from lit_sql_trainer.endpoints import endpoint_of_environment, find_model
 from lit_sql_trainer.runs import read_lines
+from lit_sql_trainer.stand_in import rehearsable
 
 if TYPE_CHECKING:
     import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from spider_data import DatabaseCatalog
 
 TASKS = 10
-BASE_VARIABLES = ("OPENAI_API_BASE", "OPENAI_BASE_URL")
 PROMPT = "gen_ai.prompt.0.content"
 
 
@@ -92,11 +89,14 @@ def dry_run(
     """
     runtime.check_versions()
     runtime.check_start_method()
+    endpoint = endpoint_of_environment()
+    profile, difference = rehearsable(profile, endpoint=endpoint)
     data = inputs.load_data(profile.data or inputs.embedded_data(), validation_tasks=tasks)
-    endpoint = next((value for name in BASE_VARIABLES if (value := os.environ.get(name))), None)
     model = find_model(endpoint, profile.model) if endpoint else inputs.model_source(profile.model)
     runtime.guard_environment(local_model=not endpoint and Path(model).is_dir())
     where = endpoint or "the local server"
+    if difference:
+        echo(difference)
     echo(f"dry run of {profile.name!r}: {len(data.validation)} tasks of {data.folder}, model {model} at {where}")
 
     from lit_sql_trainer.agent import LitSQLAgent
@@ -121,28 +121,6 @@ def dry_run(
     for check in report.checklist:
         echo(check.line())
     return report
-
-
-def find_model(endpoint: str, wanted: str | None) -> str:
-    """The model to ask an endpoint for: the one that is wanted, else the first that it serves.
-
-    Raises:
-        SetupError: the endpoint cannot be reached or names no model.
-    """
-    if wanted:
-        return wanted
-    key = os.environ.get("OPENAI_API_KEY", "")
-    try:
-        answer = httpx.get(
-            f"{endpoint.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=10
-        )
-        answer.raise_for_status()
-        return str(answer.json()["data"][0]["id"])
-    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-        raise SetupError(
-            f"endpoint {endpoint!r} names no model ({type(error).__name__}: {error}): is it up? "
-            f"Name the model with --model, or unset OPENAI_API_BASE to use the tiny model"
-        ) from error
 
 
 async def _traces(

@@ -14,7 +14,7 @@ import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed i
 
 from lit_sql_trainer.agent import MODEL_RESOURCE
 from lit_sql_trainer.config import Profile
-from lit_sql_trainer.local_model import serving
+from lit_sql_trainer.local_model import serving, serving_settings
 
 POLL_S = 0.2
 
@@ -40,5 +40,5 @@ class Rehearsal(agl.Baseline):
         if self._endpoint:
             key = os.environ.get("OPENAI_API_KEY")
             return agl.LLM(endpoint=self._endpoint, model=self._model, api_key=key)
-        endpoint = closing.enter_context(serving(self._model, self._profile.local))
+        endpoint = closing.enter_context(serving(self._model, serving_settings(self._profile)))
         return agl.LLM(endpoint=endpoint.url, model=endpoint.model, api_key=endpoint.api_key)

@@ -1,0 +1,85 @@
+"""How far a command is: a bar on a terminal, a line now and then everywhere else. Always on the error stream."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.evaluation.records import AnswerRecord
+    from lit_sql_trainer.evaluation.run import Progress as OnRecord
+
+LINE_EVERY_S = 10.0
+
+
+@contextmanager
+def showing(what: str) -> Generator[OnRecord]:
+    """Somebody to tell of each record, for as long as the block lasts."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _Lines(what)
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task(what, note="")
+        tally = _Tally()
+
+        def on_record(done: int, total: int, record: AnswerRecord | None) -> None:
+            tally.add(record)
+            progress.update(bar, completed=done, total=total, note=str(tally))
+
+        yield on_record
+
+
+class _Tally:
+    """What became of the records so far, of those that were made now."""
+
+    def __init__(self) -> None:
+        self.right = self.judged = self.failed = 0
+
+    def add(self, record: AnswerRecord | None) -> None:
+        if record is None:
+            return
+        if record.failed:
+            self.failed += 1
+        else:
+            self.judged += 1
+            self.right += record.final.suite
+
+    def __str__(self) -> str:
+        text = f"{100 * self.right / self.judged:.0f} % right" if self.judged else ""
+        return f"{text}, {self.failed} failed" if self.failed else text
+
+
+class _Lines:
+    """A line at the start, every ten seconds, and at the end."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._said = 0.0
+        self._tally = _Tally()
+
+    def __call__(self, done: int, total: int, record: AnswerRecord | None) -> None:
+        self._tally.add(record)
+        now = time.monotonic()
+        if done == total or now - self._said >= LINE_EVERY_S:
+            self._said = now
+            tally = str(self._tally)
+            print(f"{done} of {total} {self._what}{f', {tally}' if tally else ''}", file=sys.stderr, flush=True)
+
+
+def same_command(**options: Path | None) -> str:
+    """The command line that is running, with options added that it did not name: what to type to go on."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)

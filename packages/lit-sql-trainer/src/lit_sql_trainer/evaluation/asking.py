@@ -1,0 +1,113 @@
+"""One question, asked once: from a task to a record. Whatever is not the model's doing becomes its `failed`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lit_sql_trainer.answering import Answering, ModelEndpoint, describe
+from lit_sql_trainer.calls import stable_seed
+from lit_sql_trainer.errors import RolloutError
+from lit_sql_trainer.evaluation.plan import Sampling
+from lit_sql_trainer.evaluation.records import AnswerRecord, Standing
+from spider_data import SpiderDataError, SpiderTask
+from sql_graph import SqlAnswer, SqlGraphError
+from sql_reward import Outcome, Rows, SqlRewardError, Verdict, result_digest, run_sql
+
+FAULTS = (RolloutError, SqlGraphError, SqlRewardError, SpiderDataError)
+"""What can keep a question from being answered without the model's doing: endpoint, database, gold query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One question to ask, as the `sample`-th of its samples."""
+
+    task: SpiderTask
+    sample: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Asks a model. Safe to share between threads."""
+
+    answering: Answering
+    endpoint: ModelEndpoint
+    sampling: Sampling
+
+    def __call__(self, asked: Asked) -> AnswerRecord:
+        """The record of one question; an answer with all its verdicts, or why there is none."""
+        task = asked.task
+        started = time.monotonic()
+        try:
+            answer = self.answer(asked)
+            verdicts = self._verdicts(task, answer)
+            digest = self._digest(task, answer.sql) if self.sampling.samples > 1 else None
+        except FAULTS as error:
+            return AnswerRecord(**_head(asked), failed=describe(error), seconds=_since(started))
+        last = verdicts[-1]
+        return AnswerRecord(
+            **_head(asked),
+            sql=answer.sql,
+            queries=tuple(attempt.sql for attempt in answer.attempts),
+            standings=tuple(_standing(verdict) for verdict in verdicts),
+            stop=str(answer.stop),
+            # A mismatch is described by rows, which may be the gold's.
+            detail="" if last.outcome is Outcome.MISMATCH else last.detail,
+            digest=digest,
+            empty_match=last.matched and last.gold_empty,
+            seconds=_since(started),
+        )
+
+    def answer(self, asked: Asked) -> SqlAnswer:
+        """What the agent makes of the question."""
+        settings = self.answering.settings
+        heat = self.sampling.heat
+        chat = self.answering.chat(
+            self.endpoint,
+            sampling=settings.sampling({"temperature": heat}, greedy=heat == 0),
+            seed=stable_seed(asked.task.task_id, self.sampling.seed, asked.sample),
+        )
+        return self.answering.answer(asked.task, chat=chat)
+
+    def _verdicts(self, task: SpiderTask, answer: SqlAnswer) -> list[Verdict]:
+        """After each reply, the verdict on the answer so far."""
+        return [self.answering.judge(task, sql) for sql in answers_so_far(answer)]
+
+    def _digest(self, task: SpiderTask, sql: str | None) -> str | None:
+        if sql is None:
+            return None
+        found = run_sql(self.answering.catalog.path(task.db_id), sql)
+        return result_digest(found.rows) if isinstance(found, Rows) else None
+
+
+def answers_so_far(answer: SqlAnswer) -> Sequence[str | None]:
+    """After each reply, the answer if the agent had stopped there: a reply without SQL leaves it as it was."""
+    so_far: list[str | None] = []
+    for attempt in answer.attempts:
+        so_far.append(attempt.sql if attempt.sql is not None else so_far[-1] if so_far else None)
+    return so_far
+
+
+def _head(asked: Asked) -> dict[str, Any]:
+    task = asked.task
+    return {
+        "task_id": task.task_id,
+        "db_id": task.db_id,
+        "hardness": str(task.hardness),
+        "question": task.question,
+        "sample": asked.sample,
+    }
+
+
+def _standing(verdict: Verdict) -> Standing:
+    return Standing(
+        outcome=str(verdict.outcome),
+        databases_passed=verdict.databases_passed,
+        databases_total=verdict.databases_total,
+    )
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

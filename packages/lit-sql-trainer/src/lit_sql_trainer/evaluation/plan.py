@@ -1,0 +1,105 @@
+"""What decides the numbers of an evaluation, written down before the first question is asked.
+
+Two evaluations with equal plans measure the same thing; one that is gone on with must have the plan it began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lit_sql_trainer.errors import ConfigError, RunError
+from lit_sql_trainer.evaluation.questions import Questions
+from lit_sql_trainer.evaluation.records import VERSION
+from lit_sql_trainer.evaluation.targets import Target
+from lit_sql_trainer.local_model import serving_settings
+from lit_sql_trainer.settings import to_plain
+from sql_reward import Rules
+
+PLACES = frozenset({"label", "data", "model_path"})
+"""Keys that say where things lie: they may differ where the content is the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How often, and how freely, each question is answered."""
+
+    samples: int = 1
+    temperature: float | None = None
+    """None is greedy for one sample and 1 for several."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"there must be at least one sample of each question, got {self.samples}")
+        if self.temperature is not None and self.temperature < 0:
+            raise ConfigError(f"the temperature must not be negative, got {self.temperature:g}")
+        if self.samples > 1 and self.temperature == 0:
+            raise ConfigError(
+                f"{self.samples} samples at temperature 0 are one reply {self.samples} times over: leave out -k, or "
+                f"raise --temperature"
+            )
+
+    @property
+    def heat(self) -> float:
+        """The temperature that is asked for."""
+        if self.temperature is not None:
+            return self.temperature
+        return 0.0 if self.samples == 1 else 1.0
+
+
+def make_plan(target: Target, questions: Questions, sampling: Sampling) -> dict[str, Any]:
+    """The plan as JSON values."""
+    return {
+        "version": VERSION,
+        "label": target.label,
+        "model": target.model if target.endpoint or not target.weights else "",
+        "model_path": target.model,
+        "endpoint": target.endpoint or "",
+        "weights": target.weights,
+        "data": str(questions.folder.resolve()),
+        "split": questions.split,
+        "questions": len(questions.tasks),
+        "questions_digest": questions.digest(),
+        "databases": len(questions.db_ids),
+        "databases_digest": questions.databases_digest(),
+        "unseen": sorted(questions.unseen() or ()),
+        "rules": str(Rules.OFFICIAL),
+        **asdict(sampling),
+        "temperature": sampling.heat,
+        "rollout": to_plain(target.profile.rollout),
+        "context_tokens": None if target.endpoint else serving_settings(target.profile).context_tokens,
+    }
+
+
+def check_same(plan: Mapping[str, Any], begun: Mapping[str, Any], *, where: str) -> None:
+    """Whether an evaluation that was begun with one plan may be gone on with under another.
+
+    Raises:
+        RunError: names what differs.
+    """
+    changed = differences(begun, plan)
+    if changed:
+        raise RunError(
+            f"{where!r} holds an evaluation with another {', another '.join(changed)}: choose another folder with "
+            f"--out, or go on with the command that began it"
+        )
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What differs between two plans, each with both values, apart from the places of things."""
+    found: list[str] = []
+    for key in dict.fromkeys([*one, *other]):
+        if key in PLACES or one.get(key) == other.get(key):
+            continue
+        if key == "rollout":
+            found += [f"rollout.{name}" for name in differences(one.get(key) or {}, other.get(key) or {})]
+        else:
+            found.append(f"{key} ({_short(one.get(key))}, now {_short(other.get(key))})")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -1,0 +1,177 @@
+"""What an evaluation leaves behind, in one folder that is valid at any moment.
+
+    <folder>/
+        evaluation.json    what decides the numbers: model, questions, databases, rules, samples, prompts
+        environment.json   versions, machine, commit, command line
+        verdicts.jsonl     a line for each question and sample, appended as it ends; no gold
+        summary.json       the numbers, once every question has a line
+
+Lines are appended in one write, whole files are replaced in one move.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.runs import append_line, read_lines, write_json
+from sql_reward import Outcome
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the answer stood after one reply, had the agent stopped there."""
+
+    outcome: str
+    databases_passed: int
+    databases_total: int
+
+    @property
+    def suite(self) -> bool:
+        """Right on every database of the suite."""
+        return self.outcome == Outcome.MATCH
+
+    @property
+    def single(self) -> bool:
+        """Right on the main database, whatever the variants say."""
+        return self.suite or self.databases_passed > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRecord:
+    """One question answered once, or the reason of ours why it was not."""
+
+    task_id: str
+    db_id: str
+    hardness: str
+    question: str
+    sample: int
+    sql: str | None = None
+    """The answer; None when no reply held SQL."""
+    queries: tuple[str | None, ...] = ()
+    """The query of each reply, None for a reply without one."""
+    standings: tuple[Standing, ...] = ()
+    """After each reply: the first is what a single turn would have scored, the last is the answer's."""
+    stop: str = ""
+    detail: str = ""
+    digest: str | None = None
+    """Of the answer's rows on the main database, for the vote; None without rows or without a vote."""
+    empty_match: bool = False
+    """Right where nothing was to be found, so any query that finds nothing would have been."""
+    seconds: float = 0.0
+    failed: str = ""
+    """Why there is no answer, for a reason that is not the model's; empty when there is one."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What makes a record unique in its evaluation."""
+        return self.task_id, self.sample
+
+    @property
+    def final(self) -> Standing:
+        """How the answer stands; only of a record that has not failed."""
+        return self.standings[-1]
+
+    @property
+    def first(self) -> Standing:
+        """How the first query stands: the single-turn answer."""
+        return self.standings[0]
+
+    def to_row(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> AnswerRecord:
+        """The record that `to_row` wrote."""
+        fields: dict[str, Any] = dict(row)
+        fields["queries"] = tuple(row["queries"])
+        fields["standings"] = tuple(Standing(**standing) for standing in row["standings"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationFolder:
+    """The paths of one evaluation, and the only code that writes them."""
+
+    path: Path
+
+    @property
+    def plan_file(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def environment_file(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def verdicts_file(self) -> Path:
+        return self.path / "verdicts.jsonl"
+
+    @property
+    def summary_file(self) -> Path:
+        return self.path / "summary.json"
+
+    def plan(self) -> dict[str, Any]:
+        """What decided the numbers.
+
+        Raises:
+            RunError: this is no evaluation, or a damaged one.
+        """
+        return self._read(self.plan_file)
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers.
+
+        Raises:
+            RunError: the evaluation has not ended.
+        """
+        if self.plan_file.is_file() and not self.summary_file.is_file():
+            raise RunError(
+                f"evaluation {str(self.path)!r} has not ended: go on with the `lit-sql eval` command that began it, "
+                f"with --out {self.path}"
+            )
+        return self._read(self.summary_file)
+
+    def records(self) -> list[AnswerRecord]:
+        """Every whole line so far.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        try:
+            return [AnswerRecord.from_row(row) for row in read_lines(self.verdicts_file)]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{str(self.verdicts_file)!r} holds a line that is no record ({error}): remove the folder and "
+                f"evaluate again"
+            ) from error
+
+    def append(self, record: AnswerRecord) -> None:
+        """Add one record."""
+        append_line(self.verdicts_file, record.to_row())
+
+    def keep(self, records: Sequence[AnswerRecord]) -> None:
+        """Replace the lines by those of `records`, in their order, in one move."""
+        part = self.verdicts_file.with_name(f".{self.verdicts_file.name}.part")
+        text = "".join(json.dumps(record.to_row(), ensure_ascii=False) + "\n" for record in records)
+        part.write_text(text, encoding="utf-8")
+        part.replace(self.verdicts_file)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write the numbers."""
+        write_json(self.summary_file, summary)
+
+    def _read(self, file: Path) -> dict[str, Any]:
+        try:
+            return cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{str(self.path)!r} is no evaluation ({file.name}: {error}): name a folder that `lit-sql eval` made"
+            ) from error

@@ -1,0 +1,170 @@
+"""Evaluate: ask every question, judge every answer, add up; and go on where a killed evaluation was.
+
+Nothing is imported that a model served elsewhere does not need; a local model brings torch when it is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lit_sql_trainer import inputs, runtime
+from lit_sql_trainer.answering import Answering
+from lit_sql_trainer.errors import FailureLimitError, RunError
+from lit_sql_trainer.evaluation.asking import Asked, Asker
+from lit_sql_trainer.evaluation.plan import Sampling, check_same, make_plan
+from lit_sql_trainer.evaluation.questions import Questions, read_questions
+from lit_sql_trainer.evaluation.records import AnswerRecord, EvaluationFolder
+from lit_sql_trainer.evaluation.summary import summarise
+from lit_sql_trainer.evaluation.targets import Target
+from lit_sql_trainer.evaluation.threads import Crew
+from lit_sql_trainer.runs import environment, git_commit, write_json
+
+WORKERS = 16
+"""Questions asked at the same time: a full batch of the local server."""
+FAILURES_IN_A_ROW = 20
+"""After so many, the endpoint is taken to be down and the evaluation ends."""
+
+Progress = Callable[[int, int, AnswerRecord | None], None]
+"""Told how many of how many records there are, and which one came last; the first call has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """An evaluation as far as it went."""
+
+    folder: EvaluationFolder
+    plan: dict[str, Any]
+    records: tuple[AnswerRecord, ...]
+    """In the order of the questions; those that failed included."""
+    summary: dict[str, Any] | None
+    """None when it was stopped before its end."""
+
+
+def evaluate(
+    target: Target,
+    *,
+    out: Path,
+    data: Path | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    sampling: Sampling | None = None,
+    workers: int = WORKERS,
+    should_stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda done, total, record: None,
+) -> Evaluation:
+    """Ask the questions of `split` and write what came of it to the folder `out`; see `records` for its files.
+
+    Where `out` holds the beginning of the same evaluation, its answers are kept and only the rest is asked, questions
+    that failed for a reason of ours included. The data are by default those of the target's run or profile, else the
+    embedded benchmark; without a `limit`, a run's own bound on validation and training tasks applies to those splits.
+
+    Raises:
+        DataError: the questions or their databases cannot be read.
+        RunError: `out` holds something else, or an evaluation with another plan.
+        ModelError, SetupError: the model cannot be served.
+        FailureLimitError: many questions in a row failed for our reasons; what was answered is kept.
+    """
+    sampling = sampling or Sampling()
+    questions = questions_for(target, data=data, split=split, limit=limit)
+    plan = make_plan(target, questions, sampling)
+    folder = EvaluationFolder(path=out)
+    done = _begin(folder, plan)
+    todo = [
+        Asked(task=task, sample=sample)
+        for task in questions.tasks
+        for sample in range(sampling.samples)
+        if (task.task_id, sample) not in done
+    ]
+    total = len(questions.tasks) * sampling.samples
+    progress(len(done), total, None)
+    if todo:
+        folder.summary_file.unlink(missing_ok=True)
+        _ask(target, questions, sampling, todo, done, folder, workers, should_stop, progress)
+    records = _in_order(questions, sampling, done)
+    if len(records) < total:
+        return Evaluation(folder=folder, plan=plan, records=records, summary=None)
+    folder.keep(records)
+    summary = summarise(plan, records)
+    folder.write_summary(summary)
+    return Evaluation(folder=folder, plan=plan, records=records, summary=summary)
+
+
+def questions_for(target: Target, *, data: Path | None, split: str, limit: int | None) -> Questions:
+    """The questions that a target is asked: by default on its own data, under its own bounds."""
+    profile = target.profile
+    if limit is None and data is None and target.run is not None:
+        limit = {"validation": profile.validation_tasks, "train": profile.train_tasks}.get(split)
+    return read_questions(data or profile.data or inputs.embedded_data(), split, limit=limit)
+
+
+def load_evaluation(path: Path) -> Evaluation:
+    """A finished evaluation.
+
+    Raises:
+        RunError: there is none, or it has not ended.
+    """
+    folder = EvaluationFolder(path=path)
+    plan = folder.plan()
+    return Evaluation(folder=folder, plan=plan, records=tuple(folder.records()), summary=folder.summary())
+
+
+def _begin(folder: EvaluationFolder, plan: dict[str, Any]) -> dict[tuple[str, int], AnswerRecord]:
+    """Make the folder, or take up what is in it: the records that need not be made again."""
+    path = folder.path
+    if folder.plan_file.is_file():
+        check_same(plan, folder.plan(), where=str(path))
+        kept = [record for record in folder.records() if not record.failed]
+        folder.keep(kept)  # also drops half a line that a kill may have left
+        return {record.key: record for record in kept}
+    if path.is_dir() and any(path.iterdir()):
+        raise RunError(f"{str(path)!r} is not empty and holds no evaluation: choose another folder with --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(folder.environment_file, environment(git_commit()))
+        write_json(folder.plan_file, plan)
+    except OSError as error:
+        raise RunError(f"cannot write to {str(path)!r} ({error.strerror}): choose another folder with --out") from error
+    return {}
+
+
+def _ask(
+    target: Target,
+    questions: Questions,
+    sampling: Sampling,
+    todo: Sequence[Asked],
+    done: dict[tuple[str, int], AnswerRecord],
+    folder: EvaluationFolder,
+    workers: int,
+    should_stop: Callable[[], bool],
+    progress: Progress,
+) -> None:
+    runtime.guard_environment(local_model=target.endpoint is None and Path(target.model).is_dir())
+    total = len(done) + len(todo)
+    in_a_row = 0
+    with target.open() as endpoint:
+        asker = Asker(
+            answering=Answering(data=questions.folder, settings=target.profile.rollout),
+            endpoint=endpoint,
+            sampling=sampling,
+        )
+        for record in Crew(asker, workers=min(workers, len(todo)), stop=should_stop).over(todo):
+            folder.append(record)
+            done[record.key] = record
+            progress(len(done), total, record)
+            in_a_row = in_a_row + 1 if record.failed else 0
+            if in_a_row >= FAILURES_IN_A_ROW:
+                raise FailureLimitError(
+                    f"the last {in_a_row} questions failed for our reasons, not the model's; the last one: "
+                    f"{record.failed}. {len(done)} of {total} records are in {str(folder.path)!r}: mend that, then go "
+                    f"on with the same command"
+                )
+
+
+def _in_order(
+    questions: Questions, sampling: Sampling, done: dict[tuple[str, int], AnswerRecord]
+) -> tuple[AnswerRecord, ...]:
+    keys = ((task.task_id, sample) for task in questions.tasks for sample in range(sampling.samples))
+    return tuple(done[key] for key in keys if key in done)

@@ -1,0 +1,149 @@
+"""What is evaluated: a run's checkpoint, a model folder, or somebody's endpoint, and under which settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from lit_sql_trainer import inputs
+from lit_sql_trainer.answering import ModelEndpoint
+from lit_sql_trainer.config import Profile
+from lit_sql_trainer.errors import ConfigError, RunError
+from lit_sql_trainer.local.settings import GrpoSettings
+from lit_sql_trainer.local_model import serving, serving_settings
+from lit_sql_trainer.profiles import PROFILES, profile_named
+from lit_sql_trainer.runs import open_run
+from lit_sql_trainer.settings import apply_assignments, from_plain
+
+PLAIN_PROFILE = Profile(
+    name="endpoint",
+    summary="full prompts and the package's own limits, for an endpoint",
+    grpo=GrpoSettings(rollout_timeout_s=600),
+)
+"""What an endpoint is asked under when no run and no profile is named."""
+
+
+class Checkpoint(StrEnum):
+    """Which weights of a run."""
+
+    BEST = "best"
+    """Those with the best validation."""
+    LAST = "last"
+    """Those of the last step that was saved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One model and the settings it is asked under."""
+
+    label: str
+    """For people."""
+    model: str
+    """A folder, a Hugging Face id, or the name at the endpoint."""
+    profile: Profile
+    """Its rollout settings decide the prompts; see `serving_settings` for a local model."""
+    endpoint: str | None = None
+    """Base URL; None serves `model` in this process."""
+    weights: str = ""
+    """Digest of the model's files; empty where they are not at hand."""
+    run: Path | None = None
+
+    @contextmanager
+    def open(self) -> Generator[ModelEndpoint]:
+        """The model, ready to be asked for as long as the block lasts.
+
+        Raises:
+            ModelError: it cannot be loaded.
+            SetupError: its server does not come up.
+        """
+        if self.endpoint is not None:
+            yield ModelEndpoint(url=self.endpoint, model=self.model)
+            return
+        with serving(self.model, serving_settings(self.profile)) as endpoint:
+            yield endpoint
+
+
+def find_target(
+    *,
+    run: Path | str | None = None,
+    runs: Path = Path("runs"),
+    checkpoint: Checkpoint = Checkpoint.BEST,
+    model: str | None = None,
+    endpoint: str | None = None,
+    profile: str | None = None,
+    assignments: Sequence[str] = (),
+) -> Target:
+    """What to evaluate: a run's checkpoint; else `model` at `endpoint`; else a model folder, by default the tiny one.
+
+    The settings are the run's own, else those of the named profile, else `tiny` for a local model and full prompts
+    for an endpoint; `assignments` (`key=value`) change single ones. With a run *and* an endpoint, the endpoint is
+    taken to serve the run's model and is asked under the run's settings.
+
+    Raises:
+        ConfigError: the combination or an assignment makes no sense.
+        RunError, ModelError, SetupError: the run, the model or the endpoint cannot be used.
+    """
+    if run is not None and (profile is not None or (model is not None and endpoint is None)):
+        raise ConfigError("a run brings its own model and settings: leave out --model and --profile, or --run")
+    if run is not None:
+        return _of_run(run, runs, checkpoint, model, endpoint, assignments)
+    if endpoint is not None:
+        chosen = profile_named(profile) if profile else PLAIN_PROFILE
+        return _of_endpoint(endpoint, model, apply_assignments(chosen, assignments), label="")
+    chosen = apply_assignments(profile_named(profile) if profile else PROFILES["tiny"], assignments)
+    source = inputs.model_source(model)
+    label = f"model {model}" if model else "the tiny model of this package"
+    return Target(label=label, model=source, profile=chosen, weights=weights_digest(source))
+
+
+def weights_digest(model: str) -> str:
+    """A digest of everything in a model folder that decides its replies; empty for a name that is no folder here."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    patterns = ("*.safetensors", "*.bin", "config.json", "generation_config.json", "tokenizer*", "vocab*", "merges*")
+    files = {file for pattern in (*patterns, "chat_template*") for file in folder.glob(pattern)}
+    for file in sorted(files):
+        digest.update(f"{file.name}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def _of_run(
+    run: Path | str,
+    runs: Path,
+    checkpoint: Checkpoint,
+    model: str | None,
+    endpoint: str | None,
+    assignments: Sequence[str],
+) -> Target:
+    folder = open_run(run, root=runs)
+    profile = apply_assignments(from_plain(Profile, folder.config()), assignments)
+    if endpoint is not None:
+        target = _of_endpoint(endpoint, model, profile, label=f"run {folder.name} at {endpoint}")
+        return dataclasses.replace(target, run=folder.path)
+    from lit_sql_trainer.local.checkpoint import find_checkpoint, read_state
+
+    try:
+        place = find_checkpoint(folder.checkpoints / checkpoint)
+    except RunError as error:
+        raise RunError(
+            f"run {folder.name!r} has no checkpoint {str(checkpoint)!r} yet: train on, or choose the other with "
+            f"--checkpoint"
+        ) from error
+    label = f"run {folder.name}, checkpoint {checkpoint} (step {read_state(place).step})"
+    return Target(label=label, model=str(place), profile=profile, weights=weights_digest(str(place)), run=folder.path)
+
+
+def _of_endpoint(endpoint: str, model: str | None, profile: Profile, *, label: str) -> Target:
+    from lit_sql_trainer.endpoints import find_model
+
+    name = find_model(endpoint, model)
+    return Target(label=label or f"{name} at {endpoint}", model=name, profile=profile, endpoint=endpoint)

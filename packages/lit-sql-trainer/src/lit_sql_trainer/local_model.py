@@ -1,0 +1,71 @@
+"""A model folder behind an endpoint of this process, set up as training sets it up.
+
+Same server, same number of threads, same bounds of context and reply, so that the same weights give the same replies.
+Imports torch: call it late.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lit_sql_trainer.answering import ModelEndpoint
+from lit_sql_trainer.local.settings import GrpoSettings
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.config import Profile
+    from lit_sql_trainer.local.server import LocalServer
+
+WIDE_CONTEXT = 2**17
+"""More than any model that is served here has; its own limit applies."""
+LOCAL_KEY = "local"
+"""What the local server is sent as a key, so that nobody's real key reaches it."""
+
+
+def serving_settings(profile: Profile) -> GrpoSettings:
+    """How a model is served here: as the profile trains it here, else with all the context that the model has."""
+    return profile.grpo or GrpoSettings(context_tokens=WIDE_CONTEXT, max_new_tokens=profile.rollout.max_tokens)
+
+
+def local_server(model: str, settings: GrpoSettings, *, port: int | None = None) -> LocalServer:
+    """A server around the model at `model`, a folder or a Hugging Face id; not yet started.
+
+    Raises:
+        ModelError: it cannot be loaded, or has no chat template.
+    """
+    import torch
+
+    from lit_sql_trainer.local.policy import load_policy
+    from lit_sql_trainer.local.server import LocalServer
+
+    torch.set_num_threads(settings.torch_threads or 1)
+    policy = load_policy(model, device=settings.device)
+    if not settings.torch_threads and not policy.small:
+        torch.set_num_threads(os.cpu_count() or 1)
+    return LocalServer(
+        generator=policy.generator(),
+        tokenizer=policy.tokenizer,
+        context_tokens=min(settings.context_tokens, policy.context_tokens),
+        max_new_tokens=settings.max_new_tokens,
+        max_batch=settings.max_batch,
+        batch_window_s=settings.batch_window_s,
+        port=port,
+    )
+
+
+@contextmanager
+def serving(model: str, settings: GrpoSettings) -> Generator[ModelEndpoint]:
+    """The model at `model`, answering on the loopback interface for as long as the block lasts.
+
+    Raises:
+        ModelError: see `local_server`.
+        SetupError: the server does not come up.
+    """
+    server = local_server(model, settings)
+    server.start()
+    try:
+        yield ModelEndpoint(url=server.url, model=server.name, api_key=LOCAL_KEY)
+    finally:
+        server.stop()
