@@ -94,9 +94,9 @@ def model_source(model: str | None) -> str:
         ModelError: a folder lacks a part of a model, or a path leads nowhere.
     """
     if model is None:
-        from lit_sql_trainer.local.tiny_model import tiny_model_folder
-
-        return str(tiny_model_folder())
+        folder = Path(str(importlib.resources.files("lit_sql_trainer.local") / "tiny"))
+        check_model_folder(folder)
+        return str(folder)
     folder = Path(model)
     if folder.is_dir():
         check_model_folder(folder)

@@ -25,7 +25,7 @@ class Family(StrEnum):
     VERSIONS = "versions"
     PORTS = "ports"
     MODEL = "model"
-    MEMORY = "memory"
+    HARDWARE = "hardware"
     DISK = "disk"
     DATA = "data"
     GOLDS = "gold queries"

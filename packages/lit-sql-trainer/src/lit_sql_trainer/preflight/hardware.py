@@ -1,45 +1,51 @@
-"""The estimate of a profile's memory beside what this machine has."""
+"""What a profile trains on, and the estimate of its memory beside what this machine has."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed, warned
-from lit_sql_trainer.preflight.memory import Estimate, estimates, size
-from lit_sql_trainer.preflight.shape import ModelShape, read_shape
+from lit_sql_trainer import admission
+from lit_sql_trainer.config import Profile
+from lit_sql_trainer.devices import find_gpus
+from lit_sql_trainer.errors import SetupError
+from lit_sql_trainer.preflight.findings import Family, Finding, counted, failed, passed, some, warned
+from lit_sql_trainer.preflight.hub import hub_file
+from lit_sql_trainer.preflight.memory import GIB, Estimate, cache_sequences, estimates, size
+from lit_sql_trainer.preflight.shape import ModelShape, read_shape, shape_of
 from lit_sql_trainer.preflight.subject import Subject
 
 TIGHT = 0.9
 """Share of the memory above which a fit is called tight."""
+FEW_SEQUENCES = 8
+"""Below so many rollouts at once generation waits for itself."""
 
 
-def check_memory(subject: Subject) -> Iterator[Finding]:
-    """What the profile needs against the memory that is free here."""
-    shape = read_shape(subject.model_folder) if subject.model_folder else cached_shape(subject.model)
+def check_hardware(subject: Subject) -> Iterator[Finding]:
+    """The accelerators, and the memory that the profile needs against what there is."""
+    yield from _accelerators(subject.profile)
+    shape = _shape(subject)
     if shape is None:
         yield warned(
-            Family.MEMORY,
+            Family.HARDWARE,
             "memory",
-            f"unknown: no configuration of {subject.model!r} on this machine",
+            f"unknown: the configuration of {subject.model!r} cannot be read here",
             "Look again once the model is here, or name a folder with --model",
         )
         return
     for estimate in estimates(subject.profile, shape):
         yield _compared(estimate, shape)
+    yield from _cache(subject.profile, shape)
 
 
-def cached_shape(model: str) -> ModelShape | None:
-    """The shape of a Hugging Face id whose configuration was fetched before; None when it was not."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
+def _shape(subject: Subject) -> ModelShape | None:
+    """The model's shape from its folder, or from its configuration on the hub; None where neither can be read."""
+    if subject.model_folder is not None:
+        return read_shape(subject.model_folder)
     try:
-        found = try_to_load_from_cache(model, "config.json")
-    except HFValidationError:
+        return shape_of(hub_file(subject.model, "config.json").content)
+    except (KeyError, TypeError, ValueError):
         return None
-    return read_shape(Path(found).parent) if isinstance(found, str) else None
 
 
 def available_bytes() -> int | None:
@@ -52,35 +58,70 @@ def available_bytes() -> int | None:
     return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
 
 
-def gpus() -> list[tuple[str, int]]:
-    """Name and free memory in bytes of each NVIDIA GPU; empty where there is none."""
-    command = ("nvidia-smi", "--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
+def _accelerators(profile: Profile) -> Iterator[Finding]:
+    """What the profile trains on, and the packages for it."""
+    if profile.verl is None and profile.local.device == "cpu":
+        return
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-        pairs = [line.rsplit(",", 1) for line in told.splitlines() if line.strip()]
-        return [(name.strip(), int(free) * 2**20) for name, free in pairs]
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return []
+        if profile.verl is not None:
+            admission.check_accelerator(profile)
+        elif not find_gpus():
+            raise SetupError(f"no NVIDIA GPU found for grpo.device={profile.local.device!r}")
+    except SetupError as error:
+        told, _, remedy = str(error).partition(": ")
+        remedy = f"{remedy[:1].upper()}{remedy[1:]}" or "Set grpo.device=cpu, or use a machine with a GPU"
+        yield failed(Family.HARDWARE, "accelerator", told, remedy)
+        return
+    seen = [each.name if each.memory_gib is None else f"{each.name}, {each.memory_gib:.0f} GiB" for each in find_gpus()]
+    if seen:
+        yield passed(Family.HARDWARE, "accelerator", some(seen))
+    else:
+        yield passed(Family.HARDWARE, "accelerator", "an NPU, or those of a Ray cluster")
+
+
+def _available(estimate: Estimate) -> tuple[int, str] | None:
+    """Memory for an estimate in bytes and where it is; None where it is not known. A GPU counts whole: vLLM takes its
+    share of the whole, and what others hold of it is theirs to give back.
+    """
+    if not estimate.on_gpu:
+        found = available_bytes()
+        return None if found is None else (found, "free on this machine")
+    sizes = [gpu.memory_gib for gpu in find_gpus() if gpu.memory_gib is not None]
+    return (int(min(sizes) * GIB), "on each GPU") if sizes else None
 
 
 def _compared(estimate: Estimate, shape: ModelShape) -> Finding:
-    needed = estimate.total_bytes
-    largest = sorted(estimate.parts, key=lambda part: -part.size_bytes)[:3]
-    what = f"{size(needed)} for {shape.parameters / 1e6:,.0f} M parameters ({', '.join(part.told for part in largest)})"
-    remedy = "Lower grpo.max_batch or grpo.micro_batch_tokens, take a smaller model, or a larger machine"
-    if estimate.place == "GPU memory":
-        seen = gpus()
-        if not seen:
-            return failed(Family.MEMORY, "GPU", f"no NVIDIA GPU is visible; the profile needs {what}", remedy)
-        free, where = min(bytes_ for _, bytes_ in seen), f"{len(seen)} × {seen[0][0]}"
+    largest = sorted(estimate.parts, key=lambda part: -part.size_bytes)[:4]
+    parts = [part.told for part in largest]
+    if estimate.gpu_share:
+        parts.insert(0, f"vLLM {100 * estimate.gpu_share:.0f} % of the GPU")
+    found = _available(estimate)
+    remedy = "Lower the batch (see `lit-sql settings`), take a smaller model, LoRA, offloading, or a larger machine"
+    if found is None:
+        told = f"needs {size(estimate.total_bytes)} ({', '.join(parts)}); what there is, is unknown"
+        return warned(Family.HARDWARE, estimate.place, told, remedy)
+    available, where = found
+    needed = estimate.total_bytes + int(estimate.gpu_share * available)
+    told = (
+        f"about {size(needed)} for {shape.parameters / 1e6:,.0f} M parameters ({', '.join(parts)}), "
+        f"{size(available)} {where}"
+    )
+    if needed > available:
+        return failed(Family.HARDWARE, estimate.place, told, remedy)
+    if needed > TIGHT * available:
+        return warned(Family.HARDWARE, estimate.place, f"tight: {told}", remedy)
+    return passed(Family.HARDWARE, estimate.place, told)
+
+
+def _cache(profile: Profile, shape: ModelShape) -> Iterator[Finding]:
+    """How many rollouts vLLM's cache holds at once."""
+    found = _available(Estimate(place="GPU", parts=(), on_gpu=True))
+    if profile.verl is None or found is None:
+        return
+    sequences = cache_sequences(profile, shape, found[0])
+    told = f"vLLM's cache holds {counted(sequences, 'rollout')} of full length at once"
+    if sequences < FEW_SEQUENCES:
+        remedy = "Raise gpu_memory_utilization, or lower data.max_prompt_length and data.max_response_length"
+        yield (failed if sequences == 0 else warned)(Family.HARDWARE, "key-value cache", told, remedy)
     else:
-        found = available_bytes()
-        if found is None:
-            return warned(Family.MEMORY, "memory", f"needs {what}; the system does not say what is free", remedy)
-        free, where = found, "this machine"
-    told = f"about {what}, {size(free)} free on {where}"
-    if needed > free:
-        return failed(Family.MEMORY, estimate.place, told, remedy)
-    if needed > TIGHT * free:
-        return warned(Family.MEMORY, estimate.place, f"tight: {told}", remedy)
-    return passed(Family.MEMORY, estimate.place, told)
+        yield passed(Family.HARDWARE, "key-value cache", told)

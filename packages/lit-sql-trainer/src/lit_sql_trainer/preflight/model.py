@@ -1,25 +1,19 @@
 """The model: a whole folder, or an id that can be fetched with the token that is here; and its chat template.
 
-A Hugging Face id is looked for in the cache first. Only when it is not there is the hub asked, for one small file, and
-never more than once for a quarter of a minute.
+A Hugging Face id is looked for in the cache first. Only when it is not there is the hub asked, for its small files.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from lit_sql_trainer import inputs
+from lit_sql_trainer import admission, inputs
 from lit_sql_trainer.errors import ModelError
-from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed, warned
+from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed
+from lit_sql_trainer.preflight.hub import Access, hub_file, hub_token
 from lit_sql_trainer.preflight.subject import Subject
 
-TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-WAIT_S = 15
 TEMPLATE_REMEDY = (
     "Name an instruct model, or add `chat_template` to tokenizer_config.json: without it no message becomes a prompt"
 )
@@ -32,8 +26,10 @@ def check_model(subject: Subject) -> Iterator[Finding]:
         return
     try:
         inputs.model_source(subject.model)
+        admission.check_token(subject.model)
     except ModelError as error:
-        yield failed(Family.MODEL, "model", str(error), "Correct --model")
+        told, _, remedy = str(error).rpartition(": ")
+        yield failed(Family.MODEL, "model", told, f"{remedy[:1].upper()}{remedy[1:]}")
         return
     yield from _hub(subject.model)
 
@@ -53,57 +49,36 @@ def _folder(folder: Path) -> Iterator[Finding]:
 
 
 def _hub(model: str) -> Iterator[Finding]:
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
-    fetch: Any = importlib.import_module("huggingface_hub").hf_hub_download  # its own annotations are partial
-    token = any(os.environ.get(name) for name in TOKEN_VARIABLES)
-    held = "with the token in HF_TOKEN" if token else "without a token"
-    try:
-        file = str(fetch(model, "tokenizer_config.json", etag_timeout=WAIT_S))
-    except GatedRepoError:
-        yield failed(
-            Family.MODEL,
-            "model",
-            f"{model!r} is gated, and the hub refuses it {held}",
-            "Accept the model's licence on its page, then `export HF_TOKEN=…` with a token of that account",
-        )
-    except RepositoryNotFoundError:
-        remedy = "Correct the id; a private model needs `export HF_TOKEN=…`"
-        yield failed(Family.MODEL, "model", f"the hub has no {model!r}, or hides it {held}", remedy)
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled):
-        yield failed(
-            Family.MODEL,
-            "model",
-            f"{model!r} is not on this machine, and the hub cannot be reached"
-            + (" (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""),
-            "Fetch the model where there is a network, copy its folder here, and name the folder with --model",
-        )
-    except EntryNotFoundError:
-        remedy = "See that it is a model with a tokenizer"
-        yield failed(Family.MODEL, "model", f"{model!r} has no tokenizer_config.json", remedy)
-    except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
-        yield failed(
-            Family.MODEL, "model", f"{model!r}: {type(error).__name__}: {error}", "Try again, or name a folder"
-        )
-    else:
-        yield passed(Family.MODEL, "model", f"{model!r} can be fetched, {held}")
-        yield _template(Path(file), model)
+    held = "with the token that is here" if hub_token() else "without a token"
+    config = hub_file(model, "config.json")
+    match config.access:
+        case Access.GATED:
+            yield failed(
+                Family.MODEL,
+                "model",
+                f"{model!r} is gated, and the hub refuses it {held} ({config.detail})",
+                "Accept the model's licence on its page, then `export HF_TOKEN=…` with a token of that account",
+            )
+        case Access.UNKNOWN:
+            remedy = "Correct the id; a private model needs `export HF_TOKEN=…`"
+            yield failed(Family.MODEL, "model", f"the hub has no {model!r}, or hides it {held}", remedy)
+        case Access.NO_FILE:
+            yield failed(Family.MODEL, "model", f"{model!r} has no config.json", "Name a transformers model")
+        case Access.UNREACHABLE:
+            yield failed(
+                Family.MODEL,
+                "model",
+                f"{model!r} is not on this machine, and the hub cannot be reached ({config.detail})",
+                "Fetch the model where there is a network, copy its folder here, and name the folder with --model",
+            )
+        case Access.CACHED | Access.FETCHED:
+            yield passed(Family.MODEL, "model", f"{model!r} {config.access}, {held}")
+            yield _template(model)
 
 
-def _template(tokenizer_config: Path, model: str) -> Finding:
-    try:
-        template = json.loads(tokenizer_config.read_text(encoding="utf-8")).get("chat_template")
-    except (OSError, ValueError):
-        template = None
-    if template or (tokenizer_config.parent / "chat_template.jinja").is_file():
+def _template(model: str) -> Finding:
+    if hub_file(model, "tokenizer_config.json").content.get("chat_template"):
         return passed(Family.MODEL, "chat template", "present")
-    remedy = "Newer models keep it in chat_template.jinja: look at the model's files; otherwise name an instruct model"
-    return warned(Family.MODEL, "chat template", f"not in the tokenizer_config.json of {model!r}", remedy)
+    if hub_file(model, "chat_template.jinja").access in (Access.CACHED, Access.FETCHED):
+        return passed(Family.MODEL, "chat template", "present")
+    return failed(Family.MODEL, "chat template", f"{model!r} has none", TEMPLATE_REMEDY)

@@ -6,11 +6,11 @@ not here, says so; an endpoint in OPENAI_API_BASE stands in for it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from lit_sql_trainer.config import Backend
-from lit_sql_trainer.dryrun import BASE_VARIABLES, dry_run
+from lit_sql_trainer.dryrun import dry_run
+from lit_sql_trainer.endpoints import endpoint_of_environment
 from lit_sql_trainer.errors import TrainerError
 from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed, warned
 from lit_sql_trainer.preflight.subject import Progress, Subject
@@ -22,8 +22,7 @@ REWARDED = "rewards non-zero"
 
 def check_rollout(subject: Subject, progress: Progress) -> Iterator[Finding]:
     """A few tasks from question to reward, and whether they left tokens to train on."""
-    endpoint = any(os.environ.get(name) for name in BASE_VARIABLES)
-    if subject.profile.backend is Backend.VERL and not endpoint:
+    if subject.profile.backend is Backend.VERL and endpoint_of_environment() is None:
         yield warned(
             Family.ROLLOUT,
             "rollout",

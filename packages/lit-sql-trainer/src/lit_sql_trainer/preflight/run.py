@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lit_sql_trainer.config import Profile
 from lit_sql_trainer.errors import SetupError
-from lit_sql_trainer.preflight.data import check_files, check_golds, check_prompts, check_splits
+from lit_sql_trainer.preflight.data import check_files, check_splits
 from lit_sql_trainer.preflight.findings import Family, Finding, Level, Report, warned
-from lit_sql_trainer.preflight.hardware import check_memory
+from lit_sql_trainer.preflight.hardware import check_hardware
 from lit_sql_trainer.preflight.model import check_model
 from lit_sql_trainer.preflight.subject import Progress, Subject
 from lit_sql_trainer.preflight.surroundings import check_disk, check_ports, check_versions
@@ -26,7 +26,7 @@ Check = Callable[[Subject], Iterator[Finding]]
 
 NEEDED_BY_ROLLOUT = (Family.VERSIONS, Family.PORTS, Family.MODEL, Family.DATA)
 
-QUICK: tuple[Check, ...] = (check_versions, check_ports, check_model, check_memory, check_disk, check_splits)
+QUICK: tuple[Check, ...] = (check_versions, check_ports, check_model, check_hardware, check_disk, check_splits)
 """What takes next to no time; `train` runs it by itself."""
 
 
@@ -53,6 +53,9 @@ def preflight(
     subject = Subject(profile=profile, runs=runs, port=port)
     checks: list[Check] = list(QUICK)
     if not quick:
+        # Imports the agent's graph, which takes longer than all quick checks.
+        from lit_sql_trainer.preflight.questions import check_golds, check_prompts
+
         checks += [
             partial(check_files, progress=progress),
             partial(check_golds, progress=progress, budget_s=gold_seconds),

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lit_sql_trainer import runtime
+from lit_sql_trainer.config import Backend
 from lit_sql_trainer.errors import SetupError
 from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed
 from lit_sql_trainer.preflight.memory import GIB, checkpoint_bytes
 from lit_sql_trainer.preflight.shape import read_shape
 from lit_sql_trainer.preflight.subject import Subject
 
-TRAINER = "lit-sql-trainer"
+TRAINER, APP = "lit-sql-trainer", "sql-train"
+INSTALL = f"uv sync --package {TRAINER}"
+INSTALL_LOCAL = f"{INSTALL} --no-group app --group cpu"
 LOCAL_NEEDS = ("torch", "transformers", "safetensors")
 """What the local algorithm imports. They are in a dependency group, so no metadata of a wheel names them."""
 LOG_BYTES = 512 * 2**20
@@ -27,17 +30,22 @@ TEMPORARY_BYTES = 256 * 2**20
 
 
 def check_versions(subject: Subject) -> Iterator[Finding]:
-    """What is installed against what this package was tested with, read from its own metadata."""
-    wrong = runtime.version_faults(TRAINER)
-    remedy = f"Install the tested set with `uv sync --package {TRAINER}`"
-    wrong += [f"{name}: not installed" for name in LOCAL_NEEDS if importlib.util.find_spec(name) is None]
-    if any(fault.partition(":")[0] in LOCAL_NEEDS for fault in wrong):
-        remedy += " --no-group app --group cpu`".lstrip("`")
-    if wrong:
-        yield failed(Family.VERSIONS, "versions", "; ".join(wrong), remedy, [each.partition(":")[0] for each in wrong])
-    else:
-        tested = len(importlib.metadata.requires(TRAINER) or ())
-        yield passed(Family.VERSIONS, "versions", f"all {tested} requirements of {TRAINER} are met")
+    """What is installed against what was tested, as the packages' own metadata says."""
+    verl = subject.profile.backend is Backend.VERL
+    for distribution, extra in ((TRAINER, ""), *(((APP, _extra()),) if verl else ())):
+        what = f"versions of {distribution}{f'[{extra}]' if extra else ''}"
+        try:
+            wrong = runtime.version_faults(distribution, extra=extra)
+        except importlib.metadata.PackageNotFoundError:
+            wrong = [f"{distribution}: not installed"]
+        if distribution == TRAINER and not verl:
+            wrong += [f"{name}: not installed" for name in LOCAL_NEEDS if importlib.util.find_spec(name) is None]
+        if wrong:
+            remedy = f"Install the tested set with `{INSTALL if verl else INSTALL_LOCAL}`"
+            yield failed(Family.VERSIONS, what, "; ".join(wrong), remedy, [each.partition(":")[0] for each in wrong])
+        else:
+            tested = len(importlib.metadata.requires(distribution) or ())
+            yield passed(Family.VERSIONS, what, f"all {tested} requirements are met")
     try:
         runtime.check_start_method()
     except SetupError as error:
@@ -79,6 +87,14 @@ def check_disk(subject: Subject) -> Iterator[Finding]:
             yield failed(Family.DISK, what, found, "Free some space, or choose another disk with --runs (and TMPDIR)")
         else:
             yield passed(Family.DISK, what, found)
+
+
+def _extra() -> str:
+    """Which GPU stack of the application is here: the CPU build of vLLM is another answer to the same name."""
+    try:
+        return "cpu-proof" if "+cpu" in importlib.metadata.version("vllm") else "gpu"
+    except importlib.metadata.PackageNotFoundError:
+        return "gpu"
 
 
 def _existing(path: Path) -> Path:
