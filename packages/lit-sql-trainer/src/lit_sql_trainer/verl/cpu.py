@@ -64,7 +64,7 @@ def ray_options(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def configure(config: dict[str, Any]) -> dict[str, Any]:
     """A VERL dictionary with everything that needs CUDA turned off: FSDP2 in float32, SDPA, no compilation."""
-    changed = _merged(
+    return _merged(
         config,
         {
             "actor_rollout_ref": {
@@ -92,7 +92,6 @@ def configure(config: dict[str, Any]) -> dict[str, Any]:
             "trainer": {"n_gpus_per_node": 1, "nnodes": 1},
         },
     )
-    return changed
 
 
 def prepare_environment() -> None:

@@ -64,7 +64,7 @@ class ProofSettings:
 
 
 def proof_profile(settings: ProofSettings) -> Profile:
-    """The rollouts of a proof: short prompts and replies, and a model that checks, so that some calls are not trained."""
+    """Short prompts and replies, and a model that checks its own results, so that some calls are not trained."""
     return Profile(
         name="cpu-proof",
         summary="VERL without a GPU",

@@ -1,0 +1,75 @@
+"""Whether training changed the model, and whether vLLM served what training made. Imports torch.
+
+The weights of a `global_step_<n>` folder are compared with those the run started from, and vLLM's greedy replies in
+the validations with Hugging Face's greedy replies under the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.verl.proof_checks import Check
+
+Replies = Mapping[tuple[int, ...], tuple[int, ...]]
+
+
+def check_weights(start: Path, checkpoint: Path, *, before: Replies, after: Replies, eos: int) -> Iterator[Check]:
+    """The checks on weights.
+
+    Args:
+        start: folder of the model that the run began with.
+        checkpoint: a `global_step_<n>` folder of one rank.
+        before, after: greedy replies of vLLM under either, prompt tokens → reply tokens.
+        eos: the token that ends a reply.
+    """
+    model: Any = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).eval()
+    old = {name: value.clone() for name, value in model.state_dict().items()}
+    yield _same_replies("vLLM served the start", model, before, eos=eos)
+    new = read_weights(checkpoint)
+    missing = sorted(set(old) ^ set(new))
+    changed = [name for name in old if name in new and not torch.equal(old[name], new[name])]
+    largest = max((float((old[name] - new[name]).abs().max()) for name in changed), default=0.0)
+    yield Check(
+        name="weights changed",
+        holds=bool(changed) and not missing,
+        detail=f"{len(changed)} of {len(old)} tensors, by up to {largest:.2e}" + (f", {missing}" if missing else ""),
+    )
+    model.load_state_dict(new)
+    yield _same_replies("vLLM served the trained weights", model, after, eos=eos)
+    shared = set(before) & set(after)
+    differ = sum(before[prompt] != after[prompt] for prompt in shared)
+    yield Check(
+        name="greedy replies changed",
+        holds=differ > 0,
+        detail=f"{differ} of {len(shared)} prompts get another reply after training",
+    )
+
+
+def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The weights of an FSDP checkpoint that one rank wrote.
+
+    Raises:
+        RunError: it is none.
+    """
+    files = sorted((checkpoint / "actor").glob("model_world_size_*_rank_*.pt"))
+    if len(files) != 1:
+        raise RunError(f"{checkpoint} holds {len(files)} model files, expected the one of a single rank")
+    state: dict[str, Any] = torch.load(files[0], map_location="cpu", weights_only=False)
+    return {name: getattr(value, "_local_tensor", value).float() for name, value in state.items()}
+
+
+def _same_replies(name: str, model: Any, replies: Replies, *, eos: int) -> Check:
+    same = 0
+    for prompt, reply in replies.items():
+        with torch.no_grad():
+            output = model.generate(
+                torch.tensor([prompt]), max_new_tokens=len(reply), do_sample=False, eos_token_id=eos, pad_token_id=eos
+            )
+        same += tuple(output[0, len(prompt) :].tolist()) == reply
+    return Check(name=name, holds=bool(replies) and same == len(replies), detail=f"{same} of {len(replies)} replies")
