@@ -3,9 +3,10 @@
     runs/<profile>-<time>-<commit>/
         config.json        every setting, as resolved
         environment.json   versions, machine, GPU, commit, command line
-        metrics.jsonl      one line a step
+        metrics.jsonl      one line a step, a validation, an alarm, an end; see docs/report.md
         rollouts.jsonl     one line a rollout, written by the runner processes; no gold
         checkpoints/       best on validation and last
+        report.html        what a person reads, with curves and examples
         library.log        warnings and tracebacks of the library and its parts
 
 Whole files are replaced in one move; lines are appended in one write, so a reader never sees half of either.
@@ -57,6 +58,14 @@ class RunFolder:
     @property
     def rollouts_file(self) -> Path:
         return self.path / "rollouts.jsonl"
+
+    @property
+    def environment_file(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
 
     @property
     def checkpoints(self) -> Path:
@@ -111,7 +120,7 @@ def create_run(root: Path, *, profile: str, config: Record, name: str | None = N
     run = RunFolder(path=path)
     run.checkpoints.mkdir()
     write_json(run.config_file, config)
-    write_json(path / "environment.json", environment(commit))
+    write_json(run.environment_file, environment(commit))
     return run
 
 
@@ -186,15 +195,16 @@ def keep_lines(path: Path, keep: Callable[[Record], bool]) -> None:
     """Rewrite a JSON-lines file with only the records that `keep` accepts, in one move."""
     if path.exists():
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in read_lines(path) if keep(record))
-        _replace(path, text)
+        replace_text(path, text)
 
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file in one move: a reader sees the old text or the new, never half."""
-    _replace(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    replace_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a file in one move: a reader sees the old text or the new, never half."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(text, encoding="utf-8")
     part.replace(path)

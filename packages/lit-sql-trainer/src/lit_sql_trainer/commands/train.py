@@ -21,6 +21,7 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--dev", is_flag=True, help="Dry run: a few tasks through the whole machinery, no training.")
 @click.option("--active-agent", metavar="REGEX", help="Graph nodes to train; by default those that write SQL.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
+@click.option("--stop-on-alarm", is_flag=True, help="End the run, with its checkpoint, at a monitor's first alarm.")
 @click.option("--resume", metavar="RUN", help="Go on with a run, given by its folder or name.")
 @click.option("--n-runners", type=int, help="Processes that run rollouts.")
 @click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where run folders are made.")
@@ -33,6 +34,7 @@ def train_main(
     dev: bool,
     active_agent: str | None,
     settings: Sequence[str],
+    stop_on_alarm: bool,
     resume: str | None,
     n_runners: int | None,
     runs: Path,
@@ -47,11 +49,12 @@ def train_main(
     """
     from lit_sql_trainer import training
     from lit_sql_trainer.profiles import profile_named
+    from lit_sql_trainer.verl_run import validating
 
     with told():
         chosen = training.configure(
             profile_named(profile),
-            settings,
+            [*settings, *(["monitors.stop_on_alarm=true"] if stop_on_alarm else [])],
             model=model,
             data=data,
             active_agent=active_agent,
@@ -61,9 +64,11 @@ def train_main(
             from lit_sql_trainer.dryrun import dry_run
 
             sys.exit(0 if dry_run(chosen, port=port).passed else 1)
-        if resume is not None and any((settings, model, data, active_agent, n_runners, name)):
+        val_only = resume is not None and chosen.verl is not None and chosen == validating(profile_named(profile))
+        if resume is not None and not val_only and (name or chosen != profile_named(profile)):
             raise ConfigError(
-                "--resume goes on under the run's own settings: leave out --set, --model, --data and the like"
+                "--resume goes on under the run's own settings: leave out --set, --model, --data and the like "
+                "(only val_only=true, with VERL, may be set)"
             )
-        result = training.train(chosen, runs=runs, name=name, port=port, resume=resume)
-    sys.exit(STOPPED if result.interrupted else 0)
+        result = training.train(chosen, runs=runs, name=name, port=port, resume=resume, val_only=val_only)
+    sys.exit(STOPPED if result.interrupted else 1 if result.alarm else 0)

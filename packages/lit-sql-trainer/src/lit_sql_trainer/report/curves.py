@@ -1,0 +1,227 @@
+"""Which curves a report has, from the metric lines of one run or several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from lit_sql_trainer.report.charts import Layer, line_chart, stack_chart
+from lit_sql_trainer.report.data import RunData
+from lit_sql_trainer.report.palette import OUTCOMES
+from lit_sql_trainer.report.svg import Point, Series
+
+Metrics = Mapping[str, Any]
+Value = Callable[[Metrics], float | None]
+
+Z95 = 1.959964
+VALIDATED = "greedy, 95 % interval"
+SAMPLED = "sampled; the band holds the 95 % interval (a group counts once)"
+
+
+def letter(number: int) -> str:
+    """The name of a run in a report of several."""
+    return "ABCDEFGH"[number]
+
+
+def charts(runs: Sequence[RunData]) -> list[str]:
+    """Every chart that has something to show, as HTML, in reading order."""
+    return [chart for chart in (*_rewards(runs), *_mixes(runs), *_policy(runs), *_signs(runs), *_pace(runs)) if chart]
+
+
+def always_zero(runs: Sequence[RunData]) -> list[str]:
+    """Titles of charts that are left out because every value was 0 in every run."""
+    return [title for title, series, _ in _sign_series(runs) if not _shows(series) and any(s.points for s in series)]
+
+
+def _rewards(runs: Sequence[RunData]) -> list[str]:
+    validation = [
+        Series(label=_name(runs, n, "validation"), css=f"run{n}", points=_validations(run), marks=True)
+        for n, run in enumerate(runs)
+    ]
+    training = [
+        Series(label=_name(runs, n, "training"), css=f"run{n + (len(runs) == 1)}", points=_training(run))
+        for n, run in enumerate(runs)
+    ]
+    if len(runs) == 1:
+        note = f"validation: {VALIDATED}; training: {SAMPLED}"
+        return [line_chart("Reward", [*training, *validation], note=note, ceiling=1.0)]
+    return [
+        line_chart("Validation reward", validation, note=VALIDATED, ceiling=1.0),
+        line_chart("Training reward", training, note=SAMPLED, ceiling=1.0),
+    ]
+
+
+def _mixes(runs: Sequence[RunData]) -> list[str]:
+    figures: list[str] = []
+    for n, run in enumerate(runs):
+        of = "" if len(runs) == 1 else f", run {letter(n)}"
+        css = "" if len(runs) == 1 else f"run{n}"
+        for kind, lines in (("training", run.steps), ("validation", run.validations)):
+            figures.append(_stack(f"Outcomes in {kind}{of}", lines, "outcomes", css, list(OUTCOMES)))
+        figures.append(_turns(f"Turns of a training rollout{of}", run.steps, css))
+    return figures
+
+
+def _policy(runs: Sequence[RunData]) -> list[str]:
+    def chart(title: str, value: Value, **options: Any) -> str:
+        return line_chart(title, _per_run(runs, value), **options)
+
+    lengths = [] if len(runs) > 1 else _per_run(runs, _key("response_tokens_max"), label="longest", shift=1)
+    return [
+        line_chart("Tokens of a trained reply", [*_per_run(runs, _key("response_tokens"), label="mean"), *lengths]),
+        chart("Entropy of the policy", _trained("entropy"), note="nats, at the sampled tokens"),
+        chart("Groups without variance", _key("zero_variance_share"), percent=True, note="they teach nothing"),
+        chart(
+            "Divergence from the start",
+            lambda line: _trained("kl_start")(line) or None,
+            note="nats a token; measured when grpo.kl_coefficient is not 0",
+        ),
+        chart("Gradient norm", _trained("grad_norm"), note="before clipping"),
+    ]
+
+
+def _signs(runs: Sequence[RunData]) -> list[str]:
+    return [
+        line_chart(title, series, percent=True, note=note)
+        for title, series, note in _sign_series(runs)
+        if _shows(series)
+    ]
+
+
+def _sign_series(runs: Sequence[RunData]) -> list[tuple[str, list[Series], str]]:
+    """Shares that are best at 0: title, lines, note."""
+    return [
+        (title, _per_run(runs, value), note)
+        for title, value, note in (
+            ("Dropped rollouts", _dropped_share, "lost to failures that are not the policy's"),
+            ("Answers that are SELECT *", _share("select_star"), ""),
+            ("Answers that read no table", _share("constant"), ""),
+            ("Matches where nothing is to be found", _share("empty_matches", "match"), "of all matches"),
+            ("Right on one database only", _share("main_only", "suites"), "wrong on a variant of it"),
+        )
+    ]
+
+
+def _shows(series: Sequence[Series]) -> bool:
+    return any(point.y for each in series for point in each.points)
+
+
+def _pace(runs: Sequence[RunData]) -> list[str]:
+    figures: list[str] = []
+    for n, run in enumerate(runs):
+        of = "" if len(runs) == 1 else f", run {letter(n)}"
+        timed = [line for line in run.steps if line.get("seconds")]
+        parts = {
+            "rollout": [_number(line, "seconds_rollout") - _number(line, "seconds_adapt") for line in timed],
+            "adapt": [_number(line, "seconds_adapt") for line in timed],
+            "update": [_number(line, "seconds_update") for line in timed],
+        }
+        rest = [
+            max(0.0, _number(line, "seconds") - sum(part[at] for part in parts.values()))
+            for at, line in enumerate(timed)
+        ]
+        layers = [Layer(label=label, css=f"layer{k}", values=values) for k, (label, values) in enumerate(parts.items())]
+        if sum(rest) > 0.01 * sum(_number(line, "seconds") for line in timed):
+            layers.append(Layer(label="rest", css="layer4", values=rest))
+        note = "rollouts, reading their traces, the update"
+        css = "" if len(runs) == 1 else f"run{n}"
+        figures.append(
+            stack_chart(f"Seconds of a step{of}", [line["step"] for line in timed], layers, note=note, css=css)
+        )
+    figures += [
+        line_chart("Tokens sampled in a second", _per_run(runs, _key("tokens_per_s"))),
+        line_chart(
+            "Time of the agent's queries",
+            _per_run(runs, _key("query_seconds_p95")),
+            note="seconds within which 95 % of a step's queries end",
+        ),
+    ]
+    return figures
+
+
+def _name(runs: Sequence[RunData], n: int, label: str) -> str:
+    return label if len(runs) == 1 else letter(n)
+
+
+def _per_run(runs: Sequence[RunData], value: Value, *, label: str = "", shift: int = 0) -> list[Series]:
+    series: list[Series] = []
+    for n, run in enumerate(runs):
+        known = [(line["step"], value(line)) for line in run.steps]
+        points = [Point(float(step), y) for step, y in known if y is not None]
+        series.append(Series(label=_name(runs, n, label), css=f"run{n + shift}", points=points))
+    return series
+
+
+def _counts(line: Metrics, key: str) -> Mapping[str, int]:
+    return cast("Mapping[str, int]", line.get(key) or {})
+
+
+def _validations(run: RunData) -> list[Point]:
+    return [_with_interval(line, line.get("standard_error")) for line in run.validations]
+
+
+def _training(run: RunData) -> list[Point]:
+    return [_with_interval(line, line.get("reward_error")) for line in run.steps if line.get("reward") is not None]
+
+
+def _with_interval(line: Metrics, error: float | None) -> Point:
+    reward = float(line["reward"])
+    if error is None:
+        return Point(float(line["step"]), reward)
+    return Point(float(line["step"]), reward, max(0.0, reward - Z95 * error), min(1.0, reward + Z95 * error))
+
+
+def _stack(title: str, lines: Sequence[Metrics], key: str, css: str, names: Sequence[str]) -> str:
+    counted = [line for line in lines if sum(_counts(line, key).values())]
+    layers = [
+        Layer(
+            label=name.replace("_", " "),
+            css=f"outcome-{name}",
+            values=[line[key].get(name, 0) / sum(line[key].values()) for line in counted],
+        )
+        for name in names
+    ]
+    return stack_chart(title, [line["step"] for line in counted], layers, percent=True, css=css)
+
+
+def _turns(title: str, lines: Sequence[Metrics], css: str) -> str:
+    counted = [line for line in lines if sum(_counts(line, "turn_counts").values())]
+    layers: list[Layer] = []
+    for k, (label, low, high) in enumerate((("1", 1, 1), ("2", 2, 2), ("3", 3, 3), ("4 and more", 4, 10**9))):
+        values = [
+            sum(count for turns, count in line["turn_counts"].items() if low <= int(turns) <= high)
+            / sum(line["turn_counts"].values())
+            for line in counted
+        ]
+        layers.append(Layer(label=f"{label} turn{'' if label == '1' else 's'}", css=f"layer{k}", values=values))
+    none = [line["turn_counts"].get("0", 0) / sum(line["turn_counts"].values()) for line in counted]
+    layers.append(Layer(label="none run", css="layer4", values=none))
+    note = "queries that were run"
+    return stack_chart(title, [line["step"] for line in counted], layers, percent=True, css=css, note=note)
+
+
+def _key(key: str) -> Value:
+    return lambda line: None if line.get(key) is None else float(line[key])
+
+
+def _trained(key: str) -> Value:
+    """A number of the update; a step that had nothing to train on has none."""
+    return lambda line: _key(key)(line) if line.get("trained_tokens", 1) else None
+
+
+def _share(key: str, of: str | None = None) -> Value:
+    def value(line: Metrics) -> float | None:
+        outcomes: Mapping[str, int] = line.get("outcomes") or {}
+        total = {None: sum(outcomes.values()), "match": outcomes.get("match", 0)}.get(of, line.get(str(of)))
+        return line[key] / total if total and line.get(key) is not None else None
+
+    return value
+
+
+def _dropped_share(line: Metrics) -> float | None:
+    dropped, kept = line.get("dropped"), line.get("rollouts")
+    return dropped / (dropped + kept) if dropped is not None and kept is not None and dropped + kept else None
+
+
+def _number(line: Metrics, key: str) -> float:
+    return float(line.get(key) or 0.0)

@@ -1,0 +1,179 @@
+"""What a report shows of a run, read from its folder: metric lines in few enough points, ends, alarms, readings.
+
+Nothing here knows HTML. A run that is still written, was killed, or is older than some of the keys can be read too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from lit_sql_trainer.errors import ConfigError, RunError
+from lit_sql_trainer.monitors import MonitorSettings, Reading, replay
+from lit_sql_trainer.report.examples import Examples, read_examples
+from lit_sql_trainer.runs import RunFolder
+from lit_sql_trainer.settings import from_plain
+
+Metrics = Mapping[str, Any]
+
+COUNTS = (
+    "rollouts", "dropped", "select_star", "constant", "empty_matches", "main_only", "suites", "groups",
+    "trained_tokens", "refilled_groups",
+)  # fmt: skip
+"""Numbers that add up over steps; the mean of any other is taken."""
+LARGEST = ("step", "response_tokens_max", "query_seconds_max", "dropped_total")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunData:
+    """One run as the report shows it."""
+
+    name: str
+    config: dict[str, Any]
+    """Dotted path → value."""
+    environment: dict[str, Any]
+    steps: list[dict[str, Any]]
+    """At most as many as asked for; each stands for one step or several in a row."""
+    validations: Sequence[Metrics]
+    alarms: Sequence[Metrics]
+    readings: list[Reading]
+    status: str
+    done: bool
+    """Whether an end was recorded after the last step."""
+    last_step: int
+    seconds: float
+    """Of all steps and validations."""
+    drop_reasons: Counter[str] = field(default_factory=Counter[str])
+    dropped: int = 0
+    examples: Examples = field(default_factory=Examples)
+
+    @property
+    def best(self) -> Metrics | None:
+        """The validation with the highest reward, the earliest of equals."""
+        return max(self.validations, key=lambda line: line["reward"], default=None)
+
+
+def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
+    """Read a run folder; steps in at most `points` points, at most `examples` pairs of rollouts.
+
+    Raises:
+        RunError: a file of the folder is missing or damaged.
+    """
+    config = run.config()
+    try:
+        lines = run.metrics()
+        environment = _environment(run)
+    except ValueError as error:
+        raise RunError(f"{run.path} has a damaged line or file ({error}): mend or remove it, then try again") from error
+    steps = [line for line in lines if line.get("event") == "step"]
+    validations = [line for line in lines if line.get("event") == "validation" and line.get("reward") is not None]
+    book, replayed = replay(lines, _settings(config))
+    recorded = [line for line in lines if line.get("event") == "alarm"]
+    last_step = max((int(line["step"]) for line in lines), default=0)
+    status, done = _status(lines, last_step)
+    best = max(validations, key=lambda line: line["reward"], default=None)
+    shown = read_examples(run.rollouts_file, validations, best=best, limit=examples)
+    reasons: Counter[str] = Counter(shown.failed)
+    for line in steps:
+        reasons.update(line.get("drop_reasons") or {})
+    return RunData(
+        name=run.name,
+        config=flat(config),
+        environment=environment,
+        steps=thin(steps, points),
+        validations=validations,
+        alarms=recorded or [alarm.line() for alarm in replayed],
+        readings=book.readings(),
+        status=status,
+        done=done,
+        last_step=last_step,
+        seconds=math.fsum(float(line.get("seconds") or 0.0) for line in lines),
+        drop_reasons=reasons,
+        dropped=sum(int(line.get("dropped") or 0) for line in lines),
+        examples=shown,
+    )
+
+
+def thin(lines: Sequence[Metrics], points: int) -> list[dict[str, Any]]:
+    """The same course in at most `points` lines: neighbours are merged, none is left out."""
+    size = max(1, math.ceil(len(lines) / max(1, points)))
+    return [merge(lines[start : start + size]) for start in range(0, len(lines), size)]
+
+
+def merge(lines: Sequence[Metrics]) -> dict[str, Any]:
+    """Several steps as one line at the last of them: counts added, other numbers averaged.
+
+    `reward_error` is the standard error of the mean reward, from above: a group counts as one rollout, as its members
+    answer the same question.
+    """
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys(key for line in lines for key in line):
+        values = [line[key] for line in lines if line.get(key) is not None]
+        if values and all(isinstance(value, Mapping) for value in values):
+            total: Counter[str] = Counter()
+            for value in values:
+                total.update(cast("Mapping[str, int]", value))
+            merged[key] = dict(total)
+        elif values and all(isinstance(value, int | float) for value in values):
+            if key in ("entropy", "kl_start", "grad_norm", "clip_fraction"):  # 0 where a step trained nothing
+                values = [line[key] for line in lines if line.get(key) is not None and line.get("trained_tokens", 1)]
+            merged[key] = _together(key, values)
+        else:
+            merged[key] = values[-1] if values else None
+    errors = [_reward_error(line) for line in lines]
+    known = [error for error in errors if error is not None]
+    merged["reward_error"] = math.sqrt(math.fsum(error**2 for error in known)) / len(known) if known else None
+    merged["first_step"] = lines[0]["step"]
+    return merged
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted paths."""
+    result: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            result |= flat(cast("Mapping[str, Any]", inner), f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = inner
+    return result
+
+
+def _together(key: str, values: Sequence[float]) -> float | None:
+    if not values:
+        return None
+    if key in COUNTS:
+        return sum(values)
+    if key in LARGEST:
+        return max(values)
+    return values[0] if len(values) == 1 else math.fsum(values) / len(values)
+
+
+def _reward_error(line: Metrics) -> float | None:
+    deviation, groups = line.get("reward_std"), line.get("groups")
+    return deviation / math.sqrt(groups) if deviation is not None and groups else None
+
+
+def _environment(run: RunFolder) -> dict[str, Any]:
+    """Nothing, where the run was made elsewhere and left no such file."""
+    if not run.environment_file.exists():
+        return {}
+    return cast("dict[str, Any]", json.loads(run.environment_file.read_text(encoding="utf-8")))
+
+
+def _settings(config: Mapping[str, Any]) -> MonitorSettings:
+    """The limits that the run was watched with; the present ones for a run from before there were any."""
+    try:
+        return from_plain(MonitorSettings, config.get("monitors") or {})
+    except (ConfigError, TypeError):  # another version's settings
+        return MonitorSettings()
+
+
+def _status(lines: Iterable[Metrics], last_step: int) -> tuple[str, bool]:
+    ends = [line for line in lines if line.get("event") == "end"]
+    if ends and int(ends[-1]["step"]) >= last_step:
+        return str(ends[-1].get("reason", "ended")), True
+    return f"no end recorded: it is running, or was cut off after step {last_step}", False
