@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 the work failed, 2 what was asked for makes no sense or ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import click
@@ -23,12 +23,14 @@ class RefusalError(click.ClickException):
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Errors of ours leave the block as one line with their exit code, and so does Ctrl-C."""
+def told(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]:
+    """Errors of ours leave the block as one line with their exit code, and so does Ctrl-C, with the line `stopped`."""
     try:
         yield
     except TrainerError as error:
         kind = RefusalError if isinstance(error, USAGE_ERRORS) else click.ClickException
         raise kind(str(error)) from error
     except KeyboardInterrupt:
+        if line := stopped():
+            click.echo(line, err=True)
         raise SystemExit(STOPPED) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lit_sql_trainer.answering import Answering, ModelEndpoint, describe
 from lit_sql_trainer.calls import stable_seed
@@ -15,6 +15,9 @@ from lit_sql_trainer.evaluation.records import AnswerRecord, Standing
 from spider_data import SpiderDataError, SpiderTask
 from sql_graph import SqlAnswer, SqlGraphError
 from sql_reward import Outcome, Rows, SqlRewardError, Verdict, result_digest, run_sql
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
 
 FAULTS = (RolloutError, SqlGraphError, SqlRewardError, SpiderDataError)
 """What can keep a question from being answered without the model's doing: endpoint, database, gold query."""
@@ -60,8 +63,8 @@ class Asker:
             seconds=_since(started),
         )
 
-    def answer(self, asked: Asked) -> SqlAnswer:
-        """What the agent makes of the question."""
+    def answer(self, asked: Asked, *, callbacks: Sequence[BaseCallbackHandler] = ()) -> SqlAnswer:
+        """What the agent makes of the question; raises `FAULTS`."""
         settings = self.answering.settings
         heat = self.sampling.heat
         chat = self.answering.chat(
@@ -69,7 +72,7 @@ class Asker:
             sampling=settings.sampling({"temperature": heat}, greedy=heat == 0),
             seed=stable_seed(asked.task.task_id, self.sampling.seed, asked.sample),
         )
-        return self.answering.answer(asked.task, chat=chat)
+        return self.answering.answer(asked.task, chat=chat, callbacks=callbacks)
 
     def _verdicts(self, task: SpiderTask, answer: SqlAnswer) -> list[Verdict]:
         """After each reply, the verdict on the answer so far."""

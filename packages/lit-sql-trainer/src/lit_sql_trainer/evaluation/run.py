@@ -47,6 +47,7 @@ def evaluate(
     target: Target,
     *,
     out: Path,
+    questions: Questions | None = None,
     data: Path | None = None,
     split: str = "test",
     limit: int | None = None,
@@ -55,7 +56,7 @@ def evaluate(
     should_stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda done, total, record: None,
 ) -> Evaluation:
-    """Ask the questions of `split` and write what came of it to the folder `out`; see `records` for its files.
+    """Ask `questions`, else those of `split`, and write what comes of it to the folder `out`; see `records`.
 
     Where `out` holds the beginning of the same evaluation, its answers are kept and only the rest is asked, questions
     that failed for a reason of ours included. The data are by default those of the target's run or profile, else the
@@ -68,7 +69,7 @@ def evaluate(
         FailureLimitError: many questions in a row failed for our reasons; what was answered is kept.
     """
     sampling = sampling or Sampling()
-    questions = questions_for(target, data=data, split=split, limit=limit)
+    questions = questions or questions_for(target, data=data, split=split, limit=limit)
     plan = make_plan(target, questions, sampling)
     folder = EvaluationFolder(path=out)
     done = _begin(folder, plan)
@@ -97,7 +98,12 @@ def questions_for(target: Target, *, data: Path | None, split: str, limit: int |
     profile = target.profile
     if limit is None and data is None and target.run is not None:
         limit = {"validation": profile.validation_tasks, "train": profile.train_tasks}.get(split)
-    return read_questions(data or profile.data or inputs.embedded_data(), split, limit=limit)
+    return read_questions(data_folder(target, data), split, limit=limit)
+
+
+def data_folder(target: Target, data: Path | None) -> Path:
+    """The data to ask about: those given, else the target's own, else the embedded benchmark."""
+    return data or target.profile.data or inputs.embedded_data()
 
 
 def load_evaluation(path: Path) -> Evaluation:

@@ -1,0 +1,38 @@
+"""`lit-sql compare`: is one model better than another, or was it luck?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from lit_sql_trainer.commands.failures import told
+
+EXISTING = click.Path(path_type=Path)
+
+
+@click.command("compare")
+@click.argument("first", type=EXISTING)
+@click.argument("second", type=EXISTING)
+@click.option("--show-gold", is_flag=True, help="Show the gold query beside the two answers.")
+@click.option("--all", "everything", is_flag=True, help="Show every question won and lost, not the first ten.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with everything.")
+def compare_command(first: Path, second: Path, show_gold: bool, everything: bool, as_json: bool) -> None:
+    """Compare two evaluations of the same questions, pair by pair.
+
+    Example: lit-sql compare runs/before/evaluations/best-test runs/after/evaluations/best-test
+
+    FIRST and SECOND are folders that `lit-sql eval` made, or runs with one evaluation each. The difference is SECOND
+    minus FIRST, with Newcombe's paired interval and McNemar's exact test. Evaluations of other questions, databases,
+    rules, samples or temperatures are refused.
+    """
+    from lit_sql_trainer.evaluation.compare import compare
+    from lit_sql_trainer.evaluation.compare_table import SHOWN, comparison_told
+
+    with told():
+        comparison = compare(first, second, show_gold=show_gold)
+    if as_json:
+        click.echo(json.dumps(comparison.to_dict(), ensure_ascii=False))
+    else:
+        click.echo(comparison_told(comparison, shown=None if everything else SHOWN))

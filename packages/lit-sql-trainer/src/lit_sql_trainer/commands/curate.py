@@ -1,0 +1,138 @@
+"""`lit-sql curate`: train on what can be learned from."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lit_sql_trainer.commands.failures import STOPPED, told
+from lit_sql_trainer.commands.progress import same_command, showing
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.evaluation.plan import Sampling
+    from lit_sql_trainer.evaluation.questions import Questions
+    from lit_sql_trainer.evaluation.records import AnswerRecord
+    from lit_sql_trainer.evaluation.targets import Target
+
+EXISTING = click.Path(path_type=Path)
+
+
+@click.command("curate")
+@click.argument("data", type=EXISTING)
+@click.argument("out", type=EXISTING)
+@click.option("--split", default="train", show_default=True, help="The split to curate; the others stay as they are.")
+@click.option("--run", metavar="RUN", help="Have the best checkpoint of this run solve the tasks.")
+@click.option("--model", help="Have this model solve the tasks: a folder, an id, or a name at --endpoint.")
+@click.option("--endpoint", metavar="URL", help="An OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")
+@click.option("--tiny", is_flag=True, help="Have the tiny model of this package solve the tasks.")
+@click.option("--profile", help="Whose prompts and limits apply; by default those of the run, tiny, or full prompts.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
+@click.option("-k", "samples", type=click.IntRange(min=2), default=8, show_default=True, help="Samples of each task.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Of the samples.")
+@click.option("--keep-share", type=float, default=0.1, show_default=True, help="Of tasks solved never or always.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the samples, and of which tasks are kept.")
+@click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="Tasks asked at a time.")
+@click.option("--copy", is_flag=True, help="Copy the databases instead of linking to them.")
+@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are found by name.")
+def curate_command(
+    data: Path,
+    out: Path,
+    split: str,
+    run: str | None,
+    model: str | None,
+    endpoint: str | None,
+    tiny: bool,
+    profile: str | None,
+    settings: Sequence[str],
+    samples: int,
+    temperature: float,
+    keep_share: float,
+    seed: int,
+    workers: int,
+    copy: bool,
+    runs: Path,
+) -> None:
+    """Copy a data folder without the tasks that teach nothing.
+
+    Example: lit-sql curate my-data my-curated-data --tiny -k 4
+
+    Dropped are tasks whose gold query fails, times out, finds nothing, or leaves its answer open; and, when a model is
+    named, those that it solves in none or in all of k samples, except for a share of them. The new folder's
+    manifest.json counts them by reason and dropped.jsonl names them. Ctrl-C or a kill leaves no half folder, and the
+    model's answers beside it: the same command goes on.
+    """
+    answers = out.with_name(f"{out.name}-answers")
+    with told(
+        stopped=lambda: f"stopped; nothing was written to {out}; the same command goes on:\n    {same_command()}"
+    ):
+        from lit_sql_trainer import curation
+        from lit_sql_trainer.evaluation.plan import Sampling
+        from lit_sql_trainer.evaluation.questions import read_questions
+        from lit_sql_trainer.evaluation.targets import find_target
+
+        asked = tiny or run is not None or model is not None or endpoint is not None
+        target = None
+        if asked:
+            target = find_target(
+                run=run, runs=runs, model=model, endpoint=endpoint, profile=profile, assignments=settings
+            )
+        curation.check_target(out)
+        curation.check_share(keep_share)
+        questions = read_questions(data, split)
+        reasons = curation.bad_golds(questions)
+        facts: dict[str, object] = {"split": split}
+        if target is not None:
+            left = dataclasses.replace(
+                questions, tasks=tuple(task for task in questions.tasks if task.task_id not in reasons)
+            )
+            sampling = Sampling(samples=samples, temperature=temperature, seed=seed)
+            reasons |= curation.extremes(_solve(target, left, answers, sampling, workers))
+            facts |= {
+                "model": target.label,
+                "weights": target.weights,
+                "samples": samples,
+                "temperature": temperature,
+                "keep_share": keep_share,
+                "seed": seed,
+            }
+        decided = curation.decide(questions, reasons, keep_share=keep_share, seed=seed)
+        manifest = curation.write_curated(out, decided, settings=facts, copy=copy)
+    click.echo(f"{len(decided.kept)} of {len(questions.tasks)} tasks of {split!r} stay")
+    for reason, counts in decided.counts().items():
+        if counts["found"]:
+            click.echo(
+                f"   {reason:36} {counts['found']:6} found, {counts['dropped']:6} dropped, {counts['kept']:6} kept"
+            )
+    click.echo(manifest)
+
+
+def _solve(
+    target: Target, questions: Questions, answers: Path, sampling: Sampling, workers: int
+) -> Sequence[AnswerRecord]:
+    """The model's samples of every question, kept in the folder `answers`, where a stopped command goes on."""
+    from lit_sql_trainer.evaluation.run import evaluate
+    from lit_sql_trainer.interrupt import Interrupt
+
+    with Interrupt(_finishing) as stop, showing("answers") as progress:
+        done = evaluate(
+            target,
+            questions=questions,
+            out=answers,
+            sampling=sampling,
+            workers=workers,
+            should_stop=stop,
+            progress=progress,
+        )
+    if done.summary is None:
+        click.echo(f"stopped with {len(done.records)} answers in {answers}; go on with\n    {same_command()}")
+        sys.exit(STOPPED)
+    return done.records
+
+
+def _finishing() -> None:
+    click.echo("finishing the tasks under way; once more to end at once", err=True)

@@ -1,0 +1,58 @@
+"""`lit-sql debug`: look over the agent's shoulder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from lit_sql_trainer.commands.failures import told
+
+EXISTING = click.Path(path_type=Path)
+
+
+@click.command("debug")
+@click.option("-n", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Questions to show.")
+@click.option("--data", type=EXISTING, help="Data folder; by default the run's own, else the embedded benchmark.")
+@click.option("--split", help="By default dev where there is one, else validation.")
+@click.option("--run", metavar="RUN", help="Use the best checkpoint of this run, under the run's own settings.")
+@click.option("--model", help="Model folder, Hugging Face id, or name at the endpoint; by default the tiny model.")
+@click.option("--endpoint", metavar="URL", help="By default OPENAI_API_BASE, unless a run or a model is named.")
+@click.option("--profile", help="Whose prompts and limits apply; by default those of the run, tiny, or full prompts.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
+@click.option("--show-gold", is_flag=True, help="Show the gold query, and where rows differ from its rows.")
+@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are found by name.")
+def debug_command(
+    count: int,
+    data: Path | None,
+    split: str | None,
+    run: str | None,
+    model: str | None,
+    endpoint: str | None,
+    profile: str | None,
+    settings: Sequence[str],
+    show_gold: bool,
+    runs: Path,
+) -> None:
+    """Show prompts, replies, SQL, results and rewards of a few development questions. Nothing is trained or written.
+
+    Example: lit-sql debug -n 3
+
+    The model is the endpoint in OPENAI_API_BASE, with the key in OPENAI_API_KEY, when that is set.
+    """
+    with told(stopped=lambda: "stopped; nothing was written"):
+        from lit_sql_trainer.debugging import SPLITS, debug
+        from lit_sql_trainer.endpoints import endpoint_of_environment
+        from lit_sql_trainer.evaluation.run import data_folder, questions_for
+        from lit_sql_trainer.evaluation.targets import find_target
+
+        if endpoint is None and run is None and not (model and Path(model).is_dir()):
+            endpoint = endpoint_of_environment()
+        target = find_target(run=run, runs=runs, model=model, endpoint=endpoint, profile=profile, assignments=settings)
+        folder = data_folder(target, data)
+        split = split or next((name for name in SPLITS if (folder / f"{name}.parquet").is_file()), SPLITS[-1])
+        questions = questions_for(target, data=folder, split=split, limit=count)
+        failed = debug(target, questions, show_gold=show_gold, echo=click.echo)
+    sys.exit(1 if failed else 0)
