@@ -154,6 +154,17 @@ class Profile:
                 f"retries) but is given up after {name}={self.rollout_timeout_s:g}: raise that, "
                 f"or lower rollout.deadline_s or rollout.request_timeout_s"
             )
+        if self.verl is not None:
+            for name, limit in (
+                ("prompt_budget_tokens", "max_prompt_length"),
+                ("max_tokens", "max_response_length"),
+            ):
+                value, most = getattr(self.rollout, name), getattr(self.verl.data, limit)
+                if value > most:
+                    raise ConfigError(
+                        f"rollout.{name}={value} is more than verl.data.{limit}={most}: VERL would cut what the agent "
+                        f"may send; lower the first or raise the second"
+                    )
         try:
             re.compile(self.active_agent)
         except re.error as error:

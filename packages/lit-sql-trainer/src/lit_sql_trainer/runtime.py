@@ -14,6 +14,7 @@ import socket
 import warnings
 from pathlib import Path
 
+from lit_sql_trainer.devices import attention_backend as attention_backend  # part of what is right or wrong here
 from lit_sql_trainer.errors import SetupError
 
 LOOPBACK = "127.0.0.1"

@@ -49,7 +49,7 @@ class KnownKeys:
 
 
 def known_keys() -> KnownKeys:
-    """The keys of the installed VERL; the recorded ones where none is installed, or where it is the recorded version."""
+    """The keys of the installed VERL; the recorded ones where none is installed, or where the versions are the same."""
     recorded = recorded_keys()
     installed = installed_versions()
     if installed is None or installed == recorded.versions:
@@ -83,7 +83,7 @@ def composed_keys() -> KnownKeys:
     from omegaconf import OmegaConf  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  as above
 
     with initialize_config_dir(version_base=None, config_dir=str(_folder("verl") / "trainer" / "config")):
-        composed: Any = compose(config_name="ppo_trainer")
+        composed = cast("Any", compose(config_name="ppo_trainer"))
     added = OmegaConf.load(_folder("agentlightning") / "verl" / "config.yaml")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  as above
     OmegaConf.set_struct(composed, False)  # pyright: ignore[reportUnknownMemberType]  as above
     merged = OmegaConf.merge(composed, added)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  as above
