@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from lit_sql_trainer.config import Profile, RolloutSettings
     from lit_sql_trainer.dryrun import dry_run
     from lit_sql_trainer.errors import TrainerError
+    from lit_sql_trainer.evaluation.compare import Comparison, compare
+    from lit_sql_trainer.evaluation.plan import Sampling
+    from lit_sql_trainer.evaluation.run import Evaluation, evaluate
+    from lit_sql_trainer.evaluation.targets import Target, find_target
     from lit_sql_trainer.profiles import PROFILES, profile_named
     from lit_sql_trainer.training import TrainResult, configure, train
 
@@ -26,18 +30,32 @@ _HOME = {
     "train": "training",
     "TrainResult": "training",
     "dry_run": "dryrun",
+    "evaluate": "evaluation.run",
+    "Evaluation": "evaluation.run",
+    "Sampling": "evaluation.plan",
+    "Target": "evaluation.targets",
+    "find_target": "evaluation.targets",
+    "compare": "evaluation.compare",
+    "Comparison": "evaluation.compare",
     "TrainerError": "errors",
 }
 
 __all__ = [
     "PROFILES",
+    "Comparison",
+    "Evaluation",
     "LitSQLAgent",
     "Profile",
     "RolloutSettings",
+    "Sampling",
+    "Target",
     "TrainResult",
     "TrainerError",
+    "compare",
     "configure",
     "dry_run",
+    "evaluate",
+    "find_target",
     "profile_named",
     "train",
 ]
