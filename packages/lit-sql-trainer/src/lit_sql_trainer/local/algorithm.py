@@ -1,7 +1,7 @@
 """GRPO on Agent-lightning, in this process: roll out, read the traces, update, serve the new weights.
 
 `loss.py` says how the objective differs from the papers, `collect.py` what becomes of a failed rollout, `seeds.py`
-why an interrupted run continues as an unbroken one, up to rounding. `loop.py` is the loop that joins them; this module
+why an interrupted run continues as an unbroken one. `loop.py` is the loop that joins them; this module
 opens what it needs and closes it again.
 
 Torch is imported when the run begins, after the runners were forked: a forked process must not inherit its threads.
