@@ -1,5 +1,9 @@
 """The library's VERL algorithm with our trainer and daemon, a Ray of its own, and errors that keep their type."""
 
+# verl and ray ship no types, and the environment in which types are checked has none of them:
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUntypedBaseClass=false
+
 from __future__ import annotations
 
 import os
@@ -35,7 +39,8 @@ class SqlVerl(VERL):
         daemon_cls: type[SqlDaemon] = SqlDaemon,
         beside: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        super().__init__(config, trainer_cls=trainer_cls, daemon_cls=daemon_cls)
+        daemon: Any = daemon_cls  # none of the library's daemons: it only hands the class over to our trainer
+        super().__init__(config, trainer_cls=trainer_cls, daemon_cls=daemon)
         self._beside = beside
         self._ray_options = dict(ray_options)
 
@@ -62,13 +67,16 @@ class SqlVerl(VERL):
             ray.shutdown()
 
 
-def _told(error: RayTaskError) -> TrainerError:
-    """The error of ours that ended the task, or one that says where it ended."""
-    cause: BaseException | None = error.cause
+def _told(error: BaseException) -> TrainerError:
+    """The error of ours that ended the task, or one that says where it ended.
+
+    Ray hides the error that a task raised in `cause`, and repeats that for a task within a task.
+    """
+    cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, TrainerError) and not isinstance(cause, RayTaskError):
             return cause
-        cause = cause.cause if isinstance(cause, RayTaskError) else cause.__cause__
+        cause = getattr(cause, "cause", None) or cause.__cause__
     return RunError(f"training failed inside VERL: {_last_line(error)}")
 
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from lit_sql_trainer.advantage import (
     GroupAdvantages,
@@ -131,7 +131,7 @@ def flat_numbers(metrics: Mapping[str, Any], prefix: str) -> dict[str, float]:
     flat: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):
-            flat |= flat_numbers(value, f"{prefix}/{name}")
+            flat |= flat_numbers(cast("Mapping[str, Any]", value), f"{prefix}/{name}")
         elif isinstance(value, int | float):
             flat[f"{prefix}/{name}"] = float(value)
     return flat

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 HOOK = "lit_sql_trainer.verl.cpu.apply"
 EXTERNAL_LIB = "lit_sql_trainer.verl.cpu_vllm"
@@ -105,6 +105,18 @@ def _stand_ins() -> dict[str, Any]:
     def seed(value: int) -> None:
         torch.manual_seed(value)  # pyright: ignore[reportUnknownMemberType]  torch leaves it untyped
 
+    def get_state(device: object = None) -> torch.Tensor:
+        return torch.get_rng_state()
+
+    def set_state(state: torch.Tensor, device: object = None) -> None:
+        torch.set_rng_state(state)
+
+    def plenty(device: object = None) -> tuple[int, int]:
+        return 0, 2**34
+
+    def name(device: object = None) -> str:
+        return "CPU"
+
     def nothing(*_: Any, **__: Any) -> None:
         """There is nothing to do on a CPU."""
 
@@ -112,8 +124,8 @@ def _stand_ins() -> dict[str, Any]:
         return 0
 
     return {
-        "get_rng_state": lambda device=None: torch.get_rng_state(),
-        "set_rng_state": lambda state, device=None: torch.set_rng_state(state),
+        "get_rng_state": get_state,
+        "set_rng_state": set_state,
         "manual_seed": seed,
         "manual_seed_all": seed,
         "empty_cache": nothing,
@@ -123,8 +135,8 @@ def _stand_ins() -> dict[str, Any]:
         "memory_reserved": zero,
         "max_memory_allocated": zero,
         "max_memory_reserved": zero,
-        "mem_get_info": lambda device=None: (0, 2**34),
-        "get_device_name": lambda device=None: "CPU",
+        "mem_get_info": plenty,
+        "get_device_name": name,
     }
 
 
@@ -132,5 +144,7 @@ def _merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     merged = dict(config)
     for name, change in changes.items():
         before = merged.get(name)
-        merged[name] = _merged(before or {}, change) if isinstance(change, Mapping) else change
+        if isinstance(change, Mapping):
+            change = _merged(before or {}, cast("Mapping[str, Any]", change))
+        merged[name] = change
     return merged

@@ -5,6 +5,9 @@ of vLLM, which fails without triton, and vLLM's choice of a matrix product, whic
 private format, so that weights loaded later would change nothing.
 """
 
+# vLLM ships no types, and the environment in which types are checked has none of it:
+# pyright: reportMissingImports=false, reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import sys
@@ -22,6 +25,11 @@ def plain_product(layer: Any, remove_weight: bool) -> None:
 
 layers.dispatch_cpu_unquantized_gemm = plain_product
 
-without_experts = types.ModuleType("verl.utils.vllm.patch")
-without_experts.patch_vllm_moe_model_weight_loader = lambda model: None
+
+def no_experts(model: Any) -> None:
+    """The tiny model has none to patch."""
+
+
+without_experts: Any = types.ModuleType("verl.utils.vllm.patch")
+without_experts.patch_vllm_moe_model_weight_loader = no_experts
 sys.modules["verl.utils.vllm.patch"] = without_experts

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lit_sql_trainer import inputs
 from lit_sql_trainer.config import Profile
@@ -129,7 +129,8 @@ def check_sizes(config: Mapping[str, Any], *, train_tasks: int) -> None:
             f"different tasks; lower it"
         )
     facts = config[RUN_KEY]
-    factor = float((config.get(SETTINGS_KEY) or {}).get("refill_factor", 1.0))
+    settings = cast("Mapping[str, Any]", config[SETTINGS_KEY])
+    factor = float(settings.get("refill_factor", 1.0))
     update_plan(
         {"algorithm": {"adv_estimator": "grpo"}, **config}, max_calls=int(facts["max_calls"]), refill_factor=factor
     )
@@ -154,7 +155,7 @@ def guarded_variables() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _beside(run: RunFolder, facts: RunFacts, display: Display, interrupt: Interrupt | None) -> Iterator[None]:
+def _beside(run: RunFolder, facts: RunFacts, display: Display, interrupt: Interrupt | None) -> Generator[None]:
     """While it is entered, new lines of `metrics.jsonl` are shown, and an interrupt is handed on to Ray."""
     lines, ended = NewLines(run.metrics_file), threading.Event()
     facts.stop_file.unlink(missing_ok=True)
@@ -188,7 +189,7 @@ def _show(lines: Sequence[Mapping[str, Any]], display: Display) -> None:
 
 def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _copy(each) for key, each in value.items()}
+        return {key: _copy(each) for key, each in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_copy(each) for each in value]
+        return [_copy(each) for each in cast("Sequence[Any]", value)]
     return str(value) if isinstance(value, Path) else value

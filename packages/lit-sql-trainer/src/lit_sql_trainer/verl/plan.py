@@ -131,9 +131,10 @@ def _check_supported(config: Mapping[str, Any], actor: Mapping[str, Any]) -> Non
 
 
 def _section(config: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    section: Any = config
+    section = config
     for name in path.split("."):
-        section = section.get(name) if isinstance(section, Mapping) else None
-    if not isinstance(section, Mapping):
-        raise ConfigError(f"the VERL configuration has no section {path!r}: start from `verl_config(profile)`")
-    return cast("Mapping[str, Any]", section)
+        inner = section.get(name)
+        if not isinstance(inner, Mapping):
+            raise ConfigError(f"the VERL configuration has no section {path!r}: start from `verl_config(profile)`")
+        section = cast("Mapping[str, Any]", inner)
+    return section

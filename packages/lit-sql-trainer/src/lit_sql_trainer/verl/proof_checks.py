@@ -81,7 +81,7 @@ def check_numbers(evidence: Evidence, *, groups: int, rollouts: int, parts: int,
         yield Check(
             name=f"step {step}: samples",
             holds=line["rollouts"] == len(counted) and line["dropped"] == lost and lost + len(counted) == asked,
-            detail=f"{asked} asked, {line['rollouts']} counted, {line['dropped']} dropped, {len(done)} ended by a runner",
+            detail=f"{asked} asked, {line['rollouts']} counted, {line['dropped']} dropped, {len(done)} recorded",
         )
         expected, tokens = expected_rows(counted, evidence.calls)
         found = [row for row in evidence.rows if row["step"] == step]

@@ -3,14 +3,18 @@
 Runs inside Ray. The files lie in `proof/` of the run folder; `proof_checks` reads them.
 """
 
+# ray ships no types, and the environment in which types are checked has none of it:
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 import ray
@@ -89,7 +93,7 @@ class ProofTrainer(SqlTrainer):
 
     def _open(self) -> None:
         super()._open()
-        self.daemon.record_into(self.folder)
+        cast("ProofDaemon", self.daemon).record_into(self.folder)
 
     def step(self) -> None:
         """As the trainer's own; the server dies while rollouts run when that was asked for."""
@@ -127,7 +131,7 @@ class ProofTrainer(SqlTrainer):
             ray.kill(replica.server_handle)
 
     @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
+    def _timed(self, phase: str) -> Generator[None]:
         started = time.monotonic()
         yield
         append_line(self.folder / "times.jsonl", {"phase": phase, "seconds": round(time.monotonic() - started, 2)})

@@ -28,7 +28,8 @@ def check_weights(start: Path, checkpoint: Path, *, before: Replies, after: Repl
         before, after: greedy replies of vLLM under either, prompt tokens → reply tokens.
         eos: the token that ends a reply.
     """
-    model: Any = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).eval()
+    loader: Any = AutoModelForCausalLM  # typed in part only
+    model = loader.from_pretrained(start, dtype=torch.float32).eval()
     old = {name: value.clone() for name, value in model.state_dict().items()}
     yield _same_replies("vLLM served the start", model, before, eos=eos)
     new = read_weights(checkpoint)

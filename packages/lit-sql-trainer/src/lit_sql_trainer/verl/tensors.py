@@ -1,5 +1,9 @@
 """Rows as the tensors that VERL's workers read. Imports torch and verl."""
 
+# verl and tensordict ship no types, and the environment in which types are checked has none of them:
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -11,16 +11,20 @@ Takes the library's trainer class for what it inherits from VERL (workers, vLLM,
 `validate` and `update` are where a subclass looks in (`proof.py` does).
 """
 
+# verl, ray and omegaconf ship no types, and the environment in which types are checked has none of them:
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUntypedBaseClass=false
+
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agentlightning.verl.trainer import AgentLightningTrainer
 from omegaconf import OmegaConf, open_dict
@@ -36,7 +40,7 @@ from lit_sql_trainer.local.seeds import TaskOrder, sampling_seed
 from lit_sql_trainer.runs import RunFolder
 from lit_sql_trainer.settings import from_plain
 from lit_sql_trainer.verl.batch import StepBatch, describe_batch, describe_validation, flat_numbers, roll_out
-from lit_sql_trainer.verl.daemon import DaemonSettings
+from lit_sql_trainer.verl.daemon import DaemonSettings, SqlDaemon
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, LinesOnly, RunFacts
 from lit_sql_trainer.verl.rows import Row, deal, trained_rows
@@ -50,7 +54,7 @@ class SqlTrainer(AgentLightningTrainer):
     """See the module. Made by the library with VERL's composed configuration, which holds our sections too."""
 
     def __init__(self, *, config: Any, **parts: Any) -> None:
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
+        plain = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
         self.facts = from_plain(RunFacts, plain[RUN_KEY])
         self.settings = from_plain(LitSql, plain.get(SETTINGS_KEY) or {})
         self.plan = update_plan(plain, max_calls=self.facts.max_calls, refill_factor=self.settings.refill_factor)
@@ -112,7 +116,8 @@ class SqlTrainer(AgentLightningTrainer):
                 )
             self.saved_step = self.global_steps
         limits = self.settings
-        self.daemon = self.daemon_cls(
+        daemon_cls: Any = self.daemon_cls  # the library hands over the class that it was given
+        self.daemon: SqlDaemon = daemon_cls(
             store=self.store,
             adapter=self.adapter,
             model=self.config.actor_rollout_ref.model.path,
@@ -288,7 +293,7 @@ class SqlTrainer(AgentLightningTrainer):
         ]
 
     @contextlib.contextmanager
-    def _serving(self) -> Iterator[None]:
+    def _serving(self) -> Generator[None]:
         """The present weights in vLLM while it is entered; in between its memory belongs to the update."""
         self.async_rollout_manager.wake_up()
         self.daemon.open(self.async_rollout_manager.server_addresses)
