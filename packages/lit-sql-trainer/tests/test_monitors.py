@@ -128,7 +128,7 @@ def test_each_monitor_is_quiet_on_the_run_beside_it(monitor: Monitor) -> None:
 
 
 def test_reward_up_while_validation_falls() -> None:
-    """Two standard errors below the best, with a training reward that rose, is an alarm; less, or both falling, none."""
+    """Two standard errors below the best, with a risen training reward, is an alarm; less, or both falling, none."""
     assert alarms_of(run_of(healthy, validation=lambda at: 0.6 - 0.12 * at)) == [Monitor.VALIDATION_FALLS]
     assert alarms_of(run_of(healthy, validation=lambda at: 0.6 - 0.05 * at)) == []
     assert alarms_of(run_of(lambda at: {"reward": 0.6 - 0.2 * at}, validation=lambda at: 0.6 - 0.12 * at)) == []

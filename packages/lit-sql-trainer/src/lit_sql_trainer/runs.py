@@ -206,8 +206,12 @@ def write_json(path: Path, value: object) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a file in one move: a reader sees the old text or the new, never half."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _new_folder(root: Path, name: str, *, exact: bool) -> Path:

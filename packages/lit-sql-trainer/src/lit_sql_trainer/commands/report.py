@@ -18,13 +18,14 @@ from lit_sql_trainer.commands.failures import told
     help="File to write; by default report.html, in the folder of a single run.",
 )
 @click.option(
-    "--runs-root",
+    "--runs",
+    "root",
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
     help="Where runs given by name are looked for.",
 )
-def report_command(runs: Sequence[str], out: Path | None, runs_root: Path) -> None:
+def report_command(runs: Sequence[str], out: Path | None, root: Path) -> None:
     """Write one HTML file about a run, running or ended, or about several overlaid.
 
     Example: lit-sql report runs/tiny-20260101-120000 runs/tiny-20260102-120000 --out both.html
@@ -35,6 +36,6 @@ def report_command(runs: Sequence[str], out: Path | None, runs_root: Path) -> No
     from lit_sql_trainer.runs import open_run
 
     with told():
-        folders = [open_run(run, root=runs_root) for run in runs]
+        folders = [open_run(run, root=root) for run in runs]
         default = folders[0].report_file if len(folders) == 1 else Path("report.html")
         click.echo(write_report(folders, out or default))

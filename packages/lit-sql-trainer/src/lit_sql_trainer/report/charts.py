@@ -41,10 +41,12 @@ def line_chart(
     percent: bool = False,
     floor: float | None = 0.0,
     ceiling: float | None = None,
+    bands: bool = True,
 ) -> str:
     """Lines over the steps as a `<figure>`; empty when there is nothing to draw.
 
-    The value axis reaches from `floor` to `ceiling`, or as far as the values do where one is None.
+    The value axis reaches from `floor` to `ceiling`, or as far as the values do where one is None. Bands of several
+    runs would cover each other: without `bands`, the intervals of lines are only in the table.
     """
     drawn = [each for each in series if each.points]
     if not drawn:
@@ -60,7 +62,7 @@ def line_chart(
         y_high=high if high > low else low + 1.0,
         labelled=any(each.label for each in drawn),
     )
-    body = "".join(draw_series(axes, each) for each in drawn)
+    body = "".join(draw_series(axes, each, band=bands) for each in drawn)
     cell = _percent if percent else _number
     words = "; ".join(_in_words(each, cell) for each in drawn)
     picture = frame(axes, percent=percent) + body + end_labels(axes)

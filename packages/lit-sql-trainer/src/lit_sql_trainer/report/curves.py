@@ -47,19 +47,22 @@ def _rewards(runs: Sequence[RunData]) -> list[str]:
         return [line_chart("Reward", [*training, *validation], note=note, ceiling=1.0)]
     return [
         line_chart("Validation reward", validation, note=VALIDATED, ceiling=1.0),
-        line_chart("Training reward", training, note=SAMPLED, ceiling=1.0),
+        line_chart("Training reward", training, note="sampled; intervals are in the numbers", ceiling=1.0, bands=False),
     ]
 
 
 def _mixes(runs: Sequence[RunData]) -> list[str]:
-    figures: list[str] = []
-    for n, run in enumerate(runs):
-        of = "" if len(runs) == 1 else f", run {letter(n)}"
-        css = "" if len(runs) == 1 else f"run{n}"
-        for kind, lines in (("training", run.steps), ("validation", run.validations)):
-            figures.append(_stack(f"Outcomes in {kind}{of}", lines, "outcomes", css, list(OUTCOMES)))
-        figures.append(_turns(f"Turns of a training rollout{of}", run.steps, css))
-    return figures
+    """Stacks cannot be overlaid, so each run has its own, those of one kind side by side."""
+    named = [("" if len(runs) == 1 else f", run {letter(n)}", _stack_css(runs, n), run) for n, run in enumerate(runs)]
+    return [
+        *(_outcomes(f"Outcomes in training{of}", run.steps, css) for of, css, run in named),
+        *(_outcomes(f"Outcomes in validation{of}", run.validations, css) for of, css, run in named),
+        *(_turns(f"Turns of a training rollout{of}", run.steps, css) for of, css, run in named),
+    ]
+
+
+def _stack_css(runs: Sequence[RunData], n: int) -> str:
+    return "" if len(runs) == 1 else f"run{n}"
 
 
 def _policy(runs: Sequence[RunData]) -> list[str]:
@@ -124,10 +127,8 @@ def _pace(runs: Sequence[RunData]) -> list[str]:
         if sum(rest) > 0.01 * sum(_number(line, "seconds") for line in timed):
             layers.append(Layer(label="rest", css="layer4", values=rest))
         note = "rollouts, reading their traces, the update"
-        css = "" if len(runs) == 1 else f"run{n}"
-        figures.append(
-            stack_chart(f"Seconds of a step{of}", [line["step"] for line in timed], layers, note=note, css=css)
-        )
+        xs, css = [line["step"] for line in timed], _stack_css(runs, n)
+        figures.append(stack_chart(f"Seconds of a step{of}", xs, layers, note=note, css=css))
     figures += [
         line_chart("Tokens sampled in a second", _per_run(runs, _key("tokens_per_s"))),
         line_chart(
@@ -171,15 +172,15 @@ def _with_interval(line: Metrics, error: float | None) -> Point:
     return Point(float(line["step"]), reward, max(0.0, reward - Z95 * error), min(1.0, reward + Z95 * error))
 
 
-def _stack(title: str, lines: Sequence[Metrics], key: str, css: str, names: Sequence[str]) -> str:
-    counted = [line for line in lines if sum(_counts(line, key).values())]
+def _outcomes(title: str, lines: Sequence[Metrics], css: str) -> str:
+    counted = [line for line in lines if sum(_counts(line, "outcomes").values())]
     layers = [
         Layer(
             label=name.replace("_", " "),
             css=f"outcome-{name}",
-            values=[line[key].get(name, 0) / sum(line[key].values()) for line in counted],
+            values=[line["outcomes"].get(name, 0) / sum(line["outcomes"].values()) for line in counted],
         )
-        for name in names
+        for name in OUTCOMES
     ]
     return stack_chart(title, [line["step"] for line in counted], layers, percent=True, css=css)
 

@@ -33,7 +33,7 @@ RUNS = (
     Colour("#0072b2", "#56b4e9"),
     Colour("#d55e00", "#ff8f4a"),
     Colour("#1b1f23", "#f2f2f2"),
-    Colour("#b06fa0", "#d79bc6"),
+    Colour("#cc79a7", "#a64d79"),
     Colour("#00866a", "#35c29b"),
     Colour("#c79100", "#f0d548"),
     Colour("#56a4d9", "#2f7fb5"),
@@ -83,7 +83,7 @@ def _classes() -> str:
     rules: list[str] = []
     for number, dash in enumerate(DASHES):
         rules.append(f".run{number}{{--c:var(--run{number})}}.run{number} .line{{stroke-dasharray:{dash or 'none'}}}")
-        rules.append(f".hide-run{number} .run{number}:not(label){{display:none}}")
+        rules.append(f".hide-run{number} .run{number}:not(label, label *){{display:none}}")
     rules += [f".outcome-{name}{{--c:var(--outcome-{name})}}" for name in OUTCOMES]
     rules += [f".layer{number}{{--c:var(--layer{number})}}" for number in range(len(LAYERS))]
     return "\n".join(rules) + "\n"

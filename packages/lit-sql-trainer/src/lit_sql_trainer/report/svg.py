@@ -100,7 +100,7 @@ def frame(axes: Axes, *, percent: bool) -> str:
     return "".join(parts)
 
 
-def draw_series(axes: Axes, series: Series) -> str:
+def draw_series(axes: Axes, series: Series, *, band: bool = True) -> str:
     """One line with its band, or its points with their whiskers."""
     drawn = sorted(series.points, key=lambda point: point.x)
     if not drawn:
@@ -110,7 +110,7 @@ def draw_series(axes: Axes, series: Series) -> str:
     if series.marks:
         parts += [_mark(axes, point) for point in drawn]
     else:
-        banded = [point for point in drawn if point.low is not None and point.high is not None]
+        banded = [point for point in drawn if band and point.low is not None and point.high is not None]
         if len(banded) > 1:
             upper = [f"{axes.x(point.x)},{axes.y(point.high or 0.0)}" for point in banded]
             lower = [f"{axes.x(point.x)},{axes.y(point.low or 0.0)}" for point in reversed(banded)]

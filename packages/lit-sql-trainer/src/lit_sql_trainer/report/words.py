@@ -10,7 +10,8 @@ from typing import Any
 from lit_sql_trainer.console import duration
 from lit_sql_trainer.report.curves import Z95, letter
 from lit_sql_trainer.report.data import RunData
-from lit_sql_trainer.report.examples import Change, Example
+from lit_sql_trainer.report.examples import Change, Example, Examples
+from sql_reward import PairedComparison
 
 Record = Mapping[str, Any]
 
@@ -104,14 +105,7 @@ def rollouts(runs: Sequence[RunData]) -> str:
         if examples.comparison is None:
             parts.append("<p>Nothing to compare: this needs two validations of the same tasks.</p>")
             continue
-        compared = examples.comparison
-        parts.append(
-            f"<p>{compared.total} tasks after step {examples.before_step} and after step {examples.after_step}: "
-            f"{examples.counts[Change.WON]} won, {examples.counts[Change.LOST]} lost, "
-            f"{examples.counts[Change.STILL_RIGHT]} right both times, {examples.counts[Change.STILL_WRONG]} wrong both "
-            f"times. Difference {compared.difference:+.3f}, 95 % interval {compared.interval.low:+.3f} to "
-            f"{compared.interval.high:+.3f}, McNemar p = {compared.p_value:.2g}.</p>"
-        )
+        parts.append(_compared(examples, examples.comparison))
         for change in Change:
             chosen = [example for example in examples.shown if example.change is change]
             if chosen:
@@ -123,6 +117,17 @@ def rollouts(runs: Sequence[RunData]) -> str:
                     + "</details>"
                 )
     return "".join(parts)
+
+
+def _compared(examples: Examples, compared: PairedComparison) -> str:
+    counts = examples.counts
+    return (
+        f"<p>{compared.total} tasks after step {examples.before_step} and after step {examples.after_step}: "
+        f"{counts[Change.WON]} won, {counts[Change.LOST]} lost, {counts[Change.STILL_RIGHT]} right both times, "
+        f"{counts[Change.STILL_WRONG]} wrong both times. Difference {compared.difference:+.3f}, 95 % interval "
+        f"{compared.interval.low:+.3f} to {compared.interval.high:+.3f}, McNemar p = {compared.p_value:.2g}. The best "
+        "of several validations looks better than it is: what a model is worth, the test split says.</p>"
+    )
 
 
 def _example(example: Example, before_step: int | None, after_step: int | None) -> str:
