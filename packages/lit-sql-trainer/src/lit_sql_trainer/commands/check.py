@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
+    from lit_sql_trainer.preflight import Family
     from lit_sql_trainer.preflight.subject import Progress
 
 EXISTING = click.Path(path_type=Path)
@@ -25,6 +27,7 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--data", type=EXISTING, help="Data folder; by default the profile's own.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--quick", is_flag=True, help="Only what takes no time: no query, no prompt, no rollout.")
+@click.option("--only", metavar="PART", multiple=True, help="Look at one part: versions, ports, …; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where run folders will be made.")
 @click.option("--port", type=int, help="Port that the rollout store will be told to take.")
@@ -35,6 +38,7 @@ def check_command(
     data: Path | None,
     settings: Sequence[str],
     quick: bool,
+    only: Sequence[str],
     as_json: bool,
     runs: Path,
     port: int | None,
@@ -61,6 +65,7 @@ def check_command(
                 runs=runs,
                 port=port,
                 quick=quick,
+                only=_families(only),
                 gold_seconds=gold_seconds,
                 on_finding=(lambda finding: None) if as_json else print_finding,
                 progress=progress,
@@ -70,6 +75,15 @@ def check_command(
         else:
             print_summary(report)
     sys.exit(0 if report.ok else 1)
+
+
+def _families(names: Sequence[str]) -> list[Family]:
+    from lit_sql_trainer.preflight import Family
+
+    unknown = sorted(set(names) - set(Family))
+    if unknown:
+        raise ConfigError(f"--only {unknown[0]!r} is no part of the check: choose from {', '.join(Family)}")
+    return [Family(name) for name in names]
 
 
 @contextmanager

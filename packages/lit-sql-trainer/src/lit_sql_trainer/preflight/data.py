@@ -69,6 +69,8 @@ def _databases(subject: Subject) -> Iterator[Finding]:
 
 def check_files(subject: Subject, progress: Progress) -> Iterator[Finding]:
     """Every database file, held against the official checksums where they apply and searched for damage elsewhere."""
+    if subject.catalog is None:
+        return  # told with the splits
     try:
         report = check_data(subject.folder, on_file=lambda name: progress(f"reading {name}"))
     except SpiderDataError as error:

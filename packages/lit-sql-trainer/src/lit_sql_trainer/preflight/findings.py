@@ -20,7 +20,7 @@ class Level(StrEnum):
 
 
 class Family(StrEnum):
-    """What is looked at, in the order in which it is."""
+    """What is looked at; `--only` takes these words."""
 
     VERSIONS = "versions"
     PORTS = "ports"
@@ -28,7 +28,7 @@ class Family(StrEnum):
     HARDWARE = "hardware"
     DISK = "disk"
     DATA = "data"
-    GOLDS = "gold queries"
+    GOLDS = "golds"
     PROMPTS = "prompts"
     ROLLOUT = "rollout"
 

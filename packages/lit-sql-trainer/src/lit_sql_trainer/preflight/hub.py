@@ -55,7 +55,8 @@ def hub_file(model: str, name: str) -> HubFile:
         return HubFile(access=Access.UNKNOWN, content={}, detail=str(error))
     if isinstance(cached, str):
         return HubFile(access=Access.CACHED, content=_parsed(Path(cached).read_text(encoding="utf-8")))
-    if hub.constants.HF_HUB_OFFLINE:
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    if constants.HF_HUB_OFFLINE:
         return HubFile(access=Access.UNREACHABLE, content={}, detail="HF_HUB_OFFLINE is set")
     token = hub_token()
     headers = {"Authorization": f"Bearer {token}"} if token else {}

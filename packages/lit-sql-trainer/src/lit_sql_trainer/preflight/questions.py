@@ -20,9 +20,7 @@ def check_golds(subject: Subject, progress: Progress, budget_s: float) -> Iterat
     """Every gold query, judged against itself."""
     catalog, tasks = subject.catalog, subject.answerable
     if catalog is None or not tasks:
-        yield warned(
-            Family.GOLDS, "gold queries", "not tried: there are no tasks with a database", "Mend the data first"
-        )
+        yield warned(Family.GOLDS, "queries", "not tried: there are no tasks with a database", "Mend the data first")
         return
     try:
         audit = audit_golds(
@@ -32,7 +30,7 @@ def check_golds(subject: Subject, progress: Progress, budget_s: float) -> Iterat
             on_gold=lambda done, total: progress(f"running gold query {done} of {total}"),
         )
     except (DatabaseUnreadable, Stalled) as error:
-        yield failed(Family.GOLDS, "gold queries", str(error), f"See `spider-data check {subject.folder}`")
+        yield failed(Family.GOLDS, "queries", str(error), f"See `spider-data check {subject.folder}`")
         return
     yield from _told_golds(audit)
 

@@ -6,8 +6,9 @@ A family whose error is ours ends in a finding that says so; the others still ru
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from lit_sql_trainer.config import Profile
@@ -19,15 +20,21 @@ from lit_sql_trainer.preflight.model import check_model
 from lit_sql_trainer.preflight.subject import Progress, Subject
 from lit_sql_trainer.preflight.surroundings import check_disk, check_ports, check_versions
 
+Check = Callable[[Subject], Iterator[Finding]]
+
 GOLD_SECONDS = 100.0
 """For running gold queries; with it the whole preflight stays under three minutes."""
 
-Check = Callable[[Subject], Iterator[Finding]]
-
-NEEDED_BY_ROLLOUT = (Family.VERSIONS, Family.PORTS, Family.MODEL, Family.DATA)
-
-QUICK: tuple[Check, ...] = (check_versions, check_ports, check_model, check_hardware, check_disk, check_splits)
+QUICK: tuple[tuple[Family, Check], ...] = (
+    (Family.VERSIONS, check_versions),
+    (Family.PORTS, check_ports),
+    (Family.MODEL, check_model),
+    (Family.HARDWARE, check_hardware),
+    (Family.DISK, check_disk),
+    (Family.DATA, check_splits),
+)
 """What takes next to no time; `train` runs it by itself."""
+NEEDED_BY_ROLLOUT = (Family.VERSIONS, Family.PORTS, Family.MODEL, Family.DATA)
 
 
 def preflight(
@@ -36,6 +43,7 @@ def preflight(
     runs: Path = Path("runs"),
     port: int | None = None,
     quick: bool = False,
+    only: Collection[Family] = (),
     gold_seconds: float = GOLD_SECONDS,
     on_finding: Callable[[Finding], None] = lambda finding: None,
     progress: Progress = lambda doing: None,
@@ -43,31 +51,23 @@ def preflight(
     """Look a profile over on this machine; with `quick`, without running a query, a prompt or a rollout.
 
     Args:
+        profile: what would be trained.
         runs: where run folders would be made.
         port: the port that the rollout store will be told to take; None for any.
+        quick: leave out what takes time.
+        only: the families to look at; empty for all.
         gold_seconds: seconds after which no further gold query is run.
         on_finding: hears each finding as it is made.
         progress: hears what is being looked at.
     """
     started = time.monotonic()
     subject = Subject(profile=profile, runs=runs, port=port)
-    checks: list[Check] = list(QUICK)
-    if not quick:
-        # Imports the agent's graph, which takes longer than all quick checks.
-        from lit_sql_trainer.preflight.questions import check_golds, check_prompts
-
-        checks += [
-            partial(check_files, progress=progress),
-            partial(check_golds, progress=progress, budget_s=gold_seconds),
-            partial(check_prompts, progress=progress),
-        ]
     findings: list[Finding] = []
-    for check in checks:
+    slow = () if quick else _slow(progress, gold_seconds, findings)
+    for family, check in chain(QUICK, slow):
+        if only and family not in only:
+            continue
         for finding in check(subject):
-            findings.append(finding)
-            on_finding(finding)
-    if not quick:
-        for finding in _rehearsed(subject, findings, progress):
             findings.append(finding)
             on_finding(finding)
     return Report(
@@ -91,14 +91,23 @@ def refuse_failures(report: Report) -> None:
         raise SetupError(f"{told} (all of it: `lit-sql check {report.profile}`)")
 
 
-def _rehearsed(subject: Subject, findings: list[Finding], progress: Progress) -> Iterator[Finding]:
+def _slow(progress: Progress, gold_seconds: float, findings: Sequence[Finding]) -> Iterator[tuple[Family, Check]]:
+    """What runs queries, prompts and a rollout. Imported when it is asked for: the agent's graph takes seconds."""
+    yield Family.DATA, partial(check_files, progress=progress)
+    from lit_sql_trainer.preflight.questions import check_golds, check_prompts
+
+    yield Family.GOLDS, partial(check_golds, progress=progress, budget_s=gold_seconds)
+    yield Family.PROMPTS, partial(check_prompts, progress=progress)
+    yield Family.ROLLOUT, partial(_rollout, progress=progress, findings=findings)
+
+
+def _rollout(subject: Subject, *, progress: Progress, findings: Sequence[Finding]) -> Iterator[Finding]:
     """The rollout, unless something that it needs has failed already."""
     broken = [each.what for each in findings if each.level is Level.FAIL and each.family in NEEDED_BY_ROLLOUT]
     if broken:
-        yield warned(
-            Family.ROLLOUT, "rollout", f"not tried: it needs what failed ({', '.join(broken)})", "Mend that first"
-        )
-    else:
-        from lit_sql_trainer.preflight.rollout import check_rollout  # with all that a dry run imports
+        told = f"not tried: it needs what failed ({', '.join(broken)})"
+        yield warned(Family.ROLLOUT, "rollout", told, "Mend that first")
+        return
+    from lit_sql_trainer.preflight.rollout import check_rollout
 
-        yield from check_rollout(subject, progress)
+    yield from check_rollout(subject, progress)

@@ -7,7 +7,7 @@ import click
 from lit_sql_trainer.preflight.findings import Finding, Level, Report, counted
 
 COLOURS = {Level.PASS: "green", Level.WARN: "yellow", Level.FAIL: "red"}
-WIDTH = 15
+WIDTH = 10
 """Of the column that names the family."""
 
 
