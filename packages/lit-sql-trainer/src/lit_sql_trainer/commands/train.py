@@ -19,6 +19,7 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--model", help="Folder or Hugging Face id of an instruct model; by default the profile's own.")
 @click.option("--data", type=EXISTING, help="Data folder; by default the embedded benchmark.")
 @click.option("--dev", is_flag=True, help="Dry run: a few tasks through the whole machinery, no training.")
+@click.option("--cpu-proof", is_flag=True, help="With `fast`: VERL's whole loop without a GPU, checked by hand.")
 @click.option("--active-agent", metavar="REGEX", help="Graph nodes to train; by default those that write SQL.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--stop-on-alarm", is_flag=True, help="End the run, with its checkpoint, at a monitor's first alarm.")
@@ -32,6 +33,7 @@ def train_main(
     model: str | None,
     data: Path | None,
     dev: bool,
+    cpu_proof: bool,
     active_agent: str | None,
     settings: Sequence[str],
     stop_on_alarm: bool,
@@ -52,6 +54,9 @@ def train_main(
     from lit_sql_trainer.verl_run import validating
 
     with told():
+        if cpu_proof:
+            others = (model, data, dev, active_agent, settings, resume, n_runners, port)
+            sys.exit(0 if _prove(profile, runs=runs, name=name, alone=not any(others)) else 1)
         chosen = training.configure(
             profile_named(profile),
             [*settings, *(["monitors.stop_on_alarm=true"] if stop_on_alarm else [])],
@@ -72,3 +77,14 @@ def train_main(
             )
         result = training.train(chosen, runs=runs, name=name, port=port, resume=resume, val_only=val_only)
     sys.exit(STOPPED if result.interrupted else 1 if result.alarm else 0)
+
+
+def _prove(profile: str, *, runs: Path, name: str | None, alone: bool) -> bool:
+    from lit_sql_trainer.verl.proof import ProofSettings
+    from lit_sql_trainer.verl.proof_report import prove
+
+    if profile != "fast" or not alone:
+        raise ConfigError(
+            "the proof has a model, data and settings of its own: `train fast --cpu-proof`, with --runs and --name at most"
+        )
+    return prove(ProofSettings(runs=runs, name=name), say=click.echo)

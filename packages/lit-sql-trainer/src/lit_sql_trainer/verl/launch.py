@@ -73,7 +73,7 @@ def train_with_verl(
     composed = run_config(config, run=run, model=model, facts=facts)
     check_sizes(composed, train_tasks=len(data.train))
     step = latest_step(run.checkpoints)
-    if step is not None:
+    if step is not None and not composed["trainer"].get("val_only"):
         run.forget_after(step)
 
     from lit_sql_trainer.agent import LitSQLAgent

@@ -8,10 +8,8 @@ embedded benchmark, verl with FSDP2, and the CPU build of vLLM.
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -136,7 +134,7 @@ def proof_config(settings: ProofSettings) -> dict[str, Any]:
     return cpu.configure(config)
 
 
-def run_proof(settings: ProofSettings, *, say: Callable[[str], None] = print) -> RunFolder:
+def run_proof(settings: ProofSettings) -> RunFolder:
     """Do a proof run and leave its folder, checked or not by `proof_checks.check_proof`.
 
     Raises:
@@ -221,8 +219,3 @@ def check_environment() -> None:
         raise SetupError(f"the proof needs the CPU build of vLLM, found {version('vllm')}: `{INSTALL}`")
     if sys.version_info[:2] != (3, 11):
         raise SetupError(f"the proof needs Python 3.11, this is {sys.version.split()[0]}: `{INSTALL} --python 3.11`")
-
-
-def last_line(report: dict[str, Any]) -> str:
-    """The report of a proof as the one JSON line that ends it."""
-    return json.dumps(report, separators=(", ", ": "))
