@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from lit_sql_trainer.evaluation.plan import Sampling
     from lit_sql_trainer.evaluation.run import Evaluation, evaluate
     from lit_sql_trainer.evaluation.targets import Target, find_target
-    from lit_sql_trainer.profiles import PROFILES, profile_named
+    from lit_sql_trainer.profiles import PROFILES, RL_TRAINING_CONFIG, profile_named
     from lit_sql_trainer.training import TrainResult, configure, train
+    from lit_sql_trainer.verl_dictionary import verl_config
 
 _HOME = {
     "LitSQLAgent": "agent",
     "Profile": "config",
     "RolloutSettings": "config",
     "PROFILES": "profiles",
+    "RL_TRAINING_CONFIG": "profiles",
     "profile_named": "profiles",
+    "verl_config": "verl_dictionary",
     "configure": "training",
     "train": "training",
     "TrainResult": "training",
@@ -42,6 +45,7 @@ _HOME = {
 
 __all__ = [
     "PROFILES",
+    "RL_TRAINING_CONFIG",
     "Comparison",
     "Evaluation",
     "LitSQLAgent",
@@ -58,6 +62,7 @@ __all__ = [
     "find_target",
     "profile_named",
     "train",
+    "verl_config",
 ]
 
 

@@ -15,7 +15,7 @@ from lit_sql_trainer.config import Profile, RolloutSettings
 from lit_sql_trainer.errors import UnknownProfileError
 from lit_sql_trainer.local.settings import GrpoSettings
 from lit_sql_trainer.settings import apply_assignments
-from lit_sql_trainer.verl_config import verl_config
+from lit_sql_trainer.verl_dictionary import verl_config
 from lit_sql_trainer.verl_settings import VerlSettings
 from sql_graph import CheckMode, PromptStyle
 
@@ -115,8 +115,7 @@ _OURS = (
 QWEN_80GB = _like_qwen(
     *_OURS,
     "verl.actor_rollout_ref.rollout.gpu_memory_utilization=0.6",
-    "verl.actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=16",
-    "verl.actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=8",
+    "verl.actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8",
     "verl.actor_rollout_ref.actor.fsdp_config.param_offload=false",
     "verl.actor_rollout_ref.actor.fsdp_config.optimizer_offload=false",
     name="qwen-80gb",
@@ -127,6 +126,7 @@ QWEN_80GB = _like_qwen(
 QWEN_40GB = _like_qwen(
     *_OURS,
     "verl.actor_rollout_ref.rollout.gpu_memory_utilization=0.6",
+    "verl.actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=2",
     name="qwen-40gb",
     summary="recommended on 40 to 48 GB: as qwen-80gb, with weights and optimiser in host memory while generating",
     runners=16,

@@ -35,12 +35,19 @@ def find_setting(
     elsewhere = [path for path in absent or {} if path == key or path.endswith(f".{key}")]
     if elsewhere and absent is not None:
         part = absent[elsewhere[0]]
-        raise ConfigError(f"setting {key!r} is one of {part}.*, which is not used here; {_hint(key, fields, ())}")
+        leaf = key.rpartition(".")[2]
+        near = [path for path in fields if leaf in path.rpartition(".")[2]] or _ending(leaf, others)
+        hint = f"did you mean {' or '.join(near[:3])}?" if near else _hint(key, fields, ())
+        raise ConfigError(f"setting {key!r} is one of {part}.*, which is not used here; {hint}")
     raise ConfigError(f"unknown setting {key!r}; {_hint(key, fields, others)}")
 
 
+def _ending(key: str, paths: Collection[str]) -> list[str]:
+    return [path for path in paths if path.endswith(f".{key}")]
+
+
 def _hint(key: str, fields: Sequence[str], others: Collection[str]) -> str:
-    near = [path for path in others if path.endswith(f".{key}")][:3]
+    near = _ending(key, others)[:3]
     near += difflib.get_close_matches(key, fields, n=3, cutoff=0.5)
     leaves: dict[str, list[str]] = {}
     for path in (*fields, *others):

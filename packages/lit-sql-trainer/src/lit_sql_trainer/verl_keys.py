@@ -16,7 +16,7 @@ import importlib.metadata
 import importlib.resources
 import importlib.util
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -94,14 +94,16 @@ def composed_keys() -> KnownKeys:
     defaults = flattened(plain)
     for path, target in [item for item in defaults.items() if item[0].endswith("._target_")]:
         part = path.removesuffix("_target_")
-        for name in _unwritten(target, known={key.removeprefix(part).partition(".")[0] for key in defaults}):
-            defaults[part + name] = None
+        written = {key.removeprefix(part).partition(".")[0] for key in defaults}
+        for name, default in _fields(target).items():
+            if name not in written:
+                defaults[part + name] = default
     return KnownKeys(versions=versions, defaults=defaults)
 
 
-def _unwritten(target: str, *, known: Collection[str]) -> list[str]:
-    """Fields of VERL's dataclass `target` that its YAML files leave out; read from the source, not imported."""
-    fields: list[str] = []
+def _fields(target: str) -> dict[str, Any]:
+    """Fields of VERL's dataclass `target`, which its YAML files need not write → default; read, not imported."""
+    fields: dict[str, Any] = {}
     wanted = [target.rpartition(".")[2]]
     classes = _config_classes()
     while wanted:
@@ -109,26 +111,36 @@ def _unwritten(target: str, *, known: Collection[str]) -> list[str]:
         if found is not None:
             bases, own = found
             wanted += bases
-            fields += [name for name in own if name not in known and not name.startswith("_")]
-    return list(dict.fromkeys(fields))
+            fields = {**own, **fields}
+    return fields
 
 
 @functools.cache
-def _config_classes() -> dict[str, tuple[list[str], list[str]]]:
-    """Name → base names and annotated fields of every class in VERL's configuration modules."""
-    found: dict[str, tuple[list[str], list[str]]] = {}
+def _config_classes() -> dict[str, tuple[list[str], dict[str, Any]]]:
+    """Name → base names and public fields of every class in VERL's configuration modules."""
+    found: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for folder in ("trainer/config", "workers/config", "utils/profiler"):
         for file in sorted((_folder("verl") / folder).glob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ClassDef):
                     bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-                    own = [
-                        item.target.id
+                    own = {
+                        item.target.id: _literal(item.value)
                         for item in node.body
-                        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
-                    ]
+                        if isinstance(item, ast.AnnAssign)
+                        and isinstance(item.target, ast.Name)
+                        and not item.target.id.startswith("_")
+                    }
                     found[node.name] = (bases, own)
     return found
+
+
+def _literal(node: ast.expr | None) -> Any:
+    """The value that is written, or None for one that is computed."""
+    try:
+        return None if node is None else ast.literal_eval(node)
+    except ValueError:
+        return None
 
 
 def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:

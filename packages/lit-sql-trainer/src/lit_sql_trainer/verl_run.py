@@ -1,6 +1,6 @@
 """One run with VERL around the run folder: what is refused, what is resumed, and what VERL is told.
 
-`admission` asks the questions, `verl_config` writes the dictionary, `verl.launch` trains with it.
+`admission` asks the questions, `verl_dictionary` writes what VERL is told, `verl.launch` trains with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lit_sql_trainer.runs import RunFolder, create_run
 from lit_sql_trainer.settings import from_plain, to_plain
 from lit_sql_trainer.training import TrainResult, resumed_run
 from lit_sql_trainer.verl_checkpoint import VerlCheckpoint, last_checkpoint, run_of
-from lit_sql_trainer.verl_config import check_config, verl_config
+from lit_sql_trainer.verl_dictionary import check_config, verl_config
 from lit_sql_trainer.verl_settings import Device
 
 OUTPUT_VARIABLE = "GITHUB_OUTPUT"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from lit_sql_trainer import verl_lora
 from lit_sql_trainer.config import Profile
 from lit_sql_trainer.devices import Attention
 from lit_sql_trainer.errors import ConfigError
@@ -20,6 +21,14 @@ from lit_sql_trainer.verl_settings import Logger
 
 SECTION = "lit_sql"
 """The part of the dictionary that our trainer reads and VERL does not know."""
+
+_PADDED_ROWS = (
+    ("actor", "ppo_micro_batch_size_per_gpu", 2),
+    ("rollout", "log_prob_micro_batch_size_per_gpu", 4),
+    ("ref", "log_prob_micro_batch_size_per_gpu", 4),
+)
+"""Most rows of a forward pass when every row is as wide as the longest prompt and reply allowed. Changes memory and
+time, not the result: gradients are summed over the passes of a mini-batch."""
 
 
 def verl_config(
@@ -39,7 +48,7 @@ def verl_config(
         experiment: name under which a logger files the run; by default the profile's name.
         checkpoints: folder that gets `global_step_*`; by default VERL's own choice.
         resume_from: a `global_step_*` folder to go on from. A run without one starts afresh, whatever lies around.
-        attention: without flash-attention, padding cannot be removed.
+        attention: without flash-attention padding cannot be removed, and fewer rows are computed at once.
 
     Raises:
         ConfigError: the profile trains with the local algorithm.
@@ -67,8 +76,13 @@ def verl_config(
     model = config["actor_rollout_ref"]["model"]
     if profile.model is not None:
         model["path"] = profile.model
+    if model.get("lora_rank"):
+        extra.setdefault("actor_rollout_ref.model.external_lib", verl_lora.LIBRARY)
     if attention is Attention.SDPA:
         model["use_remove_padding"] = False
+        parts = config["actor_rollout_ref"]
+        for part, name, most in _PADDED_ROWS:
+            parts[part][name] = min(parts[part][name], most)
         extra.setdefault("actor_rollout_ref.model.override_config.attn_implementation", attention.value)
     for path, value in extra.items():
         _put(config, path, value)
