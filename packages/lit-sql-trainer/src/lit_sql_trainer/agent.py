@@ -24,7 +24,7 @@ from lit_sql_trainer.calls import BoundedChat, stable_seed
 from lit_sql_trainer.config import RolloutSettings
 from lit_sql_trainer.errors import RolloutError
 from lit_sql_trainer.interrupt import die_with_parent
-from lit_sql_trainer.local.seeds import SAMPLING_SEED
+from lit_sql_trainer.local.seeds import FRESH_SEEDS, SAMPLING_SEED
 from lit_sql_trainer.runs import append_line
 from spider_data import SpiderTask
 from sql_graph import Attempt, SqlAnswer
@@ -108,10 +108,13 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         endpoint = ModelEndpoint(
             url=llm.get_base_url(rollout.rollout_id, attempt.attempt_id), model=llm.model, api_key=llm.api_key
         )
-        seed = (rollout.metadata or {}).get(SAMPLING_SEED)
+        metadata = rollout.metadata or {}
+        seed = metadata.get(SAMPLING_SEED)
         if seed is None:
             seed = stable_seed(record.task_id, record.step, record.sample)
-        return self.answering.chat(endpoint, sampling=sampling, seed=int(seed))
+        chat = self.answering.chat(endpoint, sampling=sampling, seed=int(seed))
+        chat.fresh_seeds = bool(metadata.get(FRESH_SEEDS))
+        return chat
 
 
 @dataclass(kw_only=True, slots=True)

@@ -17,8 +17,10 @@ class BoundedChat:
     """A chat model that sends `seed` with every request and refuses to start one after `deadline_s` seconds.
 
     The seed is the same in every call, as the local server expects: it mixes in the prompt, so that turns draw
-    independently, and it samples the rollouts of one task together because it knows their seeds. The wrapped model's
-    own timeout bounds a call that has begun, so a rollout ends at most one call's time later.
+    independently, and it samples the rollouts of one task together because it knows their seeds. A server that takes a
+    seed as it is, like vLLM, would draw the same numbers at every turn and make a rewrite repeat what it rewrites:
+    for such a one set `fresh_seeds`. The wrapped model's own timeout bounds a call that has begun, so a rollout ends
+    at most one call's time later.
     """
 
     def __init__(self, chat: Any, *, deadline_s: float, seed: int) -> None:
@@ -26,6 +28,8 @@ class BoundedChat:
         self._seed = seed
         self._deadline_s = deadline_s
         self._ends = time.monotonic() + deadline_s
+        self.fresh_seeds = False
+        """Whether each call gets a seed of its own, made of the rollout's and the number of the call."""
         self.calls = 0
         """Calls begun so far."""
 
@@ -41,7 +45,8 @@ class BoundedChat:
                 f"(rollout.deadline_s); is the endpoint overloaded?"
             )
         self.calls += 1
-        return self._chat.invoke(input, config, seed=self._seed)
+        seed = stable_seed(self._seed, self.calls) if self.fresh_seeds else self._seed
+        return self._chat.invoke(input, config, seed=seed)
 
 
 def stable_seed(*parts: int | str) -> int:

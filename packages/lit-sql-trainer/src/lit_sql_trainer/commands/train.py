@@ -85,6 +85,6 @@ def _prove(profile: str, *, runs: Path, name: str | None, alone: bool) -> bool:
 
     if profile != "fast" or not alone:
         raise ConfigError(
-            "the proof has a model, data and settings of its own: `train fast --cpu-proof`, with --runs and --name at most"
+            "the proof has a model, data and settings of its own: `train fast --cpu-proof` takes only --runs and --name"
         )
     return prove(ProofSettings(runs=runs, name=name), say=click.echo)

@@ -155,6 +155,10 @@ class Collector:
         """Where a rollout finds its model; one place here, several where several servers share the work."""
         return self.resources_id
 
+    def metadata_of(self, planned: PlannedRollout, *, step: int) -> dict[str, Any]:
+        """What travels with a rollout to the agent."""
+        return {SAMPLING_SEED: planned.seed, "step": step, "task": planned.task, "sample": planned.sample}
+
     async def _enqueue(self, plan: Sequence[PlannedRollout], *, train: bool, step: int) -> dict[str, PlannedRollout]:
         # One rollout of each group first: runners then ask for different groups, and the server samples each one once.
         ordered = sorted(plan, key=lambda planned: (planned.sample, planned.group))
@@ -164,9 +168,7 @@ class Collector:
                 mode="train" if train else "val",
                 resources_id=self.resources_of(planned),
                 config=agl.RolloutConfig(timeout_seconds=self.settings.rollout_timeout_s),
-                metadata={
-                    SAMPLING_SEED: planned.seed, "step": step, "task": planned.task, "sample": planned.sample,
-                },
+                metadata=self.metadata_of(planned, step=step),
             )
             for planned in ordered
         ]  # fmt: skip

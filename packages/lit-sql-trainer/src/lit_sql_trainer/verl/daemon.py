@@ -21,6 +21,7 @@ import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed i
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.local.collect import Collected, Collector, PlannedRollout
 from lit_sql_trainer.local.drops import DropWindow
+from lit_sql_trainer.local.seeds import FRESH_SEEDS
 from lit_sql_trainer.local.server import Sampled
 
 MODEL_RESOURCE = "main_llm"
@@ -76,6 +77,10 @@ class SqlCollector(Collector):
     def resources_of(self, planned: PlannedRollout) -> str:
         """The rollouts of a task share a prompt, which their server then reads once."""
         return self._resources_ids[planned.group % len(self._resources_ids)]
+
+    def metadata_of(self, planned: PlannedRollout, *, step: int) -> dict[str, Any]:
+        """vLLM takes a seed as it is, so each turn needs one of its own."""
+        return {**super().metadata_of(planned, step=step), FRESH_SEEDS: True}
 
 
 class SqlDaemon:
