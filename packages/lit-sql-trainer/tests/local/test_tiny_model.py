@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import random
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from lit_sql_trainer.local.demonstrations import demonstrations
+from lit_sql_trainer.local.demonstrations import demonstrations, varied
 from lit_sql_trainer.local.tiny_model import RECIPE, TinyModelSettings, build_tiny_model, tiny_model_folder
 from lit_sql_trainer.local.warm_start import WarmStartSettings
 from spider_data import mini_benchmark, read_tasks
@@ -32,7 +34,14 @@ def test_demonstrations_are_the_agents_own_prompts(mini: Path) -> None:
     """Each demonstration is a call of a node that writes SQL; rewrites show the failed query; mistakes are marked."""
     tasks = read_tasks(mini / "train.parquet")
     shown = demonstrations(
-        tasks, mini, seed=0, noise=noisy_demonstration, noise_share=0.6, rewrite_share=0.5, annotators=2
+        tasks,
+        mini,
+        seed=0,
+        noise=noisy_demonstration,
+        noise_share=0.6,
+        rewrite_share=0.5,
+        varied_share=0.0,
+        annotators=2,
     )
     writes = [each for each in shown if each.node == "write_query"]
     rewrites = [each for each in shown if each.node == "rewrite_query"]
@@ -41,7 +50,9 @@ def test_demonstrations_are_the_agents_own_prompts(mini: Path) -> None:
     golds = {task.query for task in tasks}
     assert all(extract_sql(each.reply) in golds for each in shown if not each.noisy)
     assert any(each.noisy for each in writes)
-    assert all(extract_sql(each.reply) not in golds for each in writes if each.noisy)
+    owners = [task for task in tasks for _ in range(2)]
+    for task, each in zip(owners, writes, strict=True):
+        assert (extract_sql(each.reply) == task.query) is not each.noisy
     assert all("fixed" in each.messages[0]["content"] for each in rewrites)
     assert not any("fixed" in each.messages[0]["content"] for each in writes)
 
@@ -55,11 +66,48 @@ def test_no_held_out_question_is_shown(mini: Path) -> None:
         noise=noisy_demonstration,
         noise_share=0.6,
         rewrite_share=0.5,
+        varied_share=0.9,
         annotators=1,
+        held_out={task.question for split in ("validation", "test") for task in read_tasks(mini / f"{split}.parquet")},
     )
     text = "\n".join(message["content"] for each in shown for message in each.messages)
     for split in ("validation", "test"):
         assert not [task for task in read_tasks(mini / f"{split}.parquet") if f"-- {task.question}\n" in text]
+
+
+def test_values_vary_in_question_and_query_alike() -> None:
+    """What both name is replaced in both, text by text and digits by as many digits; a date stays a date."""
+    question, sql = varied(
+        "Which visits of Oslo before 2019-10-14 have a fee above 140?",
+        "SELECT code FROM visit WHERE city = 'Oslo' AND day < '2019-10-14' AND fee > 140 LIMIT 5",
+        ["Rome", "2020-01-02"],
+        random.Random(0),
+    )
+    fee = re.search(r"above (\d\d\d)\?", question)
+    assert fee and fee[1] != "140"
+    assert question == f"Which visits of Rome before 2020-01-02 have a fee above {fee[1]}?"
+    assert sql == f"SELECT code FROM visit WHERE city = 'Rome' AND day < '2020-01-02' AND fee > {fee[1]} LIMIT 5"
+
+
+def test_a_value_that_the_question_does_not_say_stays() -> None:
+    """A value said nowhere, or twice, is left alone: the reply must stay right."""
+    for question in ("Which visits are cheap?", "Is Oslo in Oslo?"):
+        sql = "SELECT code FROM visit WHERE city = 'Oslo' AND fee > 140"
+        assert varied(question, sql, ["Rome"], random.Random(0)) == (question, sql)
+
+
+def test_a_held_out_question_is_not_asked_by_chance(mini: Path) -> None:
+    """A varied question that is held out is not used; the task's own stands in its place."""
+    tasks = read_tasks(mini / "train.parquet")
+    options = {"seed": 0, "noise": noisy_demonstration, "noise_share": 0.0, "rewrite_share": 0.0, "annotators": 1}
+
+    def asked(held_out: set[str]) -> set[str]:
+        shown = demonstrations(tasks, mini, varied_share=1.0, held_out=held_out, **options)
+        return {line[3:] for each in shown for line in each.messages[0]["content"].splitlines() if line[:3] == "-- "}
+
+    new = asked(set()) - {task.question for task in tasks}
+    assert new
+    assert not asked(new) & new
 
 
 def test_a_build_repeats_itself(mini: Path, tmp_path: Path) -> None:

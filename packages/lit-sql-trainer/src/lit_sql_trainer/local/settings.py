@@ -13,7 +13,7 @@ from lit_sql_trainer.errors import ConfigError
 class GrpoSettings:
     """One training run. Checked at birth; a nonsensical value raises `ConfigError` and names its field."""
 
-    steps: int = 60
+    steps: int = 40
     """Updates of the policy; 0 only validates."""
     tasks_per_step: int = 16
     rollouts_per_task: int = 8

@@ -27,6 +27,8 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+HELD_OUT = ("validation", "test")
+"""Splits none of whose questions is ever shown."""
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
 
@@ -41,12 +43,14 @@ class TinyModelSettings:
     key_value_heads: int = 2
     feed_forward: int = 352
     context_tokens: int = 1024
-    annotators: int = 4
+    annotators: int = 12
     """Independent replies that each question gets."""
-    noise_share: float = 0.6
+    noise_share: float = 0.63
     """Probability that a reply to a question of a family with a bad habit has it."""
     rewrite_share: float = 0.2
     """Of the replies, those that come with a rewrite demonstration."""
+    varied_share: float = 0.9
+    """Of the replies, those that are about other values than the training question; see `demonstrations.py`."""
     seed: int = 0
     threads: int = 1
     """Results are reproducible for one number of threads."""
@@ -94,7 +98,9 @@ def build_tiny_model(
         noise=noisy_demonstration,
         noise_share=settings.noise_share,
         rewrite_share=settings.rewrite_share,
+        varied_share=settings.varied_share,
         annotators=settings.annotators,
+        held_out={task.question for split in HELD_OUT for task in read_tasks(data / f"{split}.parquet")},
     )
     tokenizer = build_tokenizer(shown, settings)
     model = new_model(tokenizer, settings)

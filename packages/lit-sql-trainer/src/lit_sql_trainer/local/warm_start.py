@@ -22,7 +22,7 @@ from lit_sql_trainer.errors import ConfigError
 class WarmStartSettings:
     """The supervised stage; the defaults are those that the shipped model was built with."""
 
-    steps: int = 2000
+    steps: int = 3000
     batch: int = 16
     learning_rate: float = 3e-3
     warmup_steps: int = 30
