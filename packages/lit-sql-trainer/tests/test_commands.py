@@ -68,7 +68,7 @@ def test_every_command_of_the_group_can_be_imported() -> None:
 
 def test_an_unknown_profile_is_named_with_those_that_exist() -> None:
     """Only profiles that work are offered."""
-    assert refused(train("qwen")) == f"Error: unknown profile 'qwen'; profiles: {', '.join(PROFILES)}"
+    assert refused(train("qwem")) == f"Error: unknown profile 'qwem'; profiles: {', '.join(PROFILES)}"
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)

@@ -18,12 +18,13 @@ from lit_sql_trainer.devices import Attention, attention_backend
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.interrupt import Interrupt
 from lit_sql_trainer.profiles import PROFILES
-from lit_sql_trainer.runs import RunFolder, create_run
+from lit_sql_trainer.runs import RunFolder, append_line, create_run
 from lit_sql_trainer.settings import from_plain, to_plain
-from lit_sql_trainer.training import TrainResult, resumed_run
+from lit_sql_trainer.training import DONE, TrainResult, resumed_run
 from lit_sql_trainer.verl_checkpoint import VerlCheckpoint, last_checkpoint, run_of
 from lit_sql_trainer.verl_dictionary import check_config, verl_config
 from lit_sql_trainer.verl_settings import Device
+from lit_sql_trainer.watch import report_or_say
 
 OUTPUT_VARIABLE = "GITHUB_OUTPUT"
 
@@ -169,10 +170,20 @@ def _finish(
     if val_only:
         display.note(f"validated; the numbers are in {run.metrics_file}")
         return result
+    reason = DONE
     if result.interrupted:
-        display.note(f"stopped after step {steps}; go on with `train {profile.name} --resume {run.path}`")
-        return result
+        reason = "stopped by Ctrl-C"
+    elif steps < planned:
+        reason = f"validation gained nothing for {profile.gpu.lit_sql.early_stop_steps} steps"
+    append_line(run.metrics_file, {"event": "end", "step": steps, "reason": reason})
     from lit_sql_trainer.curves import draw_curves
 
-    display.note(f"done: last checkpoint {result.checkpoint}, curves in {draw_curves(run)}")
+    seen = f"curves in {draw_curves(run)}, report in {run.report_file}"
+    report_or_say(run, display)
+    if result.interrupted:
+        display.note(f"stopped after step {steps}; go on with `train {profile.name} --resume {run.path}`")
+    elif reason != DONE:
+        display.note(f"ended early after step {steps}: {reason}; checkpoints in {run.checkpoints}, {seen}")
+    else:
+        display.note(f"done: checkpoints in {run.checkpoints}, {seen}")
     return result
