@@ -145,7 +145,7 @@ def test_a_finished_evaluation_asks_nothing_again(endpoint: ScriptedEndpoint, to
 def test_stopping_ends_after_the_questions_under_way(
     endpoint: ScriptedEndpoint, toy_data: Path, tmp_path: Path
 ) -> None:
-    """Nothing is begun after the wish to stop, nothing is thrown away, and there is no summary of half the questions."""
+    """Nothing is begun after the wish to stop, nothing is thrown away, and half the questions have no summary."""
     answers: list[object] = []
     done = evaluate(
         target_at(endpoint),

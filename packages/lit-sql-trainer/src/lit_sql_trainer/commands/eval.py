@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lit_sql_trainer.commands.failures import STOPPED, told
+from lit_sql_trainer.commands.progress import same_command, showing
 
 if TYPE_CHECKING:
     from lit_sql_trainer.evaluation.plan import Sampling
@@ -63,15 +64,14 @@ def eval_command(
     Line 0 is always the same model stopped after its first query: what the loop adds is the difference to line 1.
     Ctrl-C, or a kill, loses nothing that was answered: the same command goes on.
     """
-    from lit_sql_trainer.commands.progress import same_command, showing
-    from lit_sql_trainer.evaluation.plan import Sampling
-    from lit_sql_trainer.evaluation.predictions import export_predictions as write_predictions
-    from lit_sql_trainer.evaluation.run import evaluate, questions_for
-    from lit_sql_trainer.evaluation.table import told as summary_told
-    from lit_sql_trainer.evaluation.targets import Checkpoint, find_target
-    from lit_sql_trainer.interrupt import Interrupt
+    with told(stopped=lambda: f"stopped; the same command goes on:\n    {same_command()}"):
+        from lit_sql_trainer.evaluation.plan import Sampling
+        from lit_sql_trainer.evaluation.predictions import export_predictions as write_predictions
+        from lit_sql_trainer.evaluation.run import evaluate, questions_for
+        from lit_sql_trainer.evaluation.table import told as summary_told
+        from lit_sql_trainer.evaluation.targets import Checkpoint, find_target
+        from lit_sql_trainer.interrupt import Interrupt
 
-    with told():
         sampling = Sampling(samples=samples, temperature=temperature, seed=seed)
         target = find_target(
             run=run,

@@ -11,8 +11,10 @@ Lines are appended in one write, whole files are replaced in one move.
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -153,9 +155,36 @@ class EvaluationFolder:
                 f"evaluate again"
             ) from error
 
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Nobody else writes to the folder for as long as the block lasts; a kill ends the lock too.
+
+        Raises:
+            RunError: somebody else does.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(
+                    f"another process is evaluating into {str(self.path)!r}: wait for it, or choose another folder "
+                    f"with --out"
+                ) from error
+            yield
+
     def append(self, record: AnswerRecord) -> None:
-        """Add one record."""
-        append_line(self.verdicts_file, record.to_row())
+        """Add one record.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        try:
+            append_line(self.verdicts_file, record.to_row())
+        except OSError as error:
+            raise RunError(
+                f"cannot write to {str(self.verdicts_file)!r} ({error.strerror}): mend that and run the same command "
+                f"again; what was written before counts"
+            ) from error
 
     def keep(self, records: Sequence[AnswerRecord]) -> None:
         """Replace the lines by those of `records`, in their order, in one move."""

@@ -5,7 +5,7 @@ Nothing is imported that a model served elsewhere does not need; a local model b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ WORKERS = 16
 FAILURES_IN_A_ROW = 20
 """After so many, the endpoint is taken to be down and the evaluation ends."""
 
+Key = tuple[str, int]
+"""Task id and sample."""
 Progress = Callable[[int, int, AnswerRecord | None], None]
 """Told how many of how many records there are, and which one came last; the first call has none."""
 
@@ -72,24 +74,16 @@ def evaluate(
     questions = questions or questions_for(target, data=data, split=split, limit=limit)
     plan = make_plan(target, questions, sampling)
     folder = EvaluationFolder(path=out)
-    done = _begin(folder, plan)
-    todo = [
-        Asked(task=task, sample=sample)
-        for task in questions.tasks
-        for sample in range(sampling.samples)
-        if (task.task_id, sample) not in done
-    ]
-    total = len(questions.tasks) * sampling.samples
-    progress(len(done), total, None)
-    if todo:
-        folder.summary_file.unlink(missing_ok=True)
-        _ask(target, questions, sampling, todo, done, folder, workers, should_stop, progress)
-    records = _in_order(questions, sampling, done)
-    if len(records) < total:
-        return Evaluation(folder=folder, plan=plan, records=records, summary=None)
-    folder.keep(records)
-    summary = summarise(plan, records)
-    folder.write_summary(summary)
+    _make(folder, plan)
+    with folder.locked():
+        done = _taken_up(folder)
+        _ask(target, questions, sampling, done, folder, workers, should_stop, progress)
+        records = tuple(done[key] for key in _keys(questions, sampling) if key in done)
+        if len(records) < plan["questions"] * sampling.samples:
+            return Evaluation(folder=folder, plan=plan, records=records, summary=None)
+        folder.keep(records)
+        summary = summarise(plan, records)
+        folder.write_summary(summary)
     return Evaluation(folder=folder, plan=plan, records=records, summary=summary)
 
 
@@ -117,38 +111,48 @@ def load_evaluation(path: Path) -> Evaluation:
     return Evaluation(folder=folder, plan=plan, records=tuple(folder.records()), summary=folder.summary())
 
 
-def _begin(folder: EvaluationFolder, plan: dict[str, Any]) -> dict[tuple[str, int], AnswerRecord]:
-    """Make the folder, or take up what is in it: the records that need not be made again."""
+def _make(folder: EvaluationFolder, plan: dict[str, Any]) -> None:
+    """Make the folder with its plan, or check that the plan in it is this one."""
     path = folder.path
     if folder.plan_file.is_file():
         check_same(plan, folder.plan(), where=str(path))
-        kept = [record for record in folder.records() if not record.failed]
-        folder.keep(kept)  # also drops half a line that a kill may have left
-        return {record.key: record for record in kept}
+        return
     if path.is_dir() and any(path.iterdir()):
         raise RunError(f"{str(path)!r} is not empty and holds no evaluation: choose another folder with --out")
     try:
         path.mkdir(parents=True, exist_ok=True)
         write_json(folder.environment_file, environment(git_commit()))
-        write_json(folder.plan_file, plan)
+        write_json(folder.plan_file, plan)  # last: with it, this is an evaluation
     except OSError as error:
         raise RunError(f"cannot write to {str(path)!r} ({error.strerror}): choose another folder with --out") from error
-    return {}
+
+
+def _taken_up(folder: EvaluationFolder) -> dict[Key, AnswerRecord]:
+    """The records that need not be made again; drops the rest, and half a line that a kill may have left."""
+    kept = [record for record in folder.records() if not record.failed]
+    folder.keep(kept)
+    return {record.key: record for record in kept}
 
 
 def _ask(
     target: Target,
     questions: Questions,
     sampling: Sampling,
-    todo: Sequence[Asked],
-    done: dict[tuple[str, int], AnswerRecord],
+    done: dict[Key, AnswerRecord],
     folder: EvaluationFolder,
     workers: int,
     should_stop: Callable[[], bool],
     progress: Progress,
 ) -> None:
+    """Add what is missing to `done` and to the folder, until it is complete or somebody wants to stop."""
+    tasks = {task.task_id: task for task in questions.tasks}
+    keys = _keys(questions, sampling)
+    todo = [Asked(task=tasks[task_id], sample=sample) for task_id, sample in keys if (task_id, sample) not in done]
+    progress(len(done), len(keys), None)
+    if not todo:
+        return
+    folder.summary_file.unlink(missing_ok=True)
     runtime.guard_environment(local_model=target.endpoint is None and Path(target.model).is_dir())
-    total = len(done) + len(todo)
     in_a_row = 0
     with target.open() as endpoint:
         asker = Asker(
@@ -159,18 +163,15 @@ def _ask(
         for record in Crew(asker, workers=min(workers, len(todo)), stop=should_stop).over(todo):
             folder.append(record)
             done[record.key] = record
-            progress(len(done), total, record)
+            progress(len(done), len(keys), record)
             in_a_row = in_a_row + 1 if record.failed else 0
             if in_a_row >= FAILURES_IN_A_ROW:
                 raise FailureLimitError(
                     f"the last {in_a_row} questions failed for our reasons, not the model's; the last one: "
-                    f"{record.failed}. {len(done)} of {total} records are in {str(folder.path)!r}: mend that, then go "
-                    f"on with the same command"
+                    f"{record.failed}. {len(done)} of {len(keys)} records are in {str(folder.path)!r}: mend that, "
+                    f"then go on with the same command"
                 )
 
 
-def _in_order(
-    questions: Questions, sampling: Sampling, done: dict[tuple[str, int], AnswerRecord]
-) -> tuple[AnswerRecord, ...]:
-    keys = ((task.task_id, sample) for task in questions.tasks for sample in range(sampling.samples))
-    return tuple(done[key] for key in keys if key in done)
+def _keys(questions: Questions, sampling: Sampling) -> list[Key]:
+    return [(task.task_id, sample) for task in questions.tasks for sample in range(sampling.samples)]
