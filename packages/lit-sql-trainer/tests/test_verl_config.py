@@ -173,7 +173,7 @@ def test_without_flash_attention() -> None:
     assert model["override_config"] == {"attn_implementation": "sdpa"}
     assert model["use_remove_padding"] is False
     parts = verl_config(QWEN, attention=Attention.SDPA)["actor_rollout_ref"]
-    assert parts["actor"]["ppo_micro_batch_size_per_gpu"] == 2
+    assert parts["actor"]["ppo_micro_batch_size_per_gpu"] == 1
     assert parts["rollout"]["log_prob_micro_batch_size_per_gpu"] == 4
     chosen = apply_assignments(QWEN, ["verl.actor_rollout_ref.model.override_config.attn_implementation=eager"])
     model = verl_config(chosen, attention=Attention.SDPA)["actor_rollout_ref"]["model"]

@@ -111,7 +111,7 @@ def test_the_benchmark_that_is_not_there_is_named_with_its_command(
             [H100],
             {},
             ("torch",),
-            "verl, vllm cannot be imported: run `uv run --package lit-sql-trainer train qwen`",
+            "verl, vllm cannot be imported: run `uv run --package",
         ),
         ([], [H100], {}, admission.STACK, ""),
         (["nnodes=2"], [], {"RAY_ADDRESS": "auto"}, admission.STACK, ""),

@@ -23,7 +23,7 @@ SECTION = "lit_sql"
 """The part of the dictionary that our trainer reads and VERL does not know."""
 
 _PADDED_ROWS = (
-    ("actor", "ppo_micro_batch_size_per_gpu", 2),
+    ("actor", "ppo_micro_batch_size_per_gpu", 1),
     ("rollout", "log_prob_micro_batch_size_per_gpu", 4),
     ("ref", "log_prob_micro_batch_size_per_gpu", 4),
 )
