@@ -8,6 +8,8 @@ embedded benchmark, verl with FSDP2, and the CPU build of vLLM.
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -19,7 +21,7 @@ from lit_sql_trainer import inputs, runtime
 from lit_sql_trainer.config import Profile, RolloutSettings
 from lit_sql_trainer.errors import SetupError
 from lit_sql_trainer.local.seeds import TaskOrder
-from lit_sql_trainer.runs import RunFolder, create_run, open_run, write_json
+from lit_sql_trainer.runs import RunFolder, append_line, create_run, open_run
 from lit_sql_trainer.settings import to_plain
 from lit_sql_trainer.verl import cpu
 from lit_sql_trainer.verl.launch import guarded_variables, train_with_verl
@@ -61,7 +63,7 @@ class ProofSettings:
     """A `global_step_<n>` folder to score, without training."""
 
 
-def proof_profile(settings: ProofSettings) -> Profile:
+def proof_profile() -> Profile:
     """Short prompts and replies, and a model that checks its own results, so that some calls are not trained."""
     return Profile(
         name="cpu-proof",
@@ -127,35 +129,48 @@ def proof_config(settings: ProofSettings) -> dict[str, Any]:
             "refill_factor": 2.0,
             "rollout_timeout_s": settings.rollout_timeout_s,
         },
-        "lit_sql_proof": {"kill_server_in_step": 2 if settings.fault is Fault.SERVER else None},
+        "lit_sql_proof": {
+            "kill_server_in_step": 2 if settings.fault is Fault.SERVER else None,
+            "main_process": os.getpid(),
+        },
     }
     if settings.validate_only is not None:
         config["trainer"] |= {"resume_mode": "resume_path", "resume_from_path": str(settings.validate_only.resolve())}
     return cpu.configure(config)
 
 
-def run_proof(settings: ProofSettings) -> RunFolder:
-    """Do a proof run and leave its folder, checked or not by `proof_checks.check_proof`.
+def open_proof(settings: ProofSettings) -> RunFolder:
+    """The folder of a proof run, with a copy of the model that it starts from.
 
     Raises:
         SetupError: this environment has no CPU build of vLLM.
-        TrainerError: the run stopped, as it should with some faults.
+        RunError: the folder cannot be made, or there is none to resume.
     """
     check_environment()
+    if settings.resume is not None:
+        return open_run(settings.resume, root=settings.runs)
+    run = create_run(settings.runs, profile=proof_profile().name, config=to_plain(settings), name=settings.name)
+    shutil.copytree(inputs.model_source(None), start_model(run))
+    return run
+
+
+def start_model(run: RunFolder) -> Path:
+    """What a proof run's weights are compared with."""
+    return run.path / "proof" / "start"
+
+
+def run_proof(settings: ProofSettings, run: RunFolder) -> None:
+    """Do a proof run; `proof_report.check_run` says what is to be made of it.
+
+    Raises:
+        TrainerError: the run stopped, as it should with some faults.
+    """
     started = time.monotonic()
     data = inputs.load_data(inputs.embedded_data(), train_tasks=TASKS[0], validation_tasks=TASKS[1])
-    model = inputs.model_source(None)
     runtime.check_start_method()
     runtime.guard_environment(local_model=True)
     cpu.prepare_environment()
-    profile = proof_profile(settings)
-    plain = to_plain(settings)
-    run = (
-        open_run(settings.resume, root=settings.runs)
-        if settings.resume is not None
-        else create_run(settings.runs, profile=profile.name, config=plain, name=settings.name)
-    )
-    (run.path / "proof").mkdir(exist_ok=True)
+    profile = proof_profile()
     runtime.quiet_loggers(run.library_log)
 
     from lit_sql_trainer.console import open_display
@@ -178,7 +193,7 @@ def run_proof(settings: ProofSettings) -> RunFolder:
                 config=proof_config(settings),
                 run=run,
                 data=data,
-                model=model,
+                model=str(start_model(run)),
                 display=display,
                 interrupt=interrupt,
                 ray_options=cpu.ray_options(guarded_variables()),
@@ -187,8 +202,7 @@ def run_proof(settings: ProofSettings) -> RunFolder:
                 agent=agent,
             )
         finally:
-            write_json(run.path / "proof" / "wall.json", {"seconds": round(time.monotonic() - started, 1)})
-    return run
+            append_line(run.path / "proof" / "wall.jsonl", {"seconds": round(time.monotonic() - started, 1)})
 
 
 def breakage(settings: ProofSettings, tasks: int) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,7 +81,9 @@ class ProofTrainer(SqlTrainer):
 
     def __init__(self, *, config: Any, **parts: Any) -> None:
         self.folder = Path(config.lit_sql_run.folder) / "proof"
-        self.kill_server_in_step = config.get(PROOF_KEY, {}).get("kill_server_in_step")
+        facts = config.get(PROOF_KEY, {})
+        self.kill_server_in_step = facts.get("kill_server_in_step")
+        self.main_process = facts.get("main_process")
         with self._timed("trainer made"):
             super().__init__(config=config, **parts)
         threading.Thread(target=self._watch_memory, name="memory", daemon=True).start()
@@ -137,12 +139,16 @@ class ProofTrainer(SqlTrainer):
         append_line(self.folder / "times.jsonl", {"phase": phase, "seconds": round(time.monotonic() - started, 2)})
 
     def _watch_memory(self) -> None:
+        """Memory of the whole run: its processes and Ray's, each page once however many share it."""
         import psutil
 
-        most = 0
+        most, main = 0, psutil.Process(self.main_process)
         while True:
-            used = int(psutil.virtual_memory().used)
+            used = 0
+            for process in (main, *main.children(recursive=True)):
+                with suppress(psutil.Error):  # it ended meanwhile
+                    used += int(process.memory_full_info().pss)
             if used > most + 2**26:
                 most = used
                 append_line(self.folder / "memory.jsonl", {"used_gb": round(used / 2**30, 2)})
-            time.sleep(0.5)
+            time.sleep(2.0)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer import inputs
-from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.errors import FailureLimitError, RunError
 from lit_sql_trainer.runs import RunFolder, read_lines, write_json
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.proof import (
@@ -17,9 +15,11 @@ from lit_sql_trainer.verl.proof import (
     TASKS,
     Fault,
     ProofSettings,
+    open_proof,
     proof_config,
     proof_profile,
     run_proof,
+    start_model,
 )
 from lit_sql_trainer.verl.proof_checks import (
     Check,
@@ -41,8 +41,14 @@ def prove(settings: ProofSettings, *, say: Callable[[str], None] = print) -> boo
         SetupError: the environment of the proof is not installed here.
         TrainerError: the run itself stopped.
     """
-    run = run_proof(settings)
-    checks = check_run(run, settings)
+    run = open_proof(settings)
+    try:
+        run_proof(settings, run)
+        checks = check_run(run, settings)
+    except FailureLimitError as error:
+        if settings.fault is not Fault.SERVER:
+            raise
+        checks = check_stopped(run, settings, error)
     for check in checks:
         say(f"{'holds' if check.holds else 'FAILS'}  {check.name}: {check.detail}")
     report = summary(run, settings, checks)
@@ -59,7 +65,7 @@ def check_run(run: RunFolder, settings: ProofSettings) -> list[Check]:
         RunError: it left no checkpoint.
     """
     evidence = Evidence.of(run)
-    plan = update_plan(proof_config(settings), max_calls=proof_profile(settings).rollout.max_turns, refill_factor=2.0)
+    plan = update_plan(proof_config(settings), max_calls=proof_profile().rollout.max_turns, refill_factor=2.0)
     lost = dict.fromkeys(range(1, settings.steps + 1), 0)
     lost[1] = {Fault.RUNNER: 2, Fault.GOLD: 1 + ROLLOUTS}.get(settings.fault, 1)
     checks = [
@@ -75,7 +81,25 @@ def check_run(run: RunFolder, settings: ProofSettings) -> list[Check]:
         Check(name="checkpoint", holds=step == settings.steps, detail=f"global_step_{step} of {settings.steps}")
     )
     checks += _weights(run, evidence, step)
+    checks.append(check_ended())
     return checks
+
+
+def check_stopped(run: RunFolder, settings: ProofSettings, error: FailureLimitError) -> list[Check]:
+    """What must hold after the server was killed in the second step."""
+    evidence = Evidence.of(run)
+    failed = [record for record in evidence.rollouts if record["failed"]]
+    step = latest_step(run.checkpoints)
+    return [
+        Check(name="the run stops and says why", holds="not the policy's" in str(error), detail=str(error)),
+        check_drops(evidence, expected={1: 1}),
+        Check(
+            name="no reward was invented",
+            holds=len(failed) > 1 and all(record["reward"] is None for record in failed),
+            detail=f"{len(failed)} rollouts failed, none has a reward; steps done: {len(evidence.steps())}",
+        ),
+        Check(name="the finished step is saved", holds=step == 1, detail=f"last whole checkpoint: {step}"),
+    ]
 
 
 def summary(run: RunFolder, settings: ProofSettings, checks: list[Check]) -> dict[str, Any]:
@@ -86,7 +110,7 @@ def summary(run: RunFolder, settings: ProofSettings, checks: list[Check]) -> dic
     for line in read_lines(folder / "times.jsonl"):
         times[line["phase"]] = times.get(line["phase"], 0.0) + line["seconds"]
     memory = [line["used_gb"] for line in read_lines(folder / "memory.jsonl")]
-    wall = json.loads((folder / "wall.json").read_text(encoding="utf-8"))["seconds"]
+    wall = sum(line["seconds"] for line in read_lines(folder / "wall.jsonl"))
     return {
         "proof": "verl-cpu",
         "ok": all(check.holds for check in checks),
@@ -98,17 +122,27 @@ def summary(run: RunFolder, settings: ProofSettings, checks: list[Check]) -> dic
         "rows": [line["rows"] for line in evidence.steps()],
         "seconds_wall": wall,
         "seconds": times,
-        "memory_used_gb": max(memory, default=None),
-        "memory_start_gb": memory[0] if memory else None,
+        "memory_gb": max(memory, default=None),
         "run": str(run.path),
         "checks": as_json(checks),
     }
 
 
+def check_ended() -> Check:
+    """Whether no process that this one started is left, of Ray or of anything else."""
+    import psutil
+
+    left = [process for process in psutil.Process().children(recursive=True) if process.is_running()]
+    _, alive = psutil.wait_procs(left, timeout=20)
+    names = sorted({" ".join(process.cmdline()[:2]) for process in alive if process.is_running()})
+    names = [name for name in names if "resource_tracker" not in name]  # Python's own, ends with this process
+    return Check(name="everything ended", holds=not names, detail=", ".join(names) or "no process is left")
+
+
 def _weights(run: RunFolder, evidence: Evidence, step: int) -> list[Check]:
     from lit_sql_trainer.verl.proof_weights import check_weights
 
-    start = Path(inputs.model_source(None))
+    start = start_model(run)
     eos = json.loads((start / "config.json").read_text(encoding="utf-8"))["eos_token_id"]
     return list(
         check_weights(

@@ -69,8 +69,14 @@ def _same_replies(name: str, model: Any, replies: Replies, *, eos: int) -> Check
     same = 0
     for prompt, reply in replies.items():
         with torch.no_grad():
+            ids = torch.tensor([prompt])
             output = model.generate(
-                torch.tensor([prompt]), max_new_tokens=len(reply), do_sample=False, eos_token_id=eos, pad_token_id=eos
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=len(reply),
+                do_sample=False,
+                eos_token_id=eos,
+                pad_token_id=eos,
             )
         same += tuple(output[0, len(prompt) :].tolist()) == reply
     return Check(name=name, holds=bool(replies) and same == len(replies), detail=f"{same} of {len(replies)} replies")

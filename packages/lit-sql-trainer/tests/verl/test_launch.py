@@ -1,0 +1,76 @@
+"""What a run adds to VERL's dictionary, and what is refused before anything is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.runs import RunFolder
+from lit_sql_trainer.settings import from_plain
+from lit_sql_trainer.verl import cpu
+from lit_sql_trainer.verl.launch import check_sizes, run_config
+from lit_sql_trainer.verl.relay import RunFacts
+
+CONFIG: dict[str, Any] = {
+    "algorithm": {"adv_estimator": "grpo"},
+    "data": {"train_batch_size": 4, "max_prompt_length": 64, "max_response_length": 32},
+    "actor_rollout_ref": {
+        "rollout": {"n": 2},
+        "actor": {"ppo_mini_batch_size": 4, "ppo_micro_batch_size_per_gpu": 2},
+    },
+    "trainer": {"n_gpus_per_node": 1, "nnodes": 1, "resume_mode": "disable"},
+}
+
+
+def composed(folder: Path, **trainer: Any) -> dict[str, Any]:
+    config = {**CONFIG, "trainer": {**CONFIG["trainer"], **trainer}}
+    facts = RunFacts(folder=folder, max_calls=3)
+    return run_config(config, run=RunFolder(path=folder), model="some/model", facts=facts)
+
+
+def test_a_run_says_where_it_is_and_what_it_trains(tmp_path: Path) -> None:
+    """Model, checkpoints, and the facts that come back as they were; the dictionary given is untouched."""
+    config = composed(tmp_path)
+    assert config["actor_rollout_ref"]["model"]["path"] == "some/model"
+    assert config["trainer"]["default_local_dir"] == str(tmp_path / "checkpoints")
+    assert config["trainer"]["resume_mode"] == "auto"
+    assert from_plain(RunFacts, config["lit_sql_run"]) == RunFacts(folder=tmp_path, max_calls=3)
+    assert "path" not in CONFIG["actor_rollout_ref"].get("model", {})
+
+
+def test_a_named_checkpoint_is_kept(tmp_path: Path) -> None:
+    """Who asks for one gets that one."""
+    config = composed(tmp_path, resume_mode="resume_path", resume_from_path="/x/global_step_3")
+    assert config["trainer"]["resume_mode"] == "resume_path"
+
+
+def test_too_few_tasks_are_refused(tmp_path: Path) -> None:
+    """VERL would end with an assertion on an empty loader."""
+    with pytest.raises(ConfigError, match="3 training tasks are fewer than"):
+        check_sizes(composed(tmp_path), train_tasks=3)
+    check_sizes(composed(tmp_path), train_tasks=4)
+
+
+def test_the_cpu_changes_only_what_needs_a_gpu(tmp_path: Path) -> None:
+    """Sizes and learning settings stay."""
+    changed = cpu.configure(composed(tmp_path))
+    actor = changed["actor_rollout_ref"]["actor"]
+    assert (actor["strategy"], actor["ppo_mini_batch_size"], actor["use_torch_compile"]) == ("fsdp2", 4, False)
+    assert changed["actor_rollout_ref"]["model"]["path"] == "some/model"
+    assert changed["data"]["train_batch_size"] == 4
+
+
+def test_the_arithmetic_needs_neither_torch_nor_verl() -> None:
+    """Importing it, and the way in, pulls none of the GPU stack nor the library."""
+    modules = "batch, cpu, launch, plan, proof, proof_checks, relay, rows, state"
+    code = (
+        f"import sys; from lit_sql_trainer.verl import {modules}; "
+        "print([name for name in ('torch', 'verl', 'vllm', 'ray', 'agentlightning') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
