@@ -12,6 +12,7 @@ from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.proof import (
     GROUPS,
     ROLLOUTS,
+    STEPS,
     TASKS,
     Fault,
     ProofSettings,
@@ -66,13 +67,17 @@ def check_run(run: RunFolder, settings: ProofSettings) -> list[Check]:
     """
     evidence = Evidence.of(run)
     plan = update_plan(proof_config(settings), max_calls=proof_profile().rollout.max_turns, refill_factor=2.0)
+    if settings.validate_only is not None:
+        number = int(settings.validate_only.name.rpartition("_")[2])
+        return [check_validations(evidence, steps=(number,), tasks=TASKS[1]), check_ended()]
     lost = dict.fromkeys(range(1, settings.steps + 1), 0)
     lost[1] = {Fault.RUNNER: 2, Fault.GOLD: 1 + ROLLOUTS}.get(settings.fault, 1)
+    validated = (0, settings.steps) if settings.resume is None else (0, STEPS, settings.steps)
     checks = [
         *check_numbers(evidence, groups=GROUPS, rollouts=ROLLOUTS, parts=plan.parts, factor=plan.loss_factor),
         check_nodes(evidence),
         check_drops(evidence, expected=lost),
-        check_validations(evidence, steps=(0, settings.steps), tasks=TASKS[1]),
+        check_validations(evidence, steps=validated, tasks=TASKS[1]),
     ]
     step = latest_step(run.checkpoints)
     if step is None:
