@@ -205,9 +205,12 @@ class Vero:
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
         self.step = 0
+        self.interrupted = False
 
     def __call__(self, profile: Any, *, config: dict[str, Any], run: RunFolder, **others: Any) -> None:
         self.told.append(config)
+        if others["interrupt"] is not None and self.interrupted:
+            others["interrupt"].requested = True
         if config["trainer"].get("val_only"):
             append_line(run.metrics_file, {"event": "validation", "step": self.step, "reward": 0.5, "rollouts": 12})
             return
@@ -228,18 +231,28 @@ def vero(monkeypatch: pytest.MonkeyPatch) -> Vero:
     return stand_in
 
 
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder that has every part of a model; nobody loads it here."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"):
+        (folder / name).write_text("{}")
+    return folder
+
+
 def started(vero: Vero, toy_data: Path, model: Path, runs: Path, *more: object) -> Result:
     options = ("--data", toy_data, "--model", model, "--runs", runs, "--name", "r1", "--set", "train_batch_size=4")
     return train("qwen", *options, "--set", "ppo_mini_batch_size=4", *more)
 
 
 def test_a_run_tells_verl_where_and_what(
-    vero: Vero, toy_data: Path, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vero: Vero, toy_data: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Data, model, folder and name are the run's; project and experiment are printed and left for a workflow."""
     output = tmp_path / "output"
     monkeypatch.setenv("GITHUB_OUTPUT", str(output))
-    result = started(vero, toy_data, random_model, tmp_path, "--set", "logger=tensorboard")
+    result = started(vero, toy_data, model, tmp_path, "--set", "logger=tensorboard")
     assert result.exit_code == 0, result.output
     (config,) = vero.told
     trainer, data = config["trainer"], config["data"]
@@ -250,7 +263,7 @@ def test_a_run_tells_verl_where_and_what(
         str(toy_data / "train.parquet"),
         str(toy_data / "validation.parquet"),
     )
-    assert config["actor_rollout_ref"]["model"]["path"] == str(random_model)
+    assert config["actor_rollout_ref"]["model"]["path"] == str(model)
     assert config["lit_sql"]["keep_best"] is True
     for line in ("project_name=AgentLightning", "experiment_name=r1"):
         assert line in result.output
@@ -260,22 +273,18 @@ def test_a_run_tells_verl_where_and_what(
     assert written["grpo"] is None
 
 
-def test_without_a_name_a_run_carries_time_and_commit(
-    vero: Vero, toy_data: Path, random_model: Path, tmp_path: Path
-) -> None:
+def test_without_a_name_a_run_carries_time_and_commit(vero: Vero, toy_data: Path, model: Path, tmp_path: Path) -> None:
     """So that two runs never share a name, nor VERL's folder."""
-    options = ("--data", toy_data, "--model", random_model, "--runs", tmp_path, "--set", "train_batch_size=4")
+    options = ("--data", toy_data, "--model", model, "--runs", tmp_path, "--set", "train_batch_size=4")
     assert train("qwen", *options, "--set", "ppo_mini_batch_size=4").exit_code == 0
     experiment = vero.told[0]["trainer"]["experiment_name"]
     assert experiment.startswith("qwen-20")
     assert (tmp_path / experiment).is_dir()
 
 
-def test_a_run_goes_on_from_its_last_whole_checkpoint(
-    vero: Vero, toy_data: Path, random_model: Path, tmp_path: Path
-) -> None:
+def test_a_run_goes_on_from_its_last_whole_checkpoint(vero: Vero, toy_data: Path, model: Path, tmp_path: Path) -> None:
     """Under its own settings; later lines are forgotten; one checkpoint may be named."""
-    started(vero, toy_data, random_model, tmp_path)
+    started(vero, toy_data, model, tmp_path)
     checkpoints = tmp_path / "r1" / "checkpoints"
     append_line(tmp_path / "r1" / "metrics.jsonl", step_line(2, reward=0.9))  # killed before its checkpoint
     assert train("qwen", "--resume", "r1", "--runs", tmp_path).exit_code == 0
@@ -290,10 +299,10 @@ def test_a_run_goes_on_from_its_last_whole_checkpoint(
 
 
 def test_a_checkpoint_is_validated_and_nothing_forgotten(
-    vero: Vero, toy_data: Path, random_model: Path, tmp_path: Path
+    vero: Vero, toy_data: Path, model: Path, tmp_path: Path
 ) -> None:
     """`--resume RUN --set val_only=true`; any other setting beside --resume is refused."""
-    started(vero, toy_data, random_model, tmp_path)
+    started(vero, toy_data, model, tmp_path)
     before = (tmp_path / "r1" / "metrics.jsonl").read_text()
     result = train("qwen", "--resume", "r1", "--runs", tmp_path, "--set", "val_only=true")
     assert result.exit_code == 0, result.output
@@ -307,11 +316,27 @@ def test_a_checkpoint_is_validated_and_nothing_forgotten(
     assert "only val_only=true" in refused.output
 
 
-def test_a_run_without_a_checkpoint_is_not_resumed(
-    vero: Vero, toy_data: Path, random_model: Path, tmp_path: Path
-) -> None:
+def test_why_a_run_ended_is_said_and_written(vero: Vero, toy_data: Path, model: Path, tmp_path: Path) -> None:
+    """All steps done, early for lack of gain, or stopped: then with the line that goes on, and exit code 130."""
+    done = started(vero, toy_data, model, tmp_path, "--set", "total_training_steps=1")
+    assert done.exit_code == 0
+    assert "done: checkpoints in" in done.output
+    vero.step, vero.interrupted = 0, False
+    early = started(vero, toy_data, model, tmp_path / "b", "--set", "early_stop_steps=7")
+    assert early.exit_code == 0
+    assert "ended early after step 1: validation gained nothing for 7 steps" in early.output
+    vero.step, vero.interrupted = 0, True
+    stopped = started(vero, toy_data, model, tmp_path / "c")
+    assert stopped.exit_code == 130
+    assert f"train qwen --resume {tmp_path / 'c' / 'r1'}" in stopped.output
+    ends = [RunFolder(path=tmp_path / part / "r1").metrics()[-1] for part in ("", "b", "c")]
+    assert [end["event"] for end in ends] == ["end"] * 3
+    assert len({end["reason"] for end in ends}) == 3
+
+
+def test_a_run_without_a_checkpoint_is_not_resumed(vero: Vero, toy_data: Path, model: Path, tmp_path: Path) -> None:
     """It would begin again under another name."""
-    started(vero, toy_data, random_model, tmp_path)
+    started(vero, toy_data, model, tmp_path)
     (tmp_path / "r1" / "checkpoints" / "latest_checkpointed_iteration.txt").unlink()
     result = train("qwen", "--resume", "r1", "--runs", tmp_path)
     assert result.exit_code == 2

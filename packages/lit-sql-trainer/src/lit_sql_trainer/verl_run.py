@@ -17,6 +17,7 @@ from lit_sql_trainer.console import Display, open_display
 from lit_sql_trainer.devices import Attention, attention_backend
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.interrupt import Interrupt
+from lit_sql_trainer.monitors import replay
 from lit_sql_trainer.profiles import PROFILES
 from lit_sql_trainer.runs import RunFolder, append_line, create_run
 from lit_sql_trainer.settings import from_plain, to_plain
@@ -160,12 +161,17 @@ def _finish(
     profile: Profile, run: RunFolder, display: Display, planned: int, *, interrupted: bool, val_only: bool
 ) -> TrainResult:
     last = last_checkpoint(run.checkpoints)
-    steps = max((int(line["step"]) for line in run.metrics()), default=0)
+    lines = run.metrics()
+    steps = max((int(line["step"]) for line in lines), default=0)
+    short = steps < planned
+    book, alarms = replay(lines, profile.monitors)
+    alarm = f"{alarms[0].monitor}: {alarms[0].text}" if alarms and profile.monitors.stop_on_alarm else ""
     result = TrainResult(
         run=run,
         steps=steps,
         checkpoint=last.path if last else None,
-        interrupted=interrupted and steps < planned,
+        interrupted=interrupted and short,
+        alarm=alarm if short and not interrupted else "",
     )
     if val_only:
         display.note(f"validated; the numbers are in {run.metrics_file}")
@@ -173,15 +179,18 @@ def _finish(
     reason = DONE
     if result.interrupted:
         reason = "stopped by Ctrl-C"
-    elif steps < planned:
-        reason = f"validation gained nothing for {profile.gpu.lit_sql.early_stop_steps} steps"
+    elif result.alarm:
+        reason = f"stopped by an alarm, {result.alarm}"
+    elif short:
+        patience = f"validation gained nothing for {profile.gpu.lit_sql.early_stop_steps} steps"
+        reason = book.out_of_patience() or patience
     append_line(run.metrics_file, {"event": "end", "step": steps, "reason": reason})
     from lit_sql_trainer.curves import draw_curves
 
     seen = f"curves in {draw_curves(run)}, report in {run.report_file}"
     report_or_say(run, display)
-    if result.interrupted:
-        display.note(f"stopped after step {steps}; go on with `train {profile.name} --resume {run.path}`")
+    if result.interrupted or result.alarm:
+        display.note(f"{reason}, after step {steps}; go on with `train {profile.name} --resume {run.path}`")
     elif reason != DONE:
         display.note(f"ended early after step {steps}: {reason}; checkpoints in {run.checkpoints}, {seen}")
     else:
