@@ -18,6 +18,8 @@ COMMANDS = {
     "eval": _command("eval", "eval_command", "Evaluate a run, a model or an endpoint on a split."),
     "compare": _command("compare", "compare_command", "Compare two evaluations of the same questions."),
     "curate": _command("curate", "curate_command", "Drop the tasks that teach nothing, into a new data folder."),
+    "export": _command("export", "export_command", "Export a checkpoint as a Hugging Face folder, with proof."),
+    "serve": _command("serve", "serve_command", "Serve a trained model and print the line that asks it."),
     "curves": _command("curves", "curves_command", "Draw the curves of a run."),
     "report": _command("report", "report_command", "Write one HTML file about a run, or several."),
     "tiny-model": _command("tiny_model", "tiny_model_command", "Build the tiny model again."),

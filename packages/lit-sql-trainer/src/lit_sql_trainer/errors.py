@@ -45,3 +45,7 @@ class CanaryError(TrainerError):
 
 class FailureLimitError(TrainerError):
     """So many rollouts failed for our reasons that going on would train on an outage."""
+
+
+class ExportError(TrainerError):
+    """What was written does not hold the trained weights, or does not answer like the checkpoint: it is not kept."""

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.config import RolloutSettings
+from lit_sql_trainer.preflight.asked import FirstPrompt
 from spider_data import DatabaseCatalog, SpiderTask
-from sql_graph import PromptBudgetError, SqlDatabase, build_graph, estimate_tokens
+from sql_graph import estimate_tokens
 
 MOST_QUESTIONS = 2_000
 """More are sampled evenly: a share is known to a percent or two by then."""
@@ -67,17 +67,19 @@ def audit_prompts(
     chosen = sorted(unique[::step], key=lambda task: task.db_id)
     truncated, blind, impossible = list[str](), list[str](), list[str]()
     tables_total = tables_shown = longest = 0
-    asker: _Asker | None = None
+    ask: FirstPrompt | None = None
     for done, task in enumerate(chosen, start=1):
-        if asker is None or asker.db_id != task.db_id:
-            asker = _Asker(task.db_id, catalog.path(task.db_id), settings)
-        prompt = asker.prompt(task.question)
+        file = catalog.path(task.db_id)
+        if ask is None or ask.file != file:
+            ask = FirstPrompt(file, settings)
+        messages = ask(task.question)
         on_question(done, len(chosen))
-        if prompt is None:
+        if messages is None:
             impossible.append(task.task_id)
             continue
+        prompt = "\n".join(message["content"] for message in messages)
         longest = max(longest, estimate_tokens(prompt))
-        wanted = gold_tables(asker.file, task.query)
+        wanted = gold_tables(file, task.query)
         tables_total += len(wanted)
         if not _CUT.search(prompt):
             tables_shown += len(wanted)
@@ -122,42 +124,3 @@ def shown_tables(prompt: str) -> set[str]:
     """The tables that a prompt describes, in lower case and without quotes."""
     names = (match[1] for match in _TABLE.finditer(prompt))
     return {(name[1:-1].replace('""', '"') if name.startswith('"') else name).lower() for name in names}
-
-
-class _Asker:
-    """The agent of one database, with a model that only listens."""
-
-    def __init__(self, db_id: str, file: Path, settings: RolloutSettings) -> None:
-        self.db_id, self.file = db_id, file
-        self._heard = _Listener()
-        self._graph: Any = build_graph(  # its own annotations are partial
-            chat=self._heard,
-            database=SqlDatabase(file),
-            max_turns=1,
-            check=settings.check,
-            style=settings.style,
-            prompt_budget_tokens=settings.prompt_budget_tokens,
-        )
-
-    def prompt(self, question: str) -> str | None:
-        """The text of the first prompt; None where the budget allows none."""
-        self._heard.text = ""
-        try:
-            self._graph.invoke({"question": question})
-        except PromptBudgetError:
-            return None
-        return self._heard.text
-
-
-class _Listener:
-    """A chat model that says nothing."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def invoke(self, messages: Any, config: Any = None) -> Any:
-        """Remember what was asked and reply with no SQL, which ends the agent."""
-        from langchain_core.messages import AIMessage
-
-        self.text = "\n".join(str(message.content) for message in messages)
-        return AIMessage("")

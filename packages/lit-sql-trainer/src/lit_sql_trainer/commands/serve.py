@@ -1,0 +1,45 @@
+"""`lit-sql serve`: a trained model behind an endpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lit_sql_trainer.commands.failures import told
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.serving import Endpoint
+
+EXISTING = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model", metavar="RUN|FOLDER")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=int, default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True, help="Of a run.")
+@click.option(
+    "--engine", type=click.Choice(["auto", "vllm", "local"]), default="auto", show_default=True, help="What generates."
+)
+@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are looked up.")
+def serve_command(model: str, host: str, port: int, checkpoint: str, engine: str, runs: Path) -> None:
+    """Serve a trained model, and print the `sql-graph ask` line that uses it.
+
+    Example: lit-sql serve exported
+
+    vLLM serves it where it is installed and there is a GPU, else the local server of training, which knows no keys:
+    keep it on the loopback interface. Ctrl-C ends it, with exit code 130.
+    """
+    from lit_sql_trainer.evaluation.targets import Checkpoint
+    from lit_sql_trainer.serving import Engine, find_model, serve
+
+    def ready(endpoint: Endpoint) -> None:
+        click.echo(f"{found.name} at {endpoint.url} ({endpoint.engine}); Ctrl-C ends it. Ask it in another terminal:")
+        click.echo(endpoint.ask)
+
+    with told():
+        found = find_model(model, runs=runs, checkpoint=Checkpoint(checkpoint))
+        click.echo(f"loading {found.folder}", err=True)
+        serve(found, host=host, port=port, engine=Engine(engine), on_ready=ready)

@@ -1,0 +1,115 @@
+"""From a checkpoint to a Hugging Face folder that anybody can load, with the proof that it is the trained one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lit_sql_trainer.config import RolloutSettings
+from lit_sql_trainer.errors import ExportError, RunError
+from lit_sql_trainer.evaluation.targets import Checkpoint
+from lit_sql_trainer.export.source import Kind, Source, find_source
+from lit_sql_trainer.runs import write_json
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.export.proof import Proof
+
+SETTINGS_FILE = "lit_sql.json"
+PROMPTS = 8
+
+__all__ = ["SETTINGS_FILE", "Exported", "Kind", "Source", "export_model", "find_source"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export left."""
+
+    path: Path
+    proof: Proof
+
+
+def export_model(
+    what: Path | str,
+    out: Path,
+    *,
+    runs: Path = Path("runs"),
+    checkpoint: Checkpoint = Checkpoint.BEST,
+    base: str | None = None,
+    evaluation: Path | None = None,
+    dtype: str | None = None,
+    prompts: int = PROMPTS,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda doing: None,
+) -> Exported:
+    """Export a run's checkpoint, or a checkpoint folder, to the new folder `out`.
+
+    The folder is written beside its place and appears there when everything is proved, or not at all.
+
+    Args:
+        what: a run (folder or name), or a folder with a checkpoint of a kind that `export.source` knows.
+        out: must not exist.
+        runs: where runs are looked up by name.
+        checkpoint: which one of a run.
+        base: what training began with, where the run does not say or it lies elsewhere.
+        evaluation: a folder of `lit-sql eval`, for the model card.
+        dtype: `float32`, `bfloat16` or `float16` rounds the weights; None keeps them as they are.
+        prompts: how many replies are compared; 0 compares none.
+        force: export although nothing differs from the base, or although there is no base to compare with.
+        progress: hears what is being done.
+
+    Raises:
+        RunError, ModelError: what is named cannot be exported.
+        ExportError: what was written is not what is in the checkpoint; nothing is left.
+    """
+    if out.exists():
+        raise RunError(f"{str(out)!r} exists: name a new folder, or remove it first")
+    source = find_source(what, runs=runs, checkpoint=checkpoint, base=base)
+    progress(f"reading {source.kind}")
+    from lit_sql_trainer.export.proof import FILE, check_trained, prove
+    from lit_sql_trainer.export.weights import read_weights
+    from lit_sql_trainer.export.writing import rounded, write_model
+
+    state = rounded(read_weights(source), source, dtype)
+    progress("comparing with the base")
+    differ = check_trained(state, source, force=force)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with _told_disk(out):
+            part.mkdir(parents=True)
+            progress("writing")
+            write_model(source, state, part)
+            progress("comparing replies")
+            proof = prove(
+                source,
+                state,
+                part,
+                changed_tensors=differ,
+                settings=source.profile.rollout if source.profile else RolloutSettings(),
+                data=source.profile.data if source.profile else None,
+                count=prompts,
+            )
+            write_json(part / FILE, proof.to_dict())
+            from lit_sql_trainer.export.card import model_card, settings_of
+            from lit_sql_trainer.serving import ask_line
+
+            write_json(part / SETTINGS_FILE, settings_of(source))
+            ask = f"lit-sql serve {out.name}\n{ask_line(source.profile, model=out.name)}"
+            card = model_card(source, proof, evaluation=evaluation, ask=ask)
+            (part / "README.md").write_text(card, encoding="utf-8")
+            part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Exported(path=out, proof=proof)
+
+
+@contextlib.contextmanager
+def _told_disk(out: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"cannot write {str(out)!r}: {error}; nothing was left there") from error

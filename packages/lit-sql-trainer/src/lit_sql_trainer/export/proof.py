@@ -1,0 +1,153 @@
+"""Proof that an exported folder holds the trained weights, written beside them as `proof.json`.
+
+Digest by digest, the tensors that were written, read back from disk, are the checkpoint's. Some tensor differs from the
+base, so something was trained. Greedy replies of the export equal the checkpoint's on every prompt, and differ from the
+base's on some. Imports torch: import this module late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lit_sql_trainer.config import RolloutSettings
+from lit_sql_trainer.errors import ExportError, ModelError
+from lit_sql_trainer.export.replies import LOOKED_AT, Speaker, prompts, telling_prompts
+from lit_sql_trainer.export.source import Source
+from lit_sql_trainer.export.weights import State, changed, digests, read_folder
+
+FILE = "proof.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyProof:
+    """One prompt, and what the three models reply to it, greedily."""
+
+    task_id: str
+    question: str
+    checkpoint: str
+    exported: str
+    base: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What was compared, and what came of it."""
+
+    checkpoint: str
+    base: str | None
+    """Its name; None where nobody knows it."""
+    tensors: int
+    parameters: int
+    changed_tensors: int | None
+    """Tensors that differ from the base; None where there is no base to compare with."""
+    replies: tuple[ReplyProof, ...]
+    replies_equal_checkpoint: int
+    replies_differ_from_base: int | None
+    digests: dict[str, str]
+    """sha256 of type, shape and bytes of each tensor: of the checkpoint, and of the file that was written."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The proof for `json.dumps`."""
+        return asdict(self)
+
+    @property
+    def told(self) -> str:
+        """In two sentences."""
+        text = f"{self.tensors} tensors ({self.parameters:,} parameters) equal the checkpoint's, by sha256."
+        if self.changed_tensors is None:
+            text += " There is no base to compare with."
+        else:
+            text += f" {self.changed_tensors} of them differ from those of {self.base}."
+        if self.replies:
+            equal = f"{self.replies_equal_checkpoint} of {len(self.replies)}"
+            text += f" Greedy replies to {equal} prompts equal the checkpoint's"
+            if self.replies_differ_from_base is not None:
+                text += f" and differ from the base's on {self.replies_differ_from_base}"
+            text += "."
+        return text
+
+
+def check_trained(state: State, source: Source, *, force: bool) -> int | None:
+    """How many tensors differ from the base; None where there is no base here.
+
+    Raises:
+        ModelError: none differs, or there is no base, and nobody forces it.
+    """
+    base = Path(source.base) if source.base is not None else None
+    if base is None or not base.is_dir():
+        if force:
+            return None
+        raise ModelError(
+            f"the base {source.base!r} is no folder here, so nothing can be compared with it: name its folder with "
+            f"--base, or export without that proof with --force"
+        )
+    differ = changed(state, read_folder(base))
+    if not differ and not force:
+        raise ModelError(
+            f"all {len(state)} tensors of {source.label} equal those of the base {source.base!r}: nothing was trained, "
+            f"or this is another checkpoint than you mean; --force exports it all the same"
+        )
+    return len(differ)
+
+
+def prove(
+    source: Source,
+    state: State,
+    folder: Path,
+    *,
+    changed_tensors: int | None,
+    settings: RolloutSettings,
+    data: Path | None,
+    count: int,
+) -> Proof:
+    """Compare the exported `folder` with the checkpoint's tensors `state`, and their replies to `count` prompts.
+
+    Raises:
+        ExportError: a tensor or a reply of the export is not the checkpoint's.
+    """
+    expected = digests(state)
+    written = digests(read_folder(folder))
+    if written != expected:
+        wrong = sorted(name for name in {*written, *expected} if written.get(name) != expected.get(name))
+        raise ExportError(f"{len(wrong)} tensors were not written as they are in the checkpoint, such as {wrong[0]!r}")
+    replies = _replies(source, state, folder, settings=settings, data=data, count=count) if count else ()
+    different = [reply for reply in replies if reply.exported != reply.checkpoint]
+    if different:
+        raise ExportError(
+            f"the export and the checkpoint reply differently to {len(different)} of {len(replies)} prompts, such as "
+            f"{different[0].question!r}: tokenizer, template or configuration were not carried over"
+        )
+    compared = [reply for reply in replies if reply.base is not None]
+    return Proof(
+        checkpoint=source.label,
+        base=source.base_name if source.base is not None else None,
+        tensors=len(state),
+        parameters=sum(tensor.numel() for tensor in state.values()),
+        changed_tensors=changed_tensors,
+        replies=replies,
+        replies_equal_checkpoint=len(replies),
+        replies_differ_from_base=sum(reply.base != reply.exported for reply in compared) if compared else None,
+        digests=expected,
+    )
+
+
+def _replies(
+    source: Source, state: State, folder: Path, *, settings: RolloutSettings, data: Path | None, count: int
+) -> tuple[ReplyProof, ...]:
+    asked = prompts(data, settings, most=max(count, LOOKED_AT))
+    checkpoint = Speaker.assembled(source.config_folder, state)
+    base = Path(source.base) if source.base is not None else None
+    if base is not None and base.is_dir():
+        chosen = telling_prompts(asked, count, checkpoint, Speaker.load(str(base)))
+    else:
+        chosen = [(each, checkpoint(each.messages), None) for each in asked[:count]]
+    del checkpoint
+    exported = Speaker.load(str(folder))
+    return tuple(
+        ReplyProof(
+            task_id=each.task_id, question=each.question, checkpoint=own, exported=exported(each.messages), base=its
+        )
+        for each, own, its in chosen
+    )

@@ -1,0 +1,70 @@
+"""Weights, configuration, tokenizer and chat template into a folder. Imports torch: import this module late."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lit_sql_trainer import inputs
+from lit_sql_trainer.errors import ConfigError, ModelError
+from lit_sql_trainer.export.source import Source, read_json
+from lit_sql_trainer.export.weights import State, untied
+
+CARRIED = (
+    "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*",
+    "merges.txt", "chat_template.*", "*.model",
+)  # fmt: skip
+"""What a model consists of beside its weights, as patterns."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHARD_SIZE = "5GB"
+
+
+def rounded(state: State, source: Source, dtype: str | None) -> State:
+    """The tensors as they will be written: without a second copy of a tied output layer, and rounded if asked.
+
+    Raises:
+        ConfigError: no such type.
+    """
+    config = read_json(source.config_folder / "config.json")
+    state = untied(state, tied=bool(config.get("tie_word_embeddings")))
+    if dtype is None:
+        return state
+    if dtype not in DTYPES:
+        raise ConfigError(f"--dtype {dtype!r}: expected one of {', '.join(DTYPES)}")
+    return {name: tensor.to(DTYPES[dtype]) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def write_model(source: Source, state: State, folder: Path) -> None:
+    """Everything that loading the model needs.
+
+    Raises:
+        ModelError: the checkpoint lacks a part of it.
+    """
+    home = source.config_folder
+    for pattern in CARRIED:
+        for file in home.glob(pattern):
+            shutil.copyfile(file, folder / file.name)
+    _name_dtype(folder / "config.json", state)
+    hub: Any = importlib.import_module("huggingface_hub")  # its own annotations are partial
+    hub.save_torch_state_dict(
+        {name: tensor.contiguous() for name, tensor in state.items()}, folder, max_shard_size=SHARD_SIZE
+    )
+    for file in folder.iterdir():
+        file.chmod(0o644)  # the hub's writer leaves weights for their owner alone
+    missing = inputs.missing_model_parts(folder)
+    if missing:
+        raise ModelError(f"{str(home)!r} lacks {', '.join(missing)}: take them from the base with --base")
+
+
+def _name_dtype(file: Path, state: State) -> None:
+    """Let the configuration name the type that the weights have, or loaders would round them."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    kinds = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
+    if len(kinds) == 1:
+        config["torch_dtype"] = config["dtype"] = str(kinds.pop()).removeprefix("torch.")
+    file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
