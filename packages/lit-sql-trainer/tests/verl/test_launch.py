@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from lit_sql_trainer.commands.train import train_main
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.runs import RunFolder
 from lit_sql_trainer.settings import from_plain
@@ -74,3 +77,27 @@ def test_the_arithmetic_needs_neither_torch_nor_verl() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tiny", "--cpu-proof"], "settings of its own"),
+        (["fast", "--cpu-proof", "--dev"], "settings of its own"),
+        (["fast", "--cpu-proof", "--set", "seed=1"], "settings of its own"),
+    ],
+)
+def test_the_proof_takes_no_other_options(arguments: list[str], said: str) -> None:
+    """What would be ignored is refused."""
+    result = CliRunner().invoke(train_main, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+@pytest.mark.skipif(importlib.util.find_spec("verl") is not None, reason="the environment of the proof is installed")
+def test_without_its_environment_the_proof_says_what_to_install(tmp_path: Path) -> None:
+    """At once, with exit code 2, and no run folder is made."""
+    result = CliRunner().invoke(train_main, ["fast", "--cpu-proof", "--runs", str(tmp_path / "runs")])
+    assert result.exit_code == 2
+    assert "--group proof" in result.output
+    assert not (tmp_path / "runs").exists()
