@@ -206,7 +206,8 @@ def _finish(
     if result.interrupted:
         display.note(f"stopped after step {steps}; {go_on}")
     elif result.alarm:
-        display.note(f"stopped after step {steps}: {reason}; checkpoint in {last}, {seen}; {go_on}")
+        monitor = result.alarm.partition(":")[0]
+        display.note(f"stopped after step {steps} by the alarm {monitor}; checkpoint in {last}, {seen}; {go_on}")
     elif reason != DONE:
         display.note(f"ended early after step {steps}: {reason}; best model in {run.checkpoints / 'best'}, {seen}")
     else:

@@ -35,8 +35,10 @@ DRAWN = """
 CROWDED = """
 [...document.querySelectorAll("figure.chart svg")].flatMap((svg) => {
   const labels = [...svg.querySelectorAll("text.label")].map((text) => text.getBBox());
-  return labels.filter((label, at) => label.x + label.width > 400
-    || labels.some((other, its) => its > at && Math.abs(other.y - label.y) < label.height * 0.7));
+  const cut = [...svg.querySelectorAll("text")].map((text) => text.getBBox()).filter((box) =>
+    box.x < 0 || box.x + box.width > 400 || box.y + box.height > 240);
+  return cut.concat(labels.filter((label, at) => label.x + label.width > 400
+    || labels.some((other, its) => its > at && Math.abs(other.y - label.y) < label.height * 0.7)));
 }).length
 """
 

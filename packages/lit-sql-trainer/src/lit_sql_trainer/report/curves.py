@@ -133,8 +133,8 @@ def _pace(runs: Sequence[RunData]) -> list[str]:
         line_chart("Tokens sampled in a second", _per_run(runs, _key("tokens_per_s"))),
         line_chart(
             "Time of the agent's queries",
-            _per_run(runs, _key("query_seconds_p95")),
-            note="seconds within which 95 % of a step's queries end",
+            _per_run(runs, lambda line: None if line.get("query_seconds_p95") is None else _milliseconds(line)),
+            note="milliseconds within which 95 % of a step's queries end",
         ),
     ]
     return figures
@@ -222,6 +222,10 @@ def _share(key: str, of: str | None = None) -> Value:
 def _dropped_share(line: Metrics) -> float | None:
     dropped, kept = line.get("dropped"), line.get("rollouts")
     return dropped / (dropped + kept) if dropped is not None and kept is not None and dropped + kept else None
+
+
+def _milliseconds(line: Metrics) -> float:
+    return 1000 * _number(line, "query_seconds_p95")
 
 
 def _number(line: Metrics, key: str) -> float:

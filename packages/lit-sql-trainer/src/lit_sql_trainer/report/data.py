@@ -176,4 +176,4 @@ def _status(lines: Iterable[Metrics], last_step: int) -> tuple[str, bool]:
     ends = [line for line in lines if line.get("event") == "end"]
     if ends and int(ends[-1]["step"]) >= last_step:
         return str(ends[-1].get("reason", "ended")), True
-    return f"no end recorded: it is running, or was cut off after step {last_step}", False
+    return f"no end is recorded: it is running, or was cut off after step {last_step}", False

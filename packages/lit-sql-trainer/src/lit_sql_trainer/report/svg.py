@@ -118,6 +118,8 @@ def draw_series(axes: Axes, series: Series, *, band: bool = True) -> str:
         if len(drawn) == 1:
             parts.append(f'<circle class="dot" cx="{axes.x(drawn[0].x)}" cy="{axes.y(drawn[0].y)}" r="3"/>')
     if axes.labelled:
+        if drawn[-1].x < axes.x_high:  # a run that ended before another
+            parts.append(f'<path class="thread" d="M{axes.x(drawn[-1].x)} {axes.y(drawn[-1].y)}H{axes.edge}"/>')
         axes.labels.append((axes.y(drawn[-1].y), series.label, series.css))
     return f'<g class="{series.css}{" marks" if series.marks else ""}">{"".join(parts)}</g>'
 

@@ -33,15 +33,17 @@ def _card(run: RunData, n: int, *, several: bool) -> str:
         "Profile": run.config.get("name"),
         "Model": run.config.get("model") or "the tiny model of the package",
         "Data": run.config.get("data") or "the embedded benchmark",
-        "Started": run.environment.get("started"),
-        "Status": run.status,
+        "Started": _moment(run.environment.get("started")),
         "Steps": f"{run.last_step} of {_planned(run)}",
         "Time": f"{duration(run.seconds)} in steps and validations",
         "Dropped": f"{run.dropped} rollouts",
         "Alarms": f"{len(run.alarms)}",
+        "Ended": run.status,
     }
     listed = "".join(
-        f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts.items() if value is not None
+        f"<div{' class=wide' if name == 'Ended' else ''}><dt>{name}</dt><dd>{_text(value)}</dd></div>"
+        for name, value in facts.items()
+        if value is not None
     )
     score = "<p class='score'>no validation yet</p>"
     if first is not None and best is not None:
@@ -51,6 +53,11 @@ def _card(run: RunData, n: int, *, several: bool) -> str:
             f"{_interval(first)} and {_interval(best)}, {best.get('rollouts', '?')} tasks, greedy</small></p>"
         )
     return f"<section class='card run{n}'><h2>{head}{_text(run.name)}</h2>{score}<dl>{listed}</dl></section>"
+
+
+def _moment(started: Any) -> str | None:
+    """An ISO time as a person reads it."""
+    return None if started is None else str(started).replace("T", " ").replace("+00:00", " UTC")
 
 
 def legend(runs: Sequence[RunData]) -> str:
