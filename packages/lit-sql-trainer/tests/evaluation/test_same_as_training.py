@@ -74,8 +74,15 @@ def test_the_best_checkpoint_has_the_best_validation(run: RunFolder, tmp_path: P
     assert (found.suite.difference, found.won, found.lost, found.differs) == (0, (), (), ())
 
 
+def test_a_model_folder_is_asked_as_it_was_trained(run: RunFolder) -> None:
+    """A checkpoint that is named by its folder gets its run's prompts; a profile that is named wins."""
+    folder = str(run.checkpoints / "best")
+    assert find_target(model=folder).profile == find_target(run=run.path).profile
+    assert find_target(model=folder, profile="tiny").profile != find_target(run=run.path).profile
+
+
 def test_a_run_without_the_checkpoint_is_refused(tmp_path: Path, run: RunFolder) -> None:
     """The other one is offered."""
     empty = create_run(tmp_path, profile="tiny", config=run.config(), name="empty")
-    with pytest.raises(RunError, match=r"no checkpoint 'best' yet.*--checkpoint"):
+    with pytest.raises(RunError, match="has no checkpoint 'best'"):
         find_target(run=empty.path)

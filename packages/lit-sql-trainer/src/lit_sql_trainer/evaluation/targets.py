@@ -13,7 +13,7 @@ from pathlib import Path
 from lit_sql_trainer import inputs
 from lit_sql_trainer.answering import ModelEndpoint
 from lit_sql_trainer.config import Profile
-from lit_sql_trainer.errors import ConfigError, RunError
+from lit_sql_trainer.errors import ConfigError, ModelError
 from lit_sql_trainer.local.settings import GrpoSettings
 from lit_sql_trainer.local_model import serving, serving_settings
 from lit_sql_trainer.profiles import PROFILES, profile_named
@@ -80,9 +80,9 @@ def find_target(
 ) -> Target:
     """What to evaluate: a run's checkpoint; else `model` at `endpoint`; else a model folder, by default the tiny one.
 
-    The settings are the run's own, else those of the named profile, else `tiny` for a local model and full prompts
-    for an endpoint; `assignments` (`key=value`) change single ones. With a run *and* an endpoint, the endpoint is
-    taken to serve the run's model and is asked under the run's settings.
+    The settings are the run's own, else those of the named profile, else those that a model folder was trained under,
+    else `tiny` for a local model and full prompts for an endpoint; `assignments` (`key=value`) change single ones.
+    With a run *and* an endpoint, the endpoint is taken to serve the run's model and is asked under the run's settings.
 
     Raises:
         ConfigError: the combination or an assignment makes no sense.
@@ -95,8 +95,9 @@ def find_target(
     if endpoint is not None:
         chosen = profile_named(profile) if profile else PLAIN_PROFILE
         return _of_endpoint(endpoint, model, apply_assignments(chosen, assignments), label="")
-    chosen = apply_assignments(profile_named(profile) if profile else PROFILES["tiny"], assignments)
     source = inputs.model_source(model)
+    chosen = profile_named(profile) if profile else _settings_of(Path(source)) or PROFILES["tiny"]
+    chosen = apply_assignments(chosen, assignments)
     label = f"model {model}" if model else "the tiny model of this package"
     return Target(label=label, model=source, profile=chosen, weights=weights_digest(source))
 
@@ -129,17 +130,31 @@ def _of_run(
     if endpoint is not None:
         target = _of_endpoint(endpoint, model, profile, label=f"run {folder.name} at {endpoint}")
         return dataclasses.replace(target, run=folder.path)
-    from lit_sql_trainer.local.checkpoint import find_checkpoint, read_state
+    from lit_sql_trainer.export import Kind, find_source
 
-    try:
-        place = find_checkpoint(folder.checkpoints / checkpoint)
-    except RunError as error:
-        raise RunError(
-            f"run {folder.name!r} has no checkpoint {str(checkpoint)!r} yet: train on, or choose the other with "
-            f"--checkpoint"
-        ) from error
-    label = f"run {folder.name}, checkpoint {checkpoint} (step {read_state(place).step})"
-    return Target(label=label, model=str(place), profile=profile, weights=weights_digest(str(place)), run=folder.path)
+    source = find_source(folder.path, checkpoint=checkpoint)
+    if source.kind is not Kind.HUGGING_FACE:
+        raise ModelError(
+            f"{source.label} is saved as {source.kind}, which no server here loads: `lit-sql export {run} FOLDER`, "
+            f"then evaluate with --model FOLDER"
+        )
+    step = "" if source.step is None else f" (step {source.step})"
+    return Target(
+        label=f"run {folder.name}, checkpoint {checkpoint}{step}",
+        model=str(source.path),
+        profile=profile,
+        weights=weights_digest(str(source.path)),
+        run=folder.path,
+    )
+
+
+def _settings_of(folder: Path) -> Profile | None:
+    """The settings that a model folder was trained under: its run's, or those that `lit-sql export` left in it."""
+    if not folder.is_dir():
+        return None
+    from lit_sql_trainer.serving import find_model
+
+    return find_model(folder).profile
 
 
 def _of_endpoint(endpoint: str, model: str | None, profile: Profile, *, label: str) -> Target:
