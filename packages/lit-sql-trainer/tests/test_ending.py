@@ -1,0 +1,92 @@
+"""Runs that end by themselves before their last step: an alarm, or validation without gain.
+
+One process trains both, as it is mostly the library's import.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lit_sql_trainer.runs import RunFolder
+from lit_sql_trainer.watch import events
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from lit_sql_trainer import PROFILES, configure, train
+
+runs, model, data = map(Path, sys.argv[1:])
+common = ["steps=6", "tasks_per_step=2", "rollouts_per_task=4", "validation_tasks=4", "max_tokens=48",
+          "torch_threads=1", "validate_every=1", "learning_rate=1e-6", "seed=1"]
+kinds = {
+    "alarmed": ["monitors.window=1", "monitors.length_factor=1.000001", "monitors.stop_on_alarm=true"],
+    "stale": ["monitors.patience=2"],
+}
+
+def told(result):
+    return {"steps": result.steps, "alarm": result.alarm, "interrupted": result.interrupted}
+
+for name, settings in kinds.items():
+    profile = configure(PROFILES["tiny"], [*common, *settings], model=str(model), data=data)
+    print("RESULT", json.dumps(told(train(profile, runs=runs, name=name))))
+print("RESULT", json.dumps(told(train(PROFILES["tiny"], runs=runs, resume="stale"))))
+"""
+
+
+@pytest.fixture(scope="module")
+def ended(
+    weak_model: Path, toy_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[dict[str, Any]], str]:
+    """The folder of both runs, what `train` returned for them and for resuming the second, and what was printed."""
+    runs = tmp_path_factory.mktemp("runs")
+    arguments = [str(runs), str(weak_model), str(toy_data)]
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = [
+        json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")
+    ]
+    return runs, results, done.stdout
+
+
+def saved_step(run: RunFolder) -> int:
+    return json.loads((run.checkpoints / "last" / "state.json").read_text())["step"]
+
+
+def test_an_alarm_ends_a_run_with_its_checkpoint(ended: tuple[Path, list[dict[str, Any]], str]) -> None:
+    """After the step that raised it: checkpoint, end and report are written, and the reason and the way on are said."""
+    runs, (result, *_), output = ended
+    run = RunFolder(path=runs / "alarmed")
+    assert 2 <= result["steps"] < 6
+    assert not result["interrupted"]
+    assert result["alarm"].startswith("length_drift: replies have ")
+    assert saved_step(run) == result["steps"]
+    (end,) = events(run.metrics(), "end")
+    assert end["reason"] == f"stopped by an alarm, {result['alarm']}"
+    assert events(run.metrics(), "alarm")[-1]["monitor"] == "length_drift"
+    report = run.report_file.read_text()
+    assert "length drift</strong>: replies have" in report
+    assert "stopped by an alarm" in report
+    assert f"alarm after step {result['steps']}, length_drift: " in output
+    assert f"--resume {run.path}" in output
+
+
+def test_patience_ends_a_run(ended: tuple[Path, list[dict[str, Any]], str]) -> None:
+    """After two validations without gain; that is no failure, and resuming it ends at once for the same reason."""
+    runs, (_, result, again), output = ended
+    run = RunFolder(path=runs / "stale")
+    assert result == again == {"steps": 2, "alarm": "", "interrupted": False}
+    assert saved_step(run) == 2
+    reasons = [end["reason"] for end in events(run.metrics(), "end")]
+    assert len(reasons) == 2
+    assert all("2 validations in a row gained no more than one standard error" in reason for reason in reasons)
+    assert "ended early after step 2: 2 validations" in output
+    assert f"report in {run.report_file}" in output
+    assert "2 validations in a row" in run.report_file.read_text()
