@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lit_sql_trainer import admission, verl_run
+from lit_sql_trainer import admission, runtime, verl_run
 from lit_sql_trainer.commands.train import train_main
 from lit_sql_trainer.devices import Accelerator, Attention, attention_backend, find_gpus, find_npus
 from lit_sql_trainer.errors import DataError, ModelError, RunError, SetupError
+from lit_sql_trainer.preflight.subject import Subject
+from lit_sql_trainer.preflight.surroundings import check_versions
 from lit_sql_trainer.profiles import LLAMA, NPU, PROFILES, QWEN
 from lit_sql_trainer.runs import RunFolder, append_line
 from lit_sql_trainer.settings import apply_assignments
@@ -167,6 +169,17 @@ def test_attention_is_what_is_installed() -> None:
     assert attention_backend(lambda name: name == "flash_attn") is Attention.FLASH
     assert attention_backend(lambda name: False) is Attention.SDPA
     assert "padding is computed too" in Attention.SDPA.meaning
+
+
+@pytest.mark.parametrize(("attention", "level"), [(Attention.FLASH, "pass"), (Attention.SDPA, "warn")])
+def test_the_preflight_says_which_attention_is_in_use(
+    attention: Attention, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where VERL trains; the local algorithm has no choice."""
+    monkeypatch.setattr(runtime, "attention_backend", lambda: attention)
+    (found,) = [finding for finding in check_versions(Subject(profile=QWEN)) if finding.what == "attention"]
+    assert (found.level.value, found.found) == (level, attention.meaning)
+    assert not [each for each in check_versions(Subject(profile=PROFILES["tiny"])) if each.what == "attention"]
 
 
 # Dry runs

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from lit_sql_trainer import runtime
 from lit_sql_trainer.config import Backend
+from lit_sql_trainer.devices import Attention
 from lit_sql_trainer.errors import SetupError
-from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed
+from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed, warned
 from lit_sql_trainer.preflight.memory import GIB, checkpoint_bytes
 from lit_sql_trainer.preflight.shape import read_shape
 from lit_sql_trainer.preflight.subject import Subject
@@ -46,6 +47,13 @@ def check_versions(subject: Subject) -> Iterator[Finding]:
         else:
             tested = len(importlib.metadata.requires(distribution) or ())
             yield passed(Family.VERSIONS, what, f"all {tested} requirements are met")
+    if verl:
+        attention = runtime.attention_backend()
+        if attention is Attention.FLASH:
+            yield passed(Family.VERSIONS, "attention", attention.meaning)
+        else:
+            remedy = "Build it for this GPU with `uv pip install flash-attn --no-build-isolation`, or train without"
+            yield warned(Family.VERSIONS, "attention", attention.meaning, remedy)
     try:
         runtime.check_start_method()
     except SetupError as error:
