@@ -2,10 +2,10 @@
 
 Each arm is a list of `--set` assignments given to `train tiny`; it is run once per seed. The best checkpoint on
 validation is then measured on questions that training never saw: validation and test, greedy, and validation sampled
-at temperature 1. Nothing is repeated that a folder already holds, so a stopped benchmark goes on. The last line is
+at temperature 1. Nothing is repeated that a folder already holds, so a stopped experiment goes on. The last line is
 JSON.
 
-    python benchmarks/learning.py --out FOLDER [--seeds 0,1,2] [--arm NAME=SETTING,SETTING …] [--no-sampled]
+    python experiments/learning.py --out FOLDER [--seeds 0,1,2] [--arm NAME=SETTING,SETTING …] [--no-sampled]
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def main() -> None:
     for name, row in rows.items():
         cells = [f"{row[column][0]} ({row[column][1]} to {row[column][2]})" for column in columns]
         print(f"| {name} | " + " | ".join(cells) + f" | {row.get('minutes', '')} |")
-    print(json.dumps({"benchmark": "learning", "rows": rows}))
+    print(json.dumps({"experiment": "learning", "rows": rows}))
 
 
 if __name__ == "__main__":

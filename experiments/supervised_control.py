@@ -4,7 +4,7 @@ Continues the warm start of the shipped model on fresh demonstrations of the sam
 tenth of the warm start's, falling), for the wall time given, and writes a model folder for `lit-sql eval --model`.
 The last line is JSON.
 
-    python benchmarks/supervised_control.py FOLDER [--seconds 600] [--seed 0] [--learning-rate 3e-4]
+    python experiments/supervised_control.py FOLDER [--seconds 600] [--seed 0] [--learning-rate 3e-4]
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     warm_start(policy.model, examples, replace(stage, steps=steps))
     policy.model.save_pretrained(options.folder)
     policy.tokenizer.save_pretrained(options.folder)
-    print(json.dumps({"benchmark": "supervised_control", "steps": steps, "seconds": time.monotonic() - started}))
+    print(json.dumps({"experiment": "supervised_control", "steps": steps, "seconds": time.monotonic() - started}))
 
 
 if __name__ == "__main__":
