@@ -38,11 +38,15 @@ def guard_environment(*, local_model: bool = False) -> None:
     os.environ.update(_FIXED)
     if local_model:
         os.environ.update(_OFFLINE)
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        hosts += [host for host in (LOOPBACK, "localhost") if host not in hosts]
-        os.environ[name] = ",".join(hosts)
+    without_proxy(LOOPBACK, "localhost")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(agentops|agentlightning|litellm)")
+
+
+def without_proxy(*hosts: str) -> None:
+    """Have requests to these hosts go straight to them, from this process and those it starts later."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*known, *(host for host in hosts if host not in known)])
 
 
 def quiet_loggers(log_file: Path | None = None) -> None:

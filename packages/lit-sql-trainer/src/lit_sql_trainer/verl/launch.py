@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lit_sql_trainer import inputs
+from lit_sql_trainer import inputs, runtime
 from lit_sql_trainer.config import Profile
 from lit_sql_trainer.console import Display
 from lit_sql_trainer.errors import ConfigError
@@ -76,12 +76,16 @@ def train_with_verl(
     if step is not None and not composed["trainer"].get("val_only"):
         run.forget_after(step)
 
+    from ray.util import get_node_ip_address  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  only with the GPU stack
+
     from lit_sql_trainer.agent import LitSQLAgent
     from lit_sql_trainer.assembly import make_trainer
     from lit_sql_trainer.verl.algorithm import SqlVerl
     from lit_sql_trainer.verl.daemon import SqlDaemon
     from lit_sql_trainer.verl.trainer import SqlTrainer
 
+    address: str = get_node_ip_address()
+    runtime.without_proxy(address)  # vLLM listens there, not on the loopback interface
     algorithm = SqlVerl(
         composed,
         ray_options=ray_options or gpu_ray_options(),
