@@ -7,6 +7,7 @@ without it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -76,16 +77,14 @@ def train_with_verl(
     if step is not None and not composed["trainer"].get("val_only"):
         run.forget_after(step)
 
-    from ray.util import get_node_ip_address  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  only with the GPU stack
-
     from lit_sql_trainer.agent import LitSQLAgent
     from lit_sql_trainer.assembly import make_trainer
     from lit_sql_trainer.verl.algorithm import SqlVerl
     from lit_sql_trainer.verl.daemon import SqlDaemon
     from lit_sql_trainer.verl.trainer import SqlTrainer
 
-    address: str = get_node_ip_address()
-    runtime.without_proxy(address)  # vLLM listens there, not on the loopback interface
+    node = importlib.import_module("ray.util")  # only there with the GPU stack
+    runtime.without_proxy(node.get_node_ip_address())  # vLLM listens there, not on the loopback interface
     algorithm = SqlVerl(
         composed,
         ray_options=ray_options or gpu_ray_options(),
