@@ -16,6 +16,7 @@ from lit_sql_trainer.config import Profile
 from lit_sql_trainer.console import Display, open_display
 from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.interrupt import Interrupt
+from lit_sql_trainer.preflight import quick_look
 from lit_sql_trainer.runs import RunFolder, append_line, create_run, open_run
 from lit_sql_trainer.settings import apply_assignments, from_plain, to_plain
 from lit_sql_trainer.watch import RunWatcher, report_or_say
@@ -71,6 +72,7 @@ def train(
     port: int | None = None,
     resume: Path | str | None = None,
     val_only: bool = False,
+    check: bool = True,
     display: Display | None = None,
 ) -> TrainResult:
     """Train, or with `resume` go on with a run from its last checkpoint, under the settings it was started with.
@@ -82,6 +84,7 @@ def train(
         port: of the rollout store; by default a free one.
         resume: a run folder or its name; with VERL also one `global_step_N` in it.
         val_only: with `resume` of a run with VERL, validate its checkpoint and train nothing.
+        check: refuse a machine whose memory or disk cannot do; see `preflight.quick_look`.
         display: who shows how it goes; by default a panel or lines.
 
     Raises:
@@ -90,7 +93,16 @@ def train(
     if profile.verl is not None:
         from lit_sql_trainer.verl_run import run_verl
 
-        return run_verl(profile, runs=runs, name=name, port=port, resume=resume, val_only=val_only, display=display)
+        return run_verl(
+            profile,
+            runs=runs,
+            name=name,
+            port=port,
+            resume=resume,
+            val_only=val_only,
+            check=check,
+            display=display,
+        )
     if val_only:
         raise ConfigError("val_only is for profiles that train with VERL: `lit-sql eval` measures a local checkpoint")
     runtime.check_versions()
@@ -107,6 +119,9 @@ def train(
     )
     model = inputs.model_source(profile.model)
     runtime.guard_environment(local_model=Path(model).is_dir())
+    display = display or open_display(profile.local.steps)
+    if check:
+        quick_look(profile, runs=runs, say=display.note)
     run = run or create_run(runs, profile=profile.name, config=to_plain(profile), name=name)
     return _fit(profile, run, data, model=model, port=port, resumed=resume is not None, display=display)
 
@@ -135,9 +150,8 @@ def _fit(
     model: str,
     port: int | None,
     resumed: bool,
-    display: Display | None,
+    display: Display,
 ) -> TrainResult:
-    display = display or open_display(profile.local.steps)
     resume_from = _last_checkpoint(run) if resumed else None
     runtime.quiet_loggers(run.library_log)
     display.note(f"run {run.path}: profile {profile.name!r}, model {model}, data {data.folder}")

@@ -18,6 +18,7 @@ from lit_sql_trainer.devices import Attention, attention_backend
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.interrupt import Interrupt
 from lit_sql_trainer.monitors import replay
+from lit_sql_trainer.preflight import quick_look
 from lit_sql_trainer.profiles import PROFILES
 from lit_sql_trainer.runs import RunFolder, append_line, create_run
 from lit_sql_trainer.settings import from_plain, to_plain
@@ -38,6 +39,7 @@ def run_verl(
     port: int | None,
     resume: Path | str | None,
     val_only: bool,
+    check: bool,
     display: Display | None,
 ) -> TrainResult:
     """Train with VERL; see `training.train`, which calls this.
@@ -64,6 +66,9 @@ def run_verl(
     npu = profile.gpu.trainer.device is Device.NPU
     attention = Attention.FLASH if npu else attention_backend()  # on an NPU, VERL brings its own
     runtime.guard_environment(local_model=Path(model).is_dir())
+    display = display or open_display(planned_steps(profile, len(data.train)))
+    if check:
+        quick_look(profile, runs=runs, say=display.note)
     run = run or create_run(runs, profile=profile.name, config=to_plain(profile), name=name)
     config = verl_config(
         profile,
@@ -77,7 +82,6 @@ def run_verl(
     if start is not None and not val_only:
         run.forget_after(start.step)
     steps = planned_steps(profile, len(data.train))
-    display = display or open_display(steps)
     display.note(f"run {run.path}: profile {profile.name!r}, model {model}, data {data.folder}")
     display.note(f"attention: {attention.meaning}")
     for line in announce(config):

@@ -28,6 +28,7 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where run folders are made.")
 @click.option("--name", help="Name of the run folder; by default profile, time and commit.")
 @click.option("--port", type=int, help="Port of the rollout store; by default a free one.")
+@click.option("--no-check", is_flag=True, help="Train even where memory or disk look too small.")
 def train_main(
     profile: str,
     model: str | None,
@@ -42,6 +43,7 @@ def train_main(
     runs: Path,
     name: str | None,
     port: int | None,
+    no_check: bool,
 ) -> None:
     """Train a model to write SQL as an agent.
 
@@ -75,7 +77,9 @@ def train_main(
                 "--resume goes on under the run's own settings: leave out --set, --model, --data and the like "
                 "(only val_only=true, with VERL, may be set)"
             )
-        result = training.train(chosen, runs=runs, name=name, port=port, resume=resume, val_only=val_only)
+        result = training.train(
+            chosen, runs=runs, name=name, port=port, resume=resume, val_only=val_only, check=not no_check
+        )
     sys.exit(STOPPED if result.interrupted else 1 if result.alarm else 0)
 
 

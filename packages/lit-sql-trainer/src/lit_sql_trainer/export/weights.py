@@ -91,7 +91,7 @@ def read_shards(folder: Path) -> State:
         for rank in range(world)
     ]
     state: State = {}
-    for name in shards[0]:
+    for name in list(shards[0]):
         parts = [shard.pop(name) for shard in shards]
         if isinstance(parts[0], DTensor):
             state[name] = _joined(name, parts)

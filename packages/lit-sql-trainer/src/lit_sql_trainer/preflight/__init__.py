@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lit_sql_trainer.preflight.findings import Family, Finding, Level, Report
-from lit_sql_trainer.preflight.run import preflight, refuse_failures
+from lit_sql_trainer.preflight.run import preflight, quick_look
 
-__all__ = ["Family", "Finding", "Level", "Report", "preflight", "refuse_failures"]
+__all__ = ["Family", "Finding", "Level", "Report", "preflight", "quick_look"]

@@ -101,13 +101,17 @@ def _compared(estimate: Estimate, shape: ModelShape) -> Finding:
         told = f"needs {size(estimate.total_bytes)} ({', '.join(parts)}); what there is, is unknown"
         return warned(Family.HARDWARE, estimate.place, told, remedy)
     available, where = found
-    needed = estimate.total_bytes + int(estimate.gpu_share * available)
+    share = int(estimate.gpu_share * available)
+    needed, least = estimate.total_bytes + share, estimate.certain_bytes + share
     told = (
-        f"about {size(needed)} for {shape.parameters / 1e6:,.0f} M parameters ({', '.join(parts)}), "
+        f"at most {size(needed)} for {shape.parameters / 1e6:,.0f} M parameters ({', '.join(parts)}), "
         f"{size(available)} {where}"
     )
+    if least > available:
+        return failed(Family.HARDWARE, estimate.place, f"at least {size(least)}; {told}", remedy)
     if needed > available:
-        return failed(Family.HARDWARE, estimate.place, told, remedy)
+        told = f"{told}; {size(least)} if sequences are short"
+        return warned(Family.HARDWARE, estimate.place, told, remedy)
     if needed > TIGHT * available:
         return warned(Family.HARDWARE, estimate.place, f"tight: {told}", remedy)
     return passed(Family.HARDWARE, estimate.place, told)

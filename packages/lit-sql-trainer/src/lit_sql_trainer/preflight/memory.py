@@ -37,6 +37,8 @@ class Part:
     name: str
     size_bytes: int
     formula: str
+    bound: bool = False
+    """An upper bound, reached only when every sequence is as long as it may be."""
 
     @property
     def told(self) -> str:
@@ -59,6 +61,11 @@ class Estimate:
     def total_bytes(self) -> int:
         """The sum of the parts."""
         return sum(part.size_bytes for part in self.parts)
+
+    @property
+    def certain_bytes(self) -> int:
+        """The sum without upper bounds: less than this cannot do."""
+        return sum(part.size_bytes for part in self.parts if not part.bound)
 
 
 def estimates(profile: Profile, shape: ModelShape) -> tuple[Estimate, ...]:
@@ -113,8 +120,9 @@ def _local(profile: Profile, shape: ModelShape) -> tuple[Part, ...]:
             name="key-value cache",
             size_bytes=FLOAT32 * shape.cache_numbers_per_token * requests * context,
             formula="4 C × concurrent requests × context",
+            bound=True,
         ),
-        Part(name="activations", size_bytes=activations, formula="(68 L H + 12 V) T"),
+        Part(name="activations", size_bytes=activations, formula="(68 L H + 12 V) T", bound=True),
     )
     reference = Part(name="reference model", size_bytes=FLOAT32 * parameters, formula="4 P")
     return (*parts, reference) if grpo.kl_coefficient > 0 else parts
@@ -139,7 +147,7 @@ def _verl_gpu(profile: Profile, shape: ModelShape) -> tuple[Estimate, Estimate]:
         weights,
         Part(name="gradients", size_bytes=FLOAT32 * trained // world, formula="4 A / W"),
         optimizer,
-        Part(name="activations", size_bytes=(kept + LOGITS * shape.vocabulary) * tokens, formula=formula),
+        Part(name="activations", size_bytes=(kept + LOGITS * shape.vocabulary) * tokens, formula=formula, bound=True),
     )
     resident = [
         part

@@ -80,15 +80,18 @@ def preflight(
     )
 
 
-def refuse_failures(report: Report) -> None:
-    """Nothing, unless something failed.
+def quick_look(profile: Profile, *, runs: Path, say: Callable[[str], None]) -> None:
+    """What `train` looks at beside its own refusals: memory and disk. `say` hears the warnings.
 
     Raises:
-        SetupError: names what failed, with the remedy of each.
+        SetupError: something cannot work here; names it with its remedy.
     """
+    report = preflight(profile, runs=runs, quick=True, only=(Family.HARDWARE, Family.DISK))
+    for finding in report.warnings:
+        say(f"warning: {finding.what}: {finding.found}. {finding.remedy}")
     if report.failures:
         told = "; ".join(f"{finding.what}: {finding.found}. {finding.remedy}" for finding in report.failures)
-        raise SetupError(f"{told} (all of it: `lit-sql check {report.profile}`)")
+        raise SetupError(f"{told} (`lit-sql check {profile.name}` looks at everything; --no-check goes on)")
 
 
 def _slow(progress: Progress, gold_seconds: float, findings: Sequence[Finding]) -> Iterator[tuple[Family, Check]]:
