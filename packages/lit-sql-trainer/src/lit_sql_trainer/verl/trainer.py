@@ -93,10 +93,11 @@ class SqlTrainer(AgentLightningTrainer):
             raise
         finally:
             self.daemon.close()
+            self.tracking = None  # its end is what makes a logger such as W&B send the rest; Ray kills this process
 
     def _open(self) -> None:
         trainer = self.config.trainer
-        self.tracking = Tracking(
+        self.tracking: Any = Tracking(
             project_name=trainer.project_name,
             experiment_name=trainer.experiment_name,
             default_backend=trainer.logger,
