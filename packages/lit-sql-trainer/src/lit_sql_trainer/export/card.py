@@ -38,7 +38,7 @@ def model_card(source: Source, proof: Proof, *, evaluation: Path | None, ask: st
         _head(base),
         f"# {source.run.name if source.run else source.path.name}\n\nA model that writes SQL as an agent: it writes a "
         f"query, looks at what the database says, and rewrites. It began as {base}. {_made(source)}",
-        f"## Use\n\n```sh\n{ask}\n```\n\nIt was trained on the prompts that this command makes, and on no others.",
+        f"## Use\n\n```sh\n{ask}\n```\n\n{_prompts(source)}",
         f"## Training data\n\n{_data(source)}",
         f"## Evaluation\n\n{_evaluation(source, evaluation)}",
         f"## Settings\n\n{_settings(source)}",
@@ -46,6 +46,12 @@ def model_card(source: Source, proof: Proof, *, evaluation: Path | None, ask: st
         f"## Licences\n\n{_licences(source, base)}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _prompts(source: Source) -> str:
+    if source.profile is None:
+        return "On which prompts it was trained is not known; `--style` and `--check` may have to be others."
+    return "It was trained on the prompts that this command makes, and on no others."
 
 
 def _made(source: Source) -> str:

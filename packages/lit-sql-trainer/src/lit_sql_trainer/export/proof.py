@@ -7,13 +7,14 @@ base's on some. Imports torch: import this module late.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.config import RolloutSettings
 from lit_sql_trainer.errors import ExportError, ModelError
-from lit_sql_trainer.export.replies import LOOKED_AT, Speaker, prompts, telling_prompts
+from lit_sql_trainer.export.replies import LOOKED_AT, Asked, Speaker, prompts, telling_prompts
 from lit_sql_trainer.export.source import Source
 from lit_sql_trainer.export.weights import State, changed, digests, read_folder
 
@@ -112,7 +113,9 @@ def prove(
     if written != expected:
         wrong = sorted(name for name in {*written, *expected} if written.get(name) != expected.get(name))
         raise ExportError(f"{len(wrong)} tensors were not written as they are in the checkpoint, such as {wrong[0]!r}")
-    replies = _replies(source, state, folder, settings=settings, data=data, count=count) if count else ()
+    most = count if changed_tensors == 0 else max(count, LOOKED_AT)  # equal weights never reply differently
+    asked = prompts(data, settings, most=most) if count else []
+    replies = _replies(source, state, folder, asked, count)
     different = [reply for reply in replies if reply.exported != reply.checkpoint]
     if different:
         raise ExportError(
@@ -133,21 +136,25 @@ def prove(
     )
 
 
-def _replies(
-    source: Source, state: State, folder: Path, *, settings: RolloutSettings, data: Path | None, count: int
-) -> tuple[ReplyProof, ...]:
-    asked = prompts(data, settings, most=max(count, LOOKED_AT))
+def _replies(source: Source, state: State, folder: Path, asked: Sequence[Asked], count: int) -> tuple[ReplyProof, ...]:
+    if not asked:
+        return ()
     checkpoint = Speaker.assembled(source.config_folder, state)
     base = Path(source.base) if source.base is not None else None
+    chosen: list[tuple[Asked, str, str | None]]
     if base is not None and base.is_dir():
-        chosen = telling_prompts(asked, count, checkpoint, Speaker.load(str(base)))
+        chosen = [*telling_prompts(asked, count, checkpoint, Speaker.load(str(base)))]
     else:
         chosen = [(each, checkpoint(each.messages), None) for each in asked[:count]]
     del checkpoint
     exported = Speaker.load(str(folder))
     return tuple(
         ReplyProof(
-            task_id=each.task_id, question=each.question, checkpoint=own, exported=exported(each.messages), base=its
+            task_id=each.task_id,
+            question=each.question,
+            checkpoint=own,
+            exported=exported(each.messages),
+            base=its,
         )
         for each, own, its in chosen
     )
