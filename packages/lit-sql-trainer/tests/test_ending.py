@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,17 @@ def test_an_alarm_ends_a_run_with_its_checkpoint(ended: tuple[Path, list[dict[st
     run = RunFolder(path=runs / "alarmed")
     assert 2 <= result["steps"] < 6
     assert not result["interrupted"]
-    assert result["alarm"].startswith("length_drift: replies have ")
+    monitor, _, text = result["alarm"].partition(": ")
+    first = events(run.metrics(), "alarm")[0]
+    assert (first["monitor"], first["text"], first["step"]) == (monitor, text, result["steps"])
     assert saved_step(run) == result["steps"]
     (end,) = events(run.metrics(), "end")
     assert end["reason"] == f"stopped by an alarm, {result['alarm']}"
-    assert events(run.metrics(), "alarm")[-1]["monitor"] == "length_drift"
     report = run.report_file.read_text()
-    assert "length drift</strong>: replies have" in report
+    assert f"{monitor.replace('_', ' ')}</strong>: {escape(text)}" in report
     assert "stopped by an alarm" in report
-    assert f"alarm after step {result['steps']}, length_drift: " in output
+    assert f"alarm after step {result['steps']}, {monitor}: {text}" in output
+    assert f"stopped after step {result['steps']} by the alarm {monitor}" in output
     assert f"--resume {run.path}" in output
 
 
