@@ -220,7 +220,7 @@ RULES: tuple[Rule, ...] = (
         Monitor.SLOW_QUERIES,
         "query_seconds",
         "slow_query_s",
-        "one query in twenty takes more than {now:.2f} s (limit {limit:g} s)",
+        "one query in twenty takes more than {now:.2g} s (limit {limit:g} s)",
     ),
 )
 """In the order of `Monitor`."""
