@@ -45,7 +45,7 @@ test-%: $(UV)
 	$(call in_env,$*) run --exact --package $* --group dev pytest packages/$*/tests -m "$(MARK)"
 
 test-trainer: $(UV)
-	$(call in_env,trainer) run --exact $(CPU) pytest packages/lit-sql-trainer/tests tests -m "$(MARK)"
+	$(call in_env,trainer) run --exact $(CPU) pytest packages/lit-sql-trainer/tests apps/train/tests tests -m "$(MARK)"
 
 check: lint types borders lock
 
