@@ -4,6 +4,7 @@
 #   make test     every package's tests, each leaf in an environment that holds that leaf alone
 #   make check    lint, format, types, import borders, portable lock
 #   make wheels   build every member's wheel and import it outside the workspace
+#   make proof    VERL's training loop without a GPU, in a 9 GB environment
 #   make bench    the benchmarks, each ending in one JSON line
 #   make docs     the documentation site, into site/
 #   make proof    VERL's whole training loop without a GPU (8.8 GB to install), checked by hand computation
