@@ -81,7 +81,7 @@ def _head(base: str) -> str:
 def _data(source: Source) -> str:
     folder = source.profile.data if source.profile is not None else None
     if source.profile is None:
-        return "Not known: this was exported from a checkpoint outside of a run folder."
+        return "Not known."
     if folder is None:
         return "The embedded benchmark of spider-data: 2,000 questions on ten small databases, made by 50 patterns."
     try:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from lit_sql_trainer import inputs
 from lit_sql_trainer.config import Profile
-from lit_sql_trainer.errors import ModelError, RunError, TrainerError
+from lit_sql_trainer.errors import ConfigError, ModelError, RunError
 from lit_sql_trainer.evaluation.targets import Checkpoint
 from lit_sql_trainer.runs import RunFolder, open_run
 from lit_sql_trainer.settings import from_plain
@@ -109,8 +109,7 @@ def find_source(
     else:
         run = _run_above(inside[0])
     folder, kind = inside
-    profile = _profile(run)
-    return Source(path=folder, kind=kind, base=base or _base(folder, kind, profile), run=run, profile=profile)
+    return Source(path=folder, kind=kind, base=base or _base(folder, kind, run), run=run, profile=_profile(run))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -156,17 +155,18 @@ def _run_above(folder: Path) -> RunFolder | None:
 
 
 def _profile(run: RunFolder | None) -> Profile | None:
+    """The run's settings; None where another version wrote them, which must not keep its weights from being used."""
     if run is None:
         return None
     try:
         return from_plain(Profile, run.config())
-    except TrainerError as error:
-        raise RunError(f"the settings of run {run.name!r} cannot be read: {error}") from error
+    except (ConfigError, TypeError):
+        return None
 
 
-def _base(folder: Path, kind: Kind, profile: Profile | None) -> str | None:
-    if profile is not None:
-        return inputs.model_source(profile.model)
+def _base(folder: Path, kind: Kind, run: RunFolder | None) -> str | None:
+    if run is not None:
+        return inputs.model_source(run.config().get("model"))
     if kind is Kind.ADAPTER:
         return cast("str | None", read_json(folder / ADAPTER).get("base_model_name_or_path"))
     return None
