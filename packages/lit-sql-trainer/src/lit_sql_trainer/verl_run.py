@@ -104,7 +104,8 @@ def run_verl(
             interrupt=interrupt,
             port=port,
         )
-    return _finish(profile, run, display, steps, interrupted=interrupt.requested, val_only=val_only)
+    since = start.step if start else 0
+    return _finish(profile, run, display, steps, since=since, interrupted=interrupt.requested, val_only=val_only)
 
 
 def admit(profile: Profile) -> None:
@@ -162,14 +163,22 @@ def _resumed(
 
 
 def _finish(
-    profile: Profile, run: RunFolder, display: Display, planned: int, *, interrupted: bool, val_only: bool
+    profile: Profile,
+    run: RunFolder,
+    display: Display,
+    planned: int,
+    *,
+    since: int,
+    interrupted: bool,
+    val_only: bool,
 ) -> TrainResult:
     last = last_checkpoint(run.checkpoints)
     lines = run.metrics()
     steps = max((int(line["step"]) for line in lines), default=0)
     short = steps < planned
     book, alarms = replay(lines, profile.monitors)
-    alarm = f"{alarms[0].monitor}: {alarms[0].text}" if alarms and profile.monitors.stop_on_alarm else ""
+    new = [alarm for alarm in alarms if alarm.step > since]  # one that ended an earlier part has been told
+    alarm = f"{new[0].monitor}: {new[0].text}" if new and profile.monitors.stop_on_alarm else ""
     result = TrainResult(
         run=run,
         steps=steps,
