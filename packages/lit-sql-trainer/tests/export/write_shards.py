@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 rank, world = int(sys.argv[1]), int(sys.argv[2])
 source, out, writer = Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5]
+out.parent.mkdir(parents=True, exist_ok=True)  # a rendezvous file in no folder is waited for until the end
 torch.distributed.init_process_group(
     "gloo", init_method=f"file://{out.with_name('rendezvous')}", rank=rank, world_size=world
 )
