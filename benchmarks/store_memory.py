@@ -1,16 +1,16 @@
 """What 2 000 rollouts leave in memory: the library's store alone, and with traces freed once they are read.
 
-Each rollout has 28 spans of a few kilobytes, as a traced LangGraph run of three turns has. Run one arm per process,
-since memory that Python has freed does not always go back to the system. The last line is JSON.
+Each rollout has 28 spans of a few kilobytes, as a traced LangGraph run of three turns has. Each arm has a process of
+its own, since memory that Python has freed does not always go back to the system. The last line is JSON.
 
-    python benchmarks/store_memory.py keep
-    python benchmarks/store_memory.py free
+    python benchmarks/store_memory.py [keep|free]
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 
 from lit_sql_trainer.runtime import guard_environment
@@ -68,6 +68,10 @@ def span(rollout: agl.AttemptedRollout, number: int) -> agl.Span:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["keep"], ["free"]):
+    if sys.argv[1:] not in ([], ["keep"], ["free"]):
         raise SystemExit(__doc__)
-    asyncio.run(main(free=sys.argv[1] == "free"))
+    if sys.argv[1:]:
+        asyncio.run(main(free=sys.argv[1] == "free"))
+    else:
+        for arm in ("keep", "free"):
+            subprocess.run([sys.executable, __file__, arm], check=True)
