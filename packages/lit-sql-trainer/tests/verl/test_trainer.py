@@ -14,9 +14,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the `cpu`, `app` or `proof` dependency group")
 pytest.importorskip("verl", reason="needs the `app` or `proof` dependency group")
 
+from ray.exceptions import ActorDiedError  # noqa: E402
 from verl import DataProto  # noqa: E402
 
-from lit_sql_trainer.errors import FailureLimitError  # noqa: E402
+from lit_sql_trainer.errors import FailureLimitError, RunError  # noqa: E402
 from lit_sql_trainer.local.collect import Collected, DroppedRollout, Episode, PlannedRollout  # noqa: E402
 from lit_sql_trainer.local.drops import DropWindow  # noqa: E402
 from lit_sql_trainer.local.server import Sampled  # noqa: E402
@@ -245,6 +246,21 @@ def test_an_outage_stops_the_run_and_keeps_the_finished_steps(tmp_path: Path) ->
         stage.fit()
     assert stage.saved == [1]
     assert read_state(tmp_path / "checkpoints" / "global_step_1").step == 1
+
+
+def test_a_dead_worker_stops_the_run_with_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's error becomes one line that says what to do; the finished steps are saved."""
+    stage = Stage(tmp_path, save_freq=50)
+
+    def fail(batch: DataProto) -> DataProto:
+        if stage.state.step == 1:
+            raise ActorDiedError
+        return Workers().update_actor(batch)
+
+    monkeypatch.setattr(stage.actor_rollout_wg, "update_actor", fail)
+    with pytest.raises(RunError, match=r"failed after step 1: .*\bactor\b"):
+        stage.fit()
+    assert stage.saved == [1]
 
 
 def test_the_best_checkpoint_outlives_its_step(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from agentlightning.algorithm.verl import VERL
 from agentlightning.types import Dataset
 from ray.exceptions import RayError, RayTaskError
 
-from lit_sql_trainer.errors import RunError, TrainerError
+from lit_sql_trainer.errors import RunError, SetupError, TrainerError
 from lit_sql_trainer.verl.daemon import SqlDaemon
 from lit_sql_trainer.verl.trainer import SqlTrainer
 
@@ -52,10 +52,13 @@ class SqlVerl(VERL):
         """
         import ray
 
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(runtime_env=self._ray_options.get("runtime_env"))
-        else:
-            ray.init(**self._ray_options)
+        named = bool(os.environ.get("RAY_ADDRESS"))
+        try:
+            ray.init(**({"runtime_env": self._ray_options.get("runtime_env")} if named else self._ray_options))
+        except Exception as error:  # Ray raises no narrower type when one of its processes does not come up
+            raise SetupError(
+                f"Ray did not start: {_first_line(error)}; is the machine overloaded, or RAY_ADDRESS wrong? Try again"
+            ) from error
         try:
             with self._beside():
                 super().run(train_dataset, val_dataset)

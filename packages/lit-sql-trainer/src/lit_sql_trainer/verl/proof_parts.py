@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -38,6 +38,7 @@ class ProofDaemon(SqlDaemon):
     def __init__(self, *, adapter: agl.TraceAdapter[Any], **parts: Any) -> None:
         super().__init__(adapter=adapter, **parts)
         self._tokens = RecordedTokens(adapter)
+        self.while_collecting: Callable[[int, bool], None] = lambda step, train: None
 
     def record_into(self, folder: Path) -> None:
         """Where `calls.jsonl` is written."""
@@ -46,6 +47,7 @@ class ProofDaemon(SqlDaemon):
     def collect(self, plan: Sequence[PlannedRollout], *, train: bool, step: int) -> Collected:
         """As the daemon's own."""
         self._tokens.phase = {"mode": "train" if train else "val", "step": step}
+        self.while_collecting(step, train)
         return super().collect(plan, train=train, step=step)
 
 
@@ -95,12 +97,12 @@ class ProofTrainer(SqlTrainer):
 
     def _open(self) -> None:
         super()._open()
-        cast("ProofDaemon", self.daemon).record_into(self.folder)
+        daemon = cast("ProofDaemon", self.daemon)
+        daemon.record_into(self.folder)
+        daemon.while_collecting = self._maybe_kill_server
 
     def step(self) -> None:
-        """As the trainer's own; the server dies while rollouts run when that was asked for."""
-        if self.kill_server_in_step == self.state.step + 1:
-            threading.Timer(2.0, self._kill_server).start()
+        """As the trainer's own, timed."""
         with self._timed(f"step {self.state.step + 1}"):
             super().step()
 
@@ -127,6 +129,10 @@ class ProofTrainer(SqlTrainer):
     def _save_checkpoint(self) -> None:
         with self._timed(f"checkpoint {self.state.step}"):
             super()._save_checkpoint()
+
+    def _maybe_kill_server(self, step: int, train: bool) -> None:
+        if train and step == self.kill_server_in_step:
+            threading.Timer(2.0, self._kill_server).start()  # rollouts take longer than that
 
     def _kill_server(self) -> None:
         for replica in self.async_rollout_manager.rollout_replicas:

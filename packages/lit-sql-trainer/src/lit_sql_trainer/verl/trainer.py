@@ -91,6 +91,12 @@ class SqlTrainer(AgentLightningTrainer):
         except TrainerError:
             self._rescue()
             raise
+        except RayError as error:
+            self._rescue()
+            raise RunError(
+                f"a process of VERL failed after step {self.state.step}: {_cause(error)}; its own words are in "
+                f"the logs under /tmp/ray/session_latest/logs. Resume when the cause is repaired"
+            ) from error
         finally:
             self.daemon.close()
             self.tracking = None  # its end is what makes a logger such as W&B send the rest; Ray kills this process
@@ -334,6 +340,12 @@ class SqlTrainer(AgentLightningTrainer):
 
     def _rows(self, dataset: Any) -> list[dict[str, Any]]:
         return [dict(dataset.dataframe[index]) for index in range(len(dataset.dataframe))]
+
+
+def _cause(error: BaseException) -> str:
+    """What Ray says of it, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _mean_of(outputs: Sequence[dict[str, Any]], name: str) -> float | None:
