@@ -79,7 +79,7 @@ def whole(weak_model: Path, toy_data: Path, runs: Path) -> tuple[RunFolder, str]
 
 def numbers(run: RunFolder, kind: str) -> list[dict[str, Any]]:
     """What a run learned at each event, without what depends on the clock."""
-    timed = ("seconds", "tokens_per_s", "server_busy_s", "batches", "rss_mb")
+    timed = ("seconds", "tokens_per_s", "server_busy_s", "batches", "rss_mb", "query_seconds")
     return [
         {key: value for key, value in line.items() if not key.startswith(timed)} for line in events(run.metrics(), kind)
     ]

@@ -182,6 +182,7 @@ def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> Non
     server.batcher.start()
     try:
         Announcing(config).run()  # raises KeyboardInterrupt after it has ended in good order
+        raise KeyboardInterrupt  # a background job, whose shell had the signal ignored: uvicorn says nothing there
     finally:
         server.batcher.stop()
 
