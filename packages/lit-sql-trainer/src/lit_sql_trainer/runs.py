@@ -158,12 +158,19 @@ def environment(commit: str = "") -> dict[str, Any]:
 
 
 def git_commit() -> str:
-    """Short commit of the source that is running, with `-dirty` when tracked files differ; empty outside git."""
+    """Short commit of the source that is running, with `-dirty` when tracked files differ; empty outside git.
+
+    `uv.lock` does not count: uv completes it on every machine.
+    """
     here = str(Path(__file__).parent)
     commit = _output("git", "-C", here, "rev-parse", "--short", "HEAD").strip()
     if not commit:
         return ""
-    return f"{commit}-dirty" if _output("git", "-C", here, "status", "--porcelain", "-uno").strip() else commit
+    return (
+        f"{commit}-dirty"
+        if _output("git", "-C", here, "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)uv.lock").strip()
+        else commit
+    )
 
 
 def append_line(path: Path, record: Record) -> None:
