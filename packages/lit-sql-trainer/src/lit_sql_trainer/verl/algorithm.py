@@ -19,6 +19,8 @@ from lit_sql_trainer.errors import RunError, SetupError, TrainerError
 from lit_sql_trainer.verl.daemon import SqlDaemon
 from lit_sql_trainer.verl.trainer import SqlTrainer
 
+RAY_STARTS = 3
+
 
 class SqlVerl(VERL):
     """Trains in Ray what VERL's dictionary says.
@@ -52,13 +54,7 @@ class SqlVerl(VERL):
         """
         import ray
 
-        named = bool(os.environ.get("RAY_ADDRESS"))
-        try:
-            ray.init(**({"runtime_env": self._ray_options.get("runtime_env")} if named else self._ray_options))
-        except Exception as error:  # Ray raises no narrower type when one of its processes does not come up
-            raise SetupError(
-                f"Ray did not start: {_first_line(error)}; is the machine overloaded, or RAY_ADDRESS wrong? Try again"
-            ) from error
+        _start_ray(self._ray_options)
         try:
             with self._beside():
                 super().run(train_dataset, val_dataset)
@@ -68,6 +64,31 @@ class SqlVerl(VERL):
             raise RunError(f"a process of VERL died: {_first_line(error)}; see the logs under /tmp/ray") from error
         finally:
             ray.shutdown()
+
+
+def _start_ray(options: Mapping[str, Any]) -> None:
+    """Start Ray, or join the cluster that RAY_ADDRESS names.
+
+    Ray gives itself half a minute, which is not always enough where other work holds the cores.
+
+    Raises:
+        SetupError: it did not come up, three times.
+    """
+    import ray
+
+    if os.environ.get("RAY_ADDRESS"):
+        options = {"runtime_env": options.get("runtime_env")}
+    for attempt in range(1, RAY_STARTS + 1):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # Ray raises no narrower type when one of its processes does not come up
+            ray.shutdown()
+            if attempt == RAY_STARTS:
+                raise SetupError(
+                    f"Ray did not start in {attempt} attempts: {_first_line(error)}; is the machine overloaded, or "
+                    f"RAY_ADDRESS wrong?"
+                ) from error
 
 
 def _told(error: BaseException) -> TrainerError:

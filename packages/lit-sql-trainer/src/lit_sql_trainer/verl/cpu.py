@@ -15,8 +15,6 @@ HOOK = "lit_sql_trainer.verl.cpu.apply"
 EXTERNAL_LIB = "lit_sql_trainer.verl.cpu_vllm"
 OBJECT_STORE_BYTES = 512 * 2**20
 KEY_VALUE_GIGABYTES = 1
-RAY_START_S = 240
-"""Ray's own 30 s are not enough where other work holds the cores."""
 
 ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": str(KEY_VALUE_GIGABYTES),
@@ -97,9 +95,8 @@ def configure(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare_environment() -> None:
-    """Set the variables of `ENVIRONMENT` for this process too, and give Ray time to start on few cores."""
+    """Set the variables of `ENVIRONMENT` for this process too, which its Ray processes inherit."""
     os.environ.update(ENVIRONMENT)
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(RAY_START_S))
 
 
 def _stand_ins() -> dict[str, Any]:
