@@ -149,7 +149,9 @@ def open_proof(settings: ProofSettings) -> RunFolder:
     check_environment()
     if settings.resume is not None:
         return open_run(settings.resume, root=settings.runs)
-    run = create_run(settings.runs, profile=proof_profile().name, config=to_plain(settings), name=settings.name)
+    run = create_run(
+        settings.runs.resolve(), profile=proof_profile().name, config=to_plain(settings), name=settings.name
+    )
     shutil.copytree(inputs.model_source(None), start_model(run))
     return run
 
