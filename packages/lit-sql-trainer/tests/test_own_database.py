@@ -17,8 +17,8 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "your-own-database.md"
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent
 SHORTER = {
-    "train": ["--set=grpo.steps=2", "--set=tasks_per_step=4", "--set=rollouts_per_task=4"],
-    "tiny-model": ["--steps=150"],
+    "train": ["--set=grpo.steps=3", "--set=tasks_per_step=8", "--set=rollouts_per_task=4"],
+    "tiny-model": ["--steps=300"],
 }
 """All that the test changes of the commands: how long they train. A later option counts."""
 
