@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("verl", reason="needs the `app` or `proof` dependency group")
@@ -46,6 +49,27 @@ def test_ray_may_be_slow_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == [{"num_gpus": 1}] * 3
     with pytest.raises(SetupError, match="3 attempts: timed out"):
         algorithm._start_ray({"num_gpus": 1})
+
+
+def test_a_failed_start_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came up of Ray is ended, what was there before is not."""
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    mine, rays = subprocess.Popen(sleeper), []
+
+    def init(**options: object) -> None:
+        rays.append(subprocess.Popen(sleeper))
+        raise Exception("timed out during startup")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    try:
+        with pytest.raises(SetupError):
+            algorithm._start_ray({})
+        assert [process.wait(timeout=20) for process in rays] == [-9, -9, -9]
+        assert mine.poll() is None
+    finally:
+        mine.kill()
+        mine.wait()
 
 
 def test_a_cluster_keeps_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from agentlightning.algorithm.verl import VERL
@@ -74,16 +74,22 @@ def _start_ray(options: Mapping[str, Any]) -> None:
     Raises:
         SetupError: it did not come up, three times.
     """
+    import psutil
     import ray
 
     if os.environ.get("RAY_ADDRESS"):
         options = {"runtime_env": options.get("runtime_env")}
+    here = psutil.Process()
+    before = set(here.children(recursive=True))
     for attempt in range(1, RAY_STARTS + 1):
         try:
             ray.init(**options)
             return
         except Exception as error:  # Ray raises no narrower type when one of its processes does not come up
             ray.shutdown()
+            for left in set(here.children(recursive=True)) - before:  # what came up of it would stay until we end
+                with suppress(psutil.NoSuchProcess):
+                    left.kill()
             if attempt == RAY_STARTS:
                 raise SetupError(
                     f"Ray did not start in {attempt} attempts: {_first_line(error)}; is the machine overloaded, or "
