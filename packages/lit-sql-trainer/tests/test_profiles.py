@@ -214,6 +214,7 @@ def test_one_algorithm_trains() -> None:
         ("verl.lit_sql.rollout_timeout_s=60", "given up after verl.lit_sql.rollout_timeout_s=60"),
         ("refill_factor=3", "verl.lit_sql.refill_factor must be between 1 (off) and 2"),
         ("early_stop_steps=0", "at least 1, or none"),
+        ("runner_timeout_s=10", "verl.lit_sql.runner_timeout_s must be at least 20"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(setting: str, told: str) -> None:

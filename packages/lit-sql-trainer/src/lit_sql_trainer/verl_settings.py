@@ -227,6 +227,8 @@ class LitSql:
     dropped_window: int = 256
     rollout_timeout_s: float = 600.0
     """After this a rollout is given up and dropped."""
+    runner_timeout_s: float = 60.0
+    """A runner that shows no sign of life for this long has died, and its rollout with it; it beats every 10 s."""
     seed: int = 0
     """Of everything that our trainer draws: sampling seeds of requests, and which remainder of a batch is left out."""
     keep_best: bool = True
@@ -239,6 +241,7 @@ class LitSql:
         self._require(0.0 <= self.max_dropped_share <= 1.0, "max_dropped_share", "between 0 and 1")
         self._require(self.dropped_window >= 1, "dropped_window", "at least 1")
         self._require(0.0 < self.rollout_timeout_s < math.inf, "rollout_timeout_s", "a positive number")
+        self._require(20.0 <= self.runner_timeout_s < math.inf, "runner_timeout_s", "at least 20")
         self._require(self.seed >= 0, "seed", "at least 0")
         steps = self.early_stop_steps
         self._require(steps is None or steps >= 1, "early_stop_steps", "at least 1, or none")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,10 +18,19 @@ from lit_sql_trainer.local.collect import Collected, Collector, PlannedRollout
 from lit_sql_trainer.local.drops import DropWindow
 from lit_sql_trainer.local.seeds import SAMPLING_SEED
 from lit_sql_trainer.local.server import Sampled
-from lit_sql_trainer.local.settings import GrpoSettings
 
 CALL = Sampled(prompt_ids=(1, 2), token_ids=(3, 4), logprobs=(-0.1, -0.2))
 Behaviour = Callable[[agl.LightningStore, agl.AttemptedRollout], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Shorter than a run may set them."""
+
+    rollout_timeout_s: float = 60.0
+    runner_timeout_s: float = 60.0
+    stall_timeout_s: float = 60.0
+    poll_interval_s: float = 0.01
 
 
 class Ledger:
@@ -75,9 +86,10 @@ async def clean(store: agl.LightningStore, rollout: agl.AttemptedRollout) -> Non
     await finish(store, rollout, reward=0.25)
 
 
-def collect(behaviours: list[Behaviour], *, train: bool = True, **changes: Any) -> tuple[Collected, Collector]:
-    """Do one rollout per behaviour on a store of its own."""
-    settings = GrpoSettings(**{"max_dropped_share": 0.5, "dropped_window": 20, "poll_interval_s": 0.01, **changes})
+def collect(
+    behaviours: list[Behaviour], *, train: bool = True, max_dropped_share: float = 0.5, **waits: float
+) -> tuple[Collected, Collector]:
+    """Do one rollout per behaviour, one after the other, on a store of its own."""
 
     async def main() -> tuple[Collected, Collector]:
         store = agl.InMemoryLightningStore(thread_safe=True, scan_debounce_seconds=0.0)
@@ -86,8 +98,8 @@ def collect(behaviours: list[Behaviour], *, train: bool = True, **changes: Any) 
             store=store,
             adapter=agl.TracerTraceToTriplet(_skip_empty_token_spans=True),
             ledger=Ledger(),
-            settings=settings,
-            drops=DropWindow(limit=settings.max_dropped_share, size=settings.dropped_window),
+            settings=Waits(**waits),
+            drops=DropWindow(limit=max_dropped_share, size=20),
             resources_id=resources.resources_id,
         )
         plan = [
@@ -200,7 +212,47 @@ def test_an_outage_stops_the_run() -> None:
         collect([fails] * 20, max_dropped_share=0.1)
 
 
-def test_dead_runners_are_noticed() -> None:
+async def dies(store: agl.LightningStore, rollout: agl.AttemptedRollout) -> None:
+    """Its runner took the rollout, sent one heartbeat, and never another."""
+    await store.update_attempt(rollout.rollout_id, rollout.attempt.attempt_id, worker_id="killed")
+    await store.update_worker("killed")
+
+
+async def lives(store: agl.LightningStore, rollout: agl.AttemptedRollout) -> None:
+    """A runner whose rollout takes longer than a runner may be silent, and who beats meanwhile."""
+    await store.update_attempt(rollout.rollout_id, rollout.attempt.attempt_id, worker_id="living")
+    for _ in range(12):
+        await store.update_worker("living")
+        await asyncio.sleep(0.1)
+    await clean(store, rollout)
+
+
+def test_a_runner_that_died_costs_its_rollout_only() -> None:
+    """Noticed by its silence, long before the rollout's own time is over; a slow runner that beats is left alone."""
+    started = time.monotonic()
+    result, _ = collect([dies, lives], runner_timeout_s=0.4)
+    assert [episode.group for episode in result.episodes] == [1]
+    assert [(lost.group, lost.reason) for lost in result.dropped] == [
+        (0, "its runner showed no sign of life for 0.4 s")
+    ]
+    assert time.monotonic() - started < 30
+
+
+def test_when_all_runners_are_dead_the_run_stops() -> None:
+    """It does not wait for the rollouts that nobody will do."""
+    with pytest.raises(
+        RunError, match=r"none of 1 runners has shown a sign of life for 0\.2 s and 1 rollouts are open"
+    ):
+        collect([dies], runner_timeout_s=0.2)
+
+
+def test_runners_that_never_beat_are_not_judged() -> None:
+    """Somebody's own runners may send no heartbeats; then the rollout's time is the limit."""
+    result, _ = collect([clean, hangs], runner_timeout_s=0.1, rollout_timeout_s=0.5)
+    assert [lost.reason for lost in result.dropped] == ["timeout after 0.5 s"]
+
+
+def test_a_stall_is_noticed() -> None:
     """When no rollout ends for the stall time, the run stops instead of waiting for ever."""
 
     async def never(store: agl.LightningStore, rollout: agl.AttemptedRollout) -> None:

@@ -29,6 +29,8 @@ from lit_sql_trainer.local.settings import GrpoSettings
         {"max_dropped_share": 1.5},
         {"max_new_tokens": 2048},
         {"poll_interval_s": 0.0},
+        {"runner_timeout_s": 10.0},
+        {"runner_timeout_s": float("inf")},
     ],
     ids=lambda change: "-".join(f"{name}={value}" for name, value in change.items()),
 )

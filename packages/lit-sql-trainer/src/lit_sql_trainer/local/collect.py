@@ -18,6 +18,7 @@ import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed i
 from lit_sql_trainer.canary import canary, has_tokens
 from lit_sql_trainer.errors import RolloutError, RunError
 from lit_sql_trainer.local.drops import DropWindow
+from lit_sql_trainer.local.pulse import Pulse
 from lit_sql_trainer.local.seeds import SAMPLING_SEED
 from lit_sql_trainer.local.server import Sampled
 from lit_sql_trainer.local.store import forget_spans
@@ -93,6 +94,8 @@ class Limits(Protocol):
     @property
     def rollout_timeout_s(self) -> float: ...
     @property
+    def runner_timeout_s(self) -> float: ...
+    @property
     def stall_timeout_s(self) -> float: ...
     @property
     def poll_interval_s(self) -> float: ...
@@ -126,10 +129,11 @@ class Collector:
         Raises:
             CanaryError: the first rollout that succeeded left no tokens.
             FailureLimitError: too many rollouts were dropped.
-            RunError: no rollout ended for `stall_timeout_s`.
+            RunError: all runners are dead, or no rollout ended for `stall_timeout_s`.
         """
         started = time.monotonic()
         result = Collected()
+        pulse = Pulse(limit_s=self.settings.runner_timeout_s)
         pending = await self._enqueue(plan, train=train, step=step)
         last_progress = time.monotonic()
         while pending:
@@ -145,11 +149,28 @@ class Collector:
                     f"no rollout ended for {self.settings.stall_timeout_s:.0f} s and {len(pending)} are open: have the "
                     f"runner processes died (out of memory)? See the library's log, then resume"
                 )
+            elif pulse.due():
+                await self._give_up_dead(pulse, pending)
             if pending:
                 await asyncio.sleep(self.settings.poll_interval_s)
         result.episodes.sort(key=lambda episode: (episode.group, episode.sample))
         result.seconds = time.monotonic() - started
         return result
+
+    async def _give_up_dead(self, pulse: Pulse, pending: Mapping[str, PlannedRollout]) -> None:
+        """End the rollouts that died with their runner; the next query of the store finds them."""
+        workers = await self.store.query_workers()
+        dead = pulse.look(workers)
+        if dead and len(dead) == len(workers):
+            raise RunError(
+                f"none of {len(dead)} runners has shown a sign of life for {pulse.limit_s:g} s and {len(pending)} "
+                f"rollouts are open: have their processes died (out of memory)? See the library's log, then resume"
+            )
+        for worker in dead:
+            if worker.current_rollout_id in pending and worker.current_attempt_id:
+                await self.store.update_attempt(
+                    worker.current_rollout_id, worker.current_attempt_id, status="unresponsive"
+                )
 
     def resources_of(self, planned: PlannedRollout) -> str:
         """Where a rollout finds its model; one place here, several where several servers share the work."""
@@ -218,8 +239,10 @@ class Collector:
 
     def _failure(self, rollout: agl.Rollout, spans: Sequence[agl.Span]) -> str:
         attempt: agl.Attempt | None = getattr(rollout, "attempt", None)
-        if attempt is not None and attempt.status in ("timeout", "unresponsive"):
-            return f"{attempt.status} after {self.settings.rollout_timeout_s:g} s"
+        if attempt is not None and attempt.status == "timeout":
+            return f"timeout after {self.settings.rollout_timeout_s:g} s"
+        if attempt is not None and attempt.status == "unresponsive":
+            return f"its runner showed no sign of life for {self.settings.runner_timeout_s:g} s"
         for span in reversed(spans):
             if span.status.status_code == "ERROR" and span.status.description:
                 return span.status.description.splitlines()[0][:200]

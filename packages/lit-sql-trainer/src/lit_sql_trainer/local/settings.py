@@ -57,6 +57,8 @@ class GrpoSettings:
     """Rollouts lost to our own failures, over the last `dropped_window`, that a run survives."""
     dropped_window: int = 256
     rollout_timeout_s: float = 60.0
+    runner_timeout_s: float = 45.0
+    """A runner that shows no sign of life for this long has died, and its rollout with it; it beats every 10 s."""
     stall_timeout_s: float = 180.0
     """The run stops when no rollout ends for this long."""
     poll_interval_s: float = 0.05
@@ -76,9 +78,11 @@ class GrpoSettings:
         self._at_least(1, "tasks_per_step", "mini_batches", "max_new_tokens", "checkpoint_every", "max_batch")
         self._at_least(1, "dropped_window", "micro_batch_tokens")
         self._at_least(2, "rollouts_per_task", "context_tokens")
-        for name in ("temperature", "learning_rate", "max_grad_norm", "rollout_timeout_s", "stall_timeout_s"):
+        for name in ("temperature", "learning_rate", "max_grad_norm", "poll_interval_s"):
             self._positive(name)
-        self._positive("poll_interval_s")
+        for name in ("rollout_timeout_s", "runner_timeout_s", "stall_timeout_s"):
+            self._positive(name)
+        self._at_least(20, "runner_timeout_s")
         for name in ("weight_decay", "kl_coefficient", "clip_high", "batch_window_s"):
             self._require(0.0 <= getattr(self, name) < math.inf, name, "a number of at least 0")
         for name in ("beta1", "beta2", "clip_low"):

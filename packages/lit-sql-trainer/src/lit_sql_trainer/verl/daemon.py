@@ -33,6 +33,7 @@ class DaemonSettings:
     """How long to wait, and how much loss to bear; see `verl_settings.LitSql`."""
 
     rollout_timeout_s: float = 600.0
+    runner_timeout_s: float = 60.0
     stall_timeout_s: float = 1200.0
     poll_interval_s: float = 0.5
     max_dropped_share: float = 0.02

@@ -131,6 +131,7 @@ class SqlTrainer(AgentLightningTrainer):
             temperature=float(self.config.actor_rollout_ref.rollout.temperature),
             settings=DaemonSettings(
                 rollout_timeout_s=limits.rollout_timeout_s,
+                runner_timeout_s=limits.runner_timeout_s,
                 stall_timeout_s=2 * limits.rollout_timeout_s,
                 max_dropped_share=limits.max_dropped_share,
                 dropped_window=limits.dropped_window,
