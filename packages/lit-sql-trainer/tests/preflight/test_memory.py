@@ -95,14 +95,19 @@ def test_a_lora_trains_few_parameters() -> None:
     found = parts("qwen", "GPU while updating", "lora_rank=32")
     assert found["gradients"] == 4 * 32 * 28 * sides
     assert found["weights"] == 4 * 1_543_714_304
+    assert parts("qwen", "memory", "lora_rank=32")["offloaded optimizer"] == 8 * 32 * 28 * sides
 
 
 def test_checkpoints_need_disk() -> None:
-    """Locally 28 bytes a parameter at worst; with VERL 12 for each one kept, the best, and the one being written."""
+    """Locally 28 bytes a parameter at worst; with VERL 12, with a LoRA little above 4, for each one kept, the best, and
+    the one being written.
+    """
     shape = shape_of(QWEN_1B5)
     assert checkpoint_bytes(PROFILES["tiny"], shape) == 28 * shape.parameters
     assert checkpoint_bytes(PROFILES["qwen"], shape) == 12 * shape.parameters * 4
     assert checkpoint_bytes(apply_assignments(PROFILES["qwen"], ["save_freq=none"]), shape) == 0
+    adapter = 32 * 28 * (2 * (1536 + 1536) + 2 * (1536 + 256) + 3 * (1536 + 8960))
+    assert checkpoint_bytes(PROFILES["qwen-24gb"], shape) == (4 * shape.parameters + 8 * adapter) * 4
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """How much memory a profile will take: arithmetic on a model's shape, each part with the formula that gave it.
 
-Notation: P parameters, A parameters of a LoRA, L layers, H hidden width, V vocabulary, C numbers that the key-value
-cache keeps of a token, T tokens of a micro-batch, W processes that share a model. What frameworks keep for themselves
-(a CUDA context is about half a GiB) and fragmentation are left out, so a fit within a tenth of the memory is called
-tight. The formulas are the usual ones; on a GPU they were not compared with a measurement.
+Notation: P parameters, A those that are trained (of the LoRA, or all), L layers, H hidden width, V vocabulary, C
+numbers that the key-value cache keeps of a token, T tokens of a micro-batch, W processes that share a model. What
+frameworks keep for themselves (a CUDA context is about half a GiB) and fragmentation are left out, so a fit within a
+tenth of the memory is called tight. The formulas are the usual ones; none was compared with a measurement on a GPU.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ def estimates(profile: Profile, shape: ModelShape) -> tuple[Estimate, ...]:
 
 def checkpoint_bytes(profile: Profile, shape: ModelShape) -> int:
     """Disk for checkpoints at their worst. Local: the best (4 P), the last with its optimizer (12 P), and the one that
-    is being written beside it. VERL: 12 P for each one kept, for the best, and for the one being written; none
+    is being written beside it. VERL: 4 P + 8 A for each one kept, for the best, and for the one being written; none
     without `save_freq`.
     """
-    whole = (FLOAT32 + ADAM) * shape.parameters
     if profile.verl is None:
-        return FLOAT32 * shape.parameters + 2 * whole
+        return FLOAT32 * shape.parameters + 2 * (FLOAT32 + ADAM) * shape.parameters
     trainer = profile.verl.trainer
+    whole = FLOAT32 * shape.parameters + ADAM * _trained(profile, shape)
     return whole * ((trainer.max_actor_ckpt_to_keep or 1) + 2) if trainer.save_freq else 0
 
 
@@ -133,16 +133,14 @@ def _verl_gpu(profile: Profile, shape: ModelShape) -> tuple[Estimate, Estimate]:
     settings = profile.gpu
     actor, model = settings.actor_rollout_ref.actor, settings.actor_rollout_ref.model
     world = settings.trainer.n_gpus_per_node * settings.trainer.nnodes
-    trained = shape.parameters
-    if model.lora_rank:
-        trained = model.lora_rank * shape.layers * shape.linear_sides
+    trained = _trained(profile, shape)
     tokens = actor.ppo_micro_batch_size_per_gpu * (settings.data.max_prompt_length + settings.data.max_response_length)
     kept = KEPT * shape.hidden * shape.layers
     formula = "(34 L H + 10 V) T"
     if model.enable_gradient_checkpointing:
         kept, formula = (HALF * shape.layers + KEPT) * shape.hidden, "(2 L H + 34 H + 10 V) T"
     weights = Part(name="weights", size_bytes=FLOAT32 * shape.parameters // world, formula="4 P / W")
-    optimizer = Part(name="optimizer", size_bytes=ADAM * trained // world, formula="8 A / W, A = P without LoRA")
+    optimizer = Part(name="optimizer", size_bytes=ADAM * trained // world, formula="8 A / W")
     update = (
         weights,
         Part(name="gradients", size_bytes=FLOAT32 * trained // world, formula="4 A / W"),
@@ -178,10 +176,16 @@ def _verl_host(profile: Profile, shape: ModelShape) -> Estimate:
     if actor.fsdp_config.param_offload:
         parts.append(Part(name="offloaded weights", size_bytes=FLOAT32 * shape.parameters, formula="4 P"))
     if actor.fsdp_config.optimizer_offload:
-        parts.append(Part(name="offloaded optimizer", size_bytes=ADAM * shape.parameters, formula="8 P"))
+        parts.append(Part(name="offloaded optimizer", size_bytes=ADAM * _trained(profile, shape), formula="8 A"))
     if actor.use_kl_loss or settings.algorithm.use_kl_in_reward:
         parts.append(Part(name="reference model", size_bytes=FLOAT32 * shape.parameters, formula="4 P"))
     return Estimate(place="memory", parts=tuple(parts))
+
+
+def _trained(profile: Profile, shape: ModelShape) -> int:
+    """A of the notation."""
+    rank = profile.gpu.actor_rollout_ref.model.lora_rank
+    return rank * shape.layers * shape.linear_sides if rank else shape.parameters
 
 
 def size(size_bytes: int) -> str:
