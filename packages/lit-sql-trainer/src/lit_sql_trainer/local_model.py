@@ -6,7 +6,6 @@ Imports torch: call it late.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -35,24 +34,9 @@ def local_server(model: str, settings: GrpoSettings, *, port: int | None = None)
     Raises:
         ModelError: it cannot be loaded, or has no chat template.
     """
-    import torch
+    from lit_sql_trainer.local.opening import open_policy, server_of
 
-    from lit_sql_trainer.local.policy import load_policy
-    from lit_sql_trainer.local.server import LocalServer
-
-    torch.set_num_threads(settings.torch_threads or 1)
-    policy = load_policy(model, device=settings.device)
-    if not settings.torch_threads and not policy.small:
-        torch.set_num_threads(os.cpu_count() or 1)
-    return LocalServer(
-        generator=policy.generator(),
-        tokenizer=policy.tokenizer,
-        context_tokens=min(settings.context_tokens, policy.context_tokens),
-        max_new_tokens=settings.max_new_tokens,
-        max_batch=settings.max_batch,
-        batch_window_s=settings.batch_window_s,
-        port=port,
-    )
+    return server_of(open_policy(model, settings), settings, port=port)
 
 
 @contextmanager

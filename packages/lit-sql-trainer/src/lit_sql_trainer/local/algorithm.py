@@ -9,7 +9,6 @@ Torch is imported when the run begins, after the runners were forked: a forked p
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ from lit_sql_trainer.local.settings import GrpoSettings
 if TYPE_CHECKING:
     from lit_sql_trainer.local.checkpoint import TrainingState
     from lit_sql_trainer.local.learner import Learner
-    from lit_sql_trainer.local.policy import Policy
     from lit_sql_trainer.local.server import LocalServer
 
 MODEL_RESOURCE = "main_llm"
@@ -78,15 +76,11 @@ class LocalGrpo(agl.Algorithm):
         """
         if self.settings.steps and not (train_dataset is not None and len(train_dataset)):
             raise ConfigError("training needs at least one training task; set steps=0 to validate only")
-        import torch
-
         from lit_sql_trainer.local.loop import TrainingLoop
+        from lit_sql_trainer.local.opening import server_of
 
-        torch.set_num_threads(self.settings.torch_threads or 1)
         state, learner = self._open()
-        if not self.settings.torch_threads and not learner.policy.small:
-            torch.set_num_threads(os.cpu_count() or 1)
-        server = self._serve(learner.policy)
+        server = server_of(learner.policy, self.settings)
         server.start()
         try:
             loop = TrainingLoop(
@@ -107,12 +101,11 @@ class LocalGrpo(agl.Algorithm):
     def _open(self) -> tuple[TrainingState, Learner]:
         from lit_sql_trainer.local.checkpoint import TrainingState, find_checkpoint, read_optimiser, read_state
         from lit_sql_trainer.local.learner import Learner
-        from lit_sql_trainer.local.policy import load_policy
+        from lit_sql_trainer.local.opening import open_policy
 
-        device = self.settings.device
-        reference = load_policy(self.model, device=device) if self.settings.kl_coefficient else None
+        reference = open_policy(self.model, self.settings) if self.settings.kl_coefficient else None
         if self.resume_from is None:
-            learner = Learner(load_policy(self.model, device=device), self.settings, reference=reference)
+            learner = Learner(open_policy(self.model, self.settings), self.settings, reference=reference)
             return TrainingState(seed=self.settings.seed), learner
         state = read_state(self.resume_from)
         if state.seed != self.settings.seed:
@@ -120,23 +113,10 @@ class LocalGrpo(agl.Algorithm):
                 f"checkpoint {self.resume_from} was trained with seed {state.seed}, not {self.settings.seed}: its "
                 f"numbers could not be continued; resume with --set seed={state.seed}"
             )
-        policy = load_policy(find_checkpoint(self.resume_from), device=device)
+        policy = open_policy(find_checkpoint(self.resume_from), self.settings)
         learner = Learner(policy, self.settings, reference=reference)
         learner.restore(read_optimiser(self.resume_from))
         return state, learner
-
-    def _serve(self, policy: Policy) -> LocalServer:
-        from lit_sql_trainer.local.server import LocalServer
-
-        settings = self.settings
-        return LocalServer(
-            generator=policy.generator(),
-            tokenizer=policy.tokenizer,
-            context_tokens=min(settings.context_tokens, policy.context_tokens),
-            max_new_tokens=settings.max_new_tokens,
-            max_batch=settings.max_batch,
-            batch_window_s=settings.batch_window_s,
-        )
 
     async def _collector(self, server: LocalServer) -> Collector:
         settings = self.settings
