@@ -227,7 +227,7 @@ class Stage:
     async def _play(self, agent: Any, row: dict[str, Any], llm: Any, mode: str, seed: int | None) -> Played:
         import agentlightning as agl
 
-        from lit_sql_trainer.local.seeds import SAMPLING_SEED
+        from lit_sql_trainer.contract import SAMPLING_SEED
         from lit_sql_trainer.runs import read_lines
 
         store = agl.InMemoryLightningStore()

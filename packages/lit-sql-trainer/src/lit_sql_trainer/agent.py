@@ -22,16 +22,14 @@ import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed i
 from lit_sql_trainer.answering import Answering, ModelEndpoint, describe
 from lit_sql_trainer.calls import BoundedChat, stable_seed
 from lit_sql_trainer.config import RolloutSettings
+from lit_sql_trainer.contract import FRESH_SEEDS, MODEL_RESOURCE, SAMPLING_SEED
 from lit_sql_trainer.errors import RolloutError
 from lit_sql_trainer.interrupt import die_with_parent
-from lit_sql_trainer.local.seeds import FRESH_SEEDS, SAMPLING_SEED
 from lit_sql_trainer.runs import append_line
 from spider_data import SpiderTask
 from sql_graph import Attempt, SqlAnswer
 from sql_reward import GoldSqlError, Outcome, Verdict, reward_of
 
-MODEL_RESOURCE = "main_llm"
-"""The name under which every algorithm, VERL included, publishes the model."""
 MAX_REMARK = 300
 """Characters kept of an error and of a checker's remark."""
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
-from lit_sql_trainer.agent import MODEL_RESOURCE
 from lit_sql_trainer.config import Profile
+from lit_sql_trainer.contract import MODEL_RESOURCE
 from lit_sql_trainer.local_model import serving, serving_settings
 
 POLL_S = 0.2

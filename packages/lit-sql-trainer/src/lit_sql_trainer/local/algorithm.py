@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
+from lit_sql_trainer.contract import MODEL_RESOURCE
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.local.collect import Collector
 from lit_sql_trainer.local.drops import DropWindow
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from lit_sql_trainer.local.checkpoint import TrainingState
     from lit_sql_trainer.local.learner import Learner
     from lit_sql_trainer.local.server import LocalServer
-
-MODEL_RESOURCE = "main_llm"
-"""The name under which every algorithm, VERL included, publishes the model."""
 
 
 class LocalGrpo(agl.Algorithm):

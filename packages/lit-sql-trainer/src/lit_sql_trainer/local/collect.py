@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.canary import canary, has_tokens
+from lit_sql_trainer.contract import SAMPLING_SEED
 from lit_sql_trainer.errors import RolloutError, RunError
 from lit_sql_trainer.local.drops import DropWindow
 from lit_sql_trainer.local.pulse import Pulse
-from lit_sql_trainer.local.seeds import SAMPLING_SEED
 from lit_sql_trainer.local.server import Sampled
 from lit_sql_trainer.local.store import forget_spans
 

@@ -10,12 +10,6 @@ import hashlib
 import random
 from collections.abc import Sequence
 
-SAMPLING_SEED = "sampling_seed"
-"""Key of `rollout.metadata`; the agent passes its value as `seed` of every request of that rollout."""
-
-FRESH_SEEDS = "fresh_seeds"
-"""Key of `rollout.metadata`: true when the server takes a seed as it is, so that each turn needs one of its own."""
-
 _BITS = 53  # survives JSON readers that keep numbers as doubles
 
 

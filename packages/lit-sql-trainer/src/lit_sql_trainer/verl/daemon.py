@@ -18,13 +18,12 @@ from typing import Any, TypeVar
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
+from lit_sql_trainer.contract import FRESH_SEEDS, MODEL_RESOURCE
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.local.collect import Collected, Collector, PlannedRollout
 from lit_sql_trainer.local.drops import DropWindow
-from lit_sql_trainer.local.seeds import FRESH_SEEDS
 from lit_sql_trainer.local.server import Sampled
 
-MODEL_RESOURCE = "main_llm"
 T = TypeVar("T")
 
 
