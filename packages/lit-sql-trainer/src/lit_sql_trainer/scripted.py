@@ -52,8 +52,7 @@ class ScriptedEndpoint:
         self.faults = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
@@ -108,6 +107,12 @@ class ScriptedEndpoint:
     def wait_closing(self) -> None:
         """Block until the endpoint closes."""
         self._closing.wait()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """Of connections not yet accepted: the library's 5 lose some when many workers knock at once."""
 
 
 def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
