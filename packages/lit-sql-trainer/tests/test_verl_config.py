@@ -12,7 +12,7 @@ import pytest
 
 from lit_sql_trainer.config import Backend
 from lit_sql_trainer.devices import Attention
-from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.profiles import PROFILES, QWEN
 from lit_sql_trainer.settings import apply_assignments
 from lit_sql_trainer.verl_dictionary import check_config, verl_config
@@ -26,7 +26,7 @@ from lit_sql_trainer.verl_keys import (
     read_value,
     recorded_keys,
 )
-from lit_sql_trainer.verl_lora import name_adapter
+from lit_sql_trainer.verl_lora import name_adapter, refuse_empty
 
 WITH_VERL = [profile for profile in PROFILES.values() if profile.backend is Backend.VERL]
 needs_verl = pytest.mark.skipif(
@@ -251,3 +251,24 @@ def test_requests_without_adapter_get_the_trained_one(loaded: set[int], asked: A
 
     assert asyncio.run(ask()) == ["a", "b"]
     assert engine.seen == [(used, 7)]
+
+
+def test_an_adapter_without_weights_is_refused() -> None:
+    """What VERL gathers with a peft that names layers otherwise; whole models and full adapters pass as they were."""
+
+    class Rollout:
+        def __init__(self) -> None:
+            self.loaded: list[Any] = []
+
+        async def update_weights(self, weights: Any, **options: Any) -> None:
+            self.loaded.append(dict(weights))
+
+    for _ in range(2):  # twice changes nothing
+        refuse_empty(Rollout)
+    rollout = Rollout()
+    asyncio.run(rollout.update_weights({"lora_A": 1}.items(), peft_config="r=8", base_sync_done=True))
+    asyncio.run(rollout.update_weights(iter([("weight", 2)]), peft_config="r=8", base_sync_done=False))
+    asyncio.run(rollout.update_weights(iter([("weight", 3)]), peft_config=None, base_sync_done=True))
+    assert rollout.loaded == [{"lora_A": 1}, {"weight": 2}, {"weight": 3}]
+    with pytest.raises(RunError, match="gathered no weights of the adapter"):
+        asyncio.run(rollout.update_weights({}.items(), peft_config="r=8", base_sync_done=True))
