@@ -30,7 +30,8 @@ import sys
 from pathlib import Path
 from lit_sql_trainer.verl.proof import Fault, ProofSettings
 from lit_sql_trainer.verl.proof_report import prove
-given = {name: Path(value) if name != "steps" else int(value) for name, value in zip(sys.argv[4::2], sys.argv[5::2])}
+given = dict(zip(sys.argv[4::2], sys.argv[5::2]))
+given = {name: Path(value) if name in ("resume", "validate_only") else int(value) for name, value in given.items()}
 settings = ProofSettings(runs=Path(sys.argv[1]), name=sys.argv[2], fault=Fault(sys.argv[3]), **given)
 sys.exit(0 if prove(settings) else 1)
 """
@@ -108,6 +109,12 @@ def test_one_seed_gives_one_run(first: Proof, runs: Path) -> None:
     again = prove(runs, "again")
     assert again.report["validation"] == first.report["validation"]
     assert batch_order(Evidence.of(again.run)) == batch_order(Evidence.of(first.run))
+
+
+def test_an_adapter_is_trained_and_served(runs: Path) -> None:
+    """As `qwen-24gb` trains: vLLM samples from base and adapter as trained, not from the base alone."""
+    proof = prove(runs, "adapter", adapter_rank=8)
+    assert proof.report["ok"], proof.output
 
 
 def test_a_checkpoint_is_scored_alone(first: Proof, runs: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 HOOK = "lit_sql_trainer.verl.cpu.apply"
 EXTERNAL_LIB = "lit_sql_trainer.verl.cpu_vllm"
+EXTERNAL_LIB_WITH_ADAPTER = "lit_sql_trainer.verl.cpu_vllm_adapter"
 OBJECT_STORE_BYTES = 512 * 2**20
 KEY_VALUE_GIGABYTES = 1
 
@@ -64,6 +65,7 @@ def ray_options(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def configure(config: dict[str, Any]) -> dict[str, Any]:
     """A VERL dictionary with everything that needs CUDA turned off: FSDP2 in float32, SDPA, no compilation."""
+    adapter = bool(config["actor_rollout_ref"]["model"].get("lora_rank"))
     return _merged(
         config,
         {
@@ -83,7 +85,7 @@ def configure(config: dict[str, Any]) -> dict[str, Any]:
                 "model": {
                     "use_remove_padding": False,
                     "enable_gradient_checkpointing": False,
-                    "external_lib": EXTERNAL_LIB,
+                    "external_lib": EXTERNAL_LIB_WITH_ADAPTER if adapter else EXTERNAL_LIB,
                     "override_config": {"attn_implementation": "sdpa"},
                 },
             },

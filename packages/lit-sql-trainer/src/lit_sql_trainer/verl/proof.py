@@ -30,6 +30,9 @@ from sql_graph import CheckMode, PromptStyle
 
 GROUPS, ROLLOUTS, STEPS = 4, 4, 2
 MAX_PROMPT, MAX_REPLY = 768, 96
+LEARNING_RATE = 1e-3
+ADAPTER_LEARNING_RATE = 1e-2
+"""So large that two steps change replies; an adapter begins at zero and needs more."""
 TASKS = (24, 12)
 """Training and validation tasks, the first ones of the embedded benchmark."""
 INSTALL = "uv sync --exact --package lit-sql-trainer --no-group app --group proof"
@@ -56,6 +59,8 @@ class ProofSettings:
     seed: int = 0
     steps: int = STEPS
     fault: Fault = Fault.NONE
+    adapter_rank: int = 0
+    """Of the LoRA that is trained; 0 trains all weights."""
     rollout_timeout_s: float = 150.0
     resume: Path | None = None
     """A proof's run folder to go on with, up to `steps`."""
@@ -103,7 +108,7 @@ def proof_config(settings: ProofSettings) -> dict[str, Any]:
             "actor": {
                 "ppo_mini_batch_size": GROUPS // 2,  # two optimiser steps a batch
                 "ppo_micro_batch_size_per_gpu": 4,
-                "optim": {"lr": 1e-3},
+                "optim": {"lr": LEARNING_RATE},
                 "use_kl_loss": False,
                 "entropy_coeff": 0,
                 "clip_ratio_low": 0.2,
@@ -134,6 +139,15 @@ def proof_config(settings: ProofSettings) -> dict[str, Any]:
             "main_process": os.getpid(),
         },
     }
+    if settings.adapter_rank:
+        rollout, model = config["actor_rollout_ref"]["rollout"], config["actor_rollout_ref"]["model"]
+        model |= {
+            "lora_rank": settings.adapter_rank,
+            "lora_alpha": settings.adapter_rank,
+            "target_modules": "all-linear",
+        }
+        rollout |= {"load_format": "safetensors", "layered_summon": True}
+        config["actor_rollout_ref"]["actor"]["optim"]["lr"] = ADAPTER_LEARNING_RATE
     if settings.validate_only is not None:
         config["trainer"] |= {"resume_mode": "resume_path", "resume_from_path": str(settings.validate_only.resolve())}
     return cpu.configure(config)

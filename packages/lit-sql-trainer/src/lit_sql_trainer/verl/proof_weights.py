@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.export.source import Kind, Source
+from lit_sql_trainer.export.weights import read_weights
 from lit_sql_trainer.verl.proof_checks import Check
 
 Replies = Mapping[tuple[int, ...], tuple[int, ...]]
@@ -24,15 +25,19 @@ def check_weights(start: Path, checkpoint: Path, *, before: Replies, after: Repl
 
     Args:
         start: folder of the model that the run began with.
-        checkpoint: a `global_step_<n>` folder of one rank.
+        checkpoint: a `global_step_<n>` folder; a LoRA in it is added to its base.
         before, after: greedy replies of vLLM under either, prompt tokens → reply tokens.
         eos: the token that ends a reply.
+
+    Raises:
+        ModelError: the checkpoint cannot be read.
     """
     loader: Any = AutoModelForCausalLM  # typed in part only
     model = loader.from_pretrained(start, dtype=torch.float32).eval()
     old = {name: value.clone() for name, value in model.state_dict().items()}
     yield _same_replies("vLLM served the start", model, before, eos=eos)
-    new = read_weights(checkpoint)
+    source = Source(path=checkpoint / "actor", kind=Kind.FSDP, base=str(start))
+    new = {name: value.float() for name, value in read_weights(source).items()}
     missing = sorted(set(old) ^ set(new))
     changed = [name for name in old if name in new and not torch.equal(old[name], new[name])]
     largest = max((float((old[name] - new[name]).abs().max()) for name in changed), default=0.0)
@@ -50,19 +55,6 @@ def check_weights(start: Path, checkpoint: Path, *, before: Replies, after: Repl
         holds=differ > 0,
         detail=f"{differ} of {len(shared)} prompts get another reply after training",
     )
-
-
-def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The weights of an FSDP checkpoint that one rank wrote.
-
-    Raises:
-        RunError: it is none.
-    """
-    files = sorted((checkpoint / "actor").glob("model_world_size_*_rank_*.pt"))
-    if len(files) != 1:
-        raise RunError(f"{checkpoint} holds {len(files)} model files, expected the one of a single rank")
-    state: dict[str, Any] = torch.load(files[0], map_location="cpu", weights_only=False)
-    return {name: getattr(value, "_local_tensor", value).float() for name, value in state.items()}
 
 
 def _same_replies(name: str, model: Any, replies: Replies, *, eos: int) -> Check:
