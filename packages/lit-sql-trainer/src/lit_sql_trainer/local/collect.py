@@ -167,10 +167,9 @@ class Collector:
                 f"rollouts are open: have their processes died (out of memory)? See the library's log, then resume"
             )
         for worker in dead:
-            if worker.current_rollout_id in pending and worker.current_attempt_id:
-                await self.store.update_attempt(
-                    worker.current_rollout_id, worker.current_attempt_id, status="unresponsive"
-                )
+            rollout_id, attempt_id = worker.current_rollout_id, worker.current_attempt_id
+            if rollout_id is not None and attempt_id is not None and rollout_id in pending:
+                await self.store.update_attempt(rollout_id, attempt_id, status="unresponsive")
 
     def resources_of(self, planned: PlannedRollout) -> str:
         """Where a rollout finds its model; one place here, several where several servers share the work."""
