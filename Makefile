@@ -4,14 +4,14 @@
 #   make test     every package's tests, each leaf in an environment that holds that leaf alone
 #   make check    lint, format, types, import borders, portable lock
 #   make wheels   build every member's wheel and import it outside the workspace
-#   make proof    VERL's training loop without a GPU, in a 9 GB environment
+#   make proof    VERL's whole training loop without a GPU (8.8 GB to install), checked by hand computation
+#   make proofs   that with every fault, again, resumed, and with a LoRA (half an hour)
 #   make bench    the benchmarks, each ending in one JSON line
 #   make docs     the documentation site, into site/
-#   make proof    VERL's whole training loop without a GPU (8.8 GB to install), checked by hand computation
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo proof test test-leaves test-trainer check lint types borders lock wheels bench docs setup clean
+.PHONY: help demo proof proofs test test-leaves test-trainer check lint types borders lock wheels bench docs setup clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 UV := $(or $(shell command -v uv),$(CURDIR)/.uv/bin/uv)
@@ -23,10 +23,11 @@ LEAVES := spider-data sql-graph sql-reward
 SOURCES := packages/spider-data/src:packages/sql-graph/src:packages/sql-reward/src:packages/lit-sql-trainer/src
 # One environment per purpose, side by side, so that none is torn down and built again.
 in_env = UV_PROJECT_ENVIRONMENT=$(ENVS)/$(1) $(UV)
+PROOF := --python 3.11 --package lit-sql-trainer --no-group app --group proof
 CPU := --package lit-sql-trainer --no-group app --group cpu --group dev
 
 help:
-	@sed -n '3,9p' Makefile | cut -c3-
+	@sed -n '3,10p' Makefile | cut -c3-
 
 $(CURDIR)/.uv/bin/uv:
 	$(PYTHON) -m venv .uv
@@ -76,7 +77,10 @@ docs: $(UV)
 	$(call in_env,docs) run --only-group docs mkdocs build --strict --quiet
 
 proof: $(UV)
-	$(call in_env,proof) run --exact --python 3.11 --package lit-sql-trainer --no-group app --group proof train fast --cpu-proof
+	$(call in_env,proof) run --exact $(PROOF) train fast --cpu-proof
+
+proofs: $(UV)
+	$(call in_env,proof) run --exact $(PROOF) --group dev pytest packages/lit-sql-trainer/tests/verl -v --durations=0
 
 clean:
 	rm -rf .uv/envs dist site .pytest_cache .ruff_cache
