@@ -100,6 +100,7 @@ _OURS = (
     "verl.actor_rollout_ref.rollout.n=8",
     "verl.actor_rollout_ref.rollout.engine_kwargs.vllm.enable_auto_tool_choice=none",
     "verl.actor_rollout_ref.rollout.engine_kwargs.vllm.tool_call_parser=none",
+    "verl.actor_rollout_ref.actor.strategy=fsdp2",
     "verl.actor_rollout_ref.actor.ppo_mini_batch_size=16",
     "verl.actor_rollout_ref.actor.clip_ratio_high=0.28",
     "verl.actor_rollout_ref.actor.optim.lr_warmup_steps=10",

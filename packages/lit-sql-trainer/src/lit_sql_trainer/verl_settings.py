@@ -31,6 +31,13 @@ DECIDED_ELSEWHERE = {
 """Keys of VERL that an option of `train` decides, so that the run folder and VERL agree."""
 
 
+class Strategy(StrEnum):
+    """How VERL shards a model over GPUs, and moves it off the GPU while vLLM generates."""
+
+    FSDP = "fsdp"
+    FSDP2 = "fsdp2"
+
+
 class Logger(StrEnum):
     """Where VERL writes its numbers, beside `metrics.jsonl`. The list is that of `verl.utils.tracking` 0.7.0."""
 
@@ -137,6 +144,8 @@ class ActorFsdp:
 class Actor:
     """`actor_rollout_ref.actor`"""
 
+    strategy: Strategy | None = None
+    """VERL's default is FSDP1."""
     ppo_mini_batch_size: int = 32
     """Questions of one optimiser step; VERL multiplies it by `n`."""
     ppo_micro_batch_size_per_gpu: int = 4
