@@ -5,7 +5,7 @@
 #   make check    lint, format, types, import borders, portable lock
 #   make wheels   build every member's wheel and import it outside the workspace
 #   make proof    VERL's whole training loop without a GPU (8.8 GB to install), checked by hand computation
-#   make proofs   that with every fault, again, resumed, and with a LoRA (half an hour)
+#   make proofs   that with every fault, again, resumed, with a LoRA, on two workers (half an hour)
 #   make bench    the benchmarks, each ending in one JSON line
 #   make docs     the documentation site, into site/
 

@@ -111,6 +111,24 @@ def test_one_seed_gives_one_run(first: Proof, runs: Path) -> None:
     assert batch_order(Evidence.of(again.run)) == batch_order(Evidence.of(first.run))
 
 
+def test_two_workers_take_the_step_of_one(first: Proof, runs: Path) -> None:
+    """The same rows, dealt over two ranks and sampled by two servers, make the same gradient."""
+    both = prove(runs, "workers", ranks=2)
+    assert both.report["ok"], both.output
+    one, two = Evidence.of(first.run), Evidence.of(both.run)
+    rows = [
+        sorted(
+            (row["part"], row["prompt_ids"], row["token_ids"], row["advantage"])
+            for row in each.rows
+            if row["step"] == 1
+        )
+        for each in (one, two)
+    ]
+    assert rows[0] == rows[1]
+    norms = [[line["grad_norm"] for line in each.gradients if line["step"] == 1] for each in (one, two)]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+
+
 def test_an_adapter_is_trained_and_served(runs: Path) -> None:
     """As `qwen-24gb` trains: vLLM samples from base and adapter as trained, not from the base alone."""
     proof = prove(runs, "adapter", adapter_rank=8)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lit_sql_trainer.inputs import model_source
 from lit_sql_trainer.verl.proof_checks import (
     Check,
     Evidence,
@@ -60,7 +62,7 @@ def evidence() -> dict[str, Any]:
         },
         {"event": "validation", "step": 1, "rollouts": 2, "reward": 0.5, "hardness": {"easy": {"rollouts": 2}}},
     ]  # fmt: skip
-    return {"metrics": metrics, "rollouts": rollouts, "calls": calls, "rows": rows}
+    return {"metrics": metrics, "rollouts": rollouts, "calls": calls, "rows": rows, "gradients": []}
 
 
 def row(first: int, advantage: float, weight: float) -> dict[str, Any]:
@@ -155,3 +157,29 @@ def test_what_is_wrong_is_caught(spoil: Callable[[dict[str, Any]], None], caught
 def test_greedy_replies_are_those_of_one_validation() -> None:
     """By prompt, of the first query only."""
     assert first_replies(Evidence(**evidence()), step=1) == {(80, 1): (80, 81, 82, 83)}
+
+
+def test_a_gradient_is_known_by_its_norm() -> None:
+    """Of padded rows together it is what the check finds row by row; another scale or another advantage is not."""
+    torch = pytest.importorskip("torch", reason="needs the `cpu` dependency group")
+    from lit_sql_trainer.local.policy import load_policy
+    from lit_sql_trainer.verl.proof_weights import check_gradient
+
+    start = Path(model_source(None))
+    rows = [
+        {"prompt_ids": [5, 6, 7], "token_ids": [8, 9], "advantage": 0.5, "weight": 1.0, "normaliser": 10.0},
+        {"prompt_ids": [11, 12], "token_ids": [13, 14, 15, 16], "advantage": -1.5, "weight": 0.5, "normaliser": 10.0},
+    ]
+    model = load_policy(start).model
+    ids, mask = torch.zeros(2, 6, dtype=torch.long), torch.zeros(2, 6, dtype=torch.long)
+    for place, row in enumerate(rows):
+        tokens = [*row["prompt_ids"], *row["token_ids"]]
+        ids[place, : len(tokens)], mask[place, : len(tokens)] = torch.tensor(tokens), 1
+    logprobs = model(ids, attention_mask=mask).logits.log_softmax(-1)
+    loss = -0.05 * sum(logprobs[0, at, ids[0, at + 1]] for at in (2, 3))
+    loss += 0.075 * sum(logprobs[1, at, ids[1, at + 1]] for at in (1, 2, 3, 4))
+    loss.backward()
+    norm = torch.nn.utils.get_total_norm([weight.grad for weight in model.parameters()]).item()
+    assert check_gradient(start, rows, measured=norm).holds
+    assert not check_gradient(start, rows, measured=2 * norm).holds
+    assert not check_gradient(start, [{**rows[0], "advantage": 0.6}, rows[1]], measured=norm).holds

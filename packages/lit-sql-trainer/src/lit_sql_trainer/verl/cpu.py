@@ -2,7 +2,7 @@
 
 Nothing of VERL, vLLM or torch is edited. Ray is told of a GPU that is not there, and every Ray process calls `apply`
 before its work (`ray_options`). `configure` turns off what needs CUDA. Needs the CPU build of vLLM (dependency group
-`proof`); made for verl 0.7.0 and vLLM 0.11.0, one rank. It shows that the loop is right, not how fast it is.
+`proof`); made for verl 0.7.0 and vLLM 0.11.0. It shows that the loop is right, not how fast it is.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ KEY_VALUE_GIGABYTES = 1
 
 ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": str(KEY_VALUE_GIGABYTES),
-    "VLLM_CPU_OMP_THREADS_BIND": "all",  # `nobind` ends in a segmentation fault in 0.11.0
     "OMP_NUM_THREADS": "1",
     "GLOO_SOCKET_IFNAME": "lo",
     "RAY_DEDUP_LOGS": "0",
 }
 
 
+def environment(ranks: int) -> dict[str, str]:
+    """Variables of every process. A rank's vLLM may use all cores; `nobind` ends in a segmentation fault in 0.11.0."""
+    return {**ENVIRONMENT, "VLLM_CPU_OMP_THREADS_BIND": "|".join(["all"] * ranks)}
+
+
 def apply() -> None:
-    """Give `torch.cpu` the accelerator's interface, and let process groups that ask for NCCL use gloo.
+    """Give `torch.cpu` the accelerator's interface, and let process groups that ask for NCCL use gloo, and rightly.
 
     Called by Ray in each of its processes before anything else.
     """
@@ -48,23 +52,42 @@ def apply() -> None:
 
     init_process_group.without_nccl = True  # pyright: ignore[reportFunctionMemberAccess]  a mark for the next call
     dist.init_process_group = init_process_group
+    _average_gradients(dist)
     torch.set_num_threads(1)
 
 
-def ray_options(variables: Mapping[str, str]) -> dict[str, Any]:
-    """`ray.init` with one pretended GPU, and more CPUs than there are, because VERL's processes mostly wait."""
+def _average_gradients(dist: Any) -> None:
+    """Asked for an average, gloo's `reduce_scatter_tensor` gives the sum (torch 2.8.0); FSDP2's gradients would be too
+    large by the number of ranks.
+    """
+    original: Any = dist.reduce_scatter_tensor
+    total, average = dist.ReduceOp.SUM, dist.ReduceOp.AVG
+
+    def reduce_scatter_tensor(output: Any, input: Any, op: Any = total, group: Any = None) -> None:
+        """As torch's own, which waits for the result where it is not asked to be asynchronous."""
+        original(output, input, op=total if op == average else op, group=group)
+        if op == average:
+            output.div_(dist.get_world_size(group))
+
+    dist.reduce_scatter_tensor = reduce_scatter_tensor
+
+
+def ray_options(variables: Mapping[str, str], *, ranks: int = 1) -> dict[str, Any]:
+    """`ray.init` with a pretended GPU a rank, and more CPUs than there are, because VERL's processes mostly wait."""
     return {
         "num_cpus": 16,
-        "num_gpus": 1,
+        "num_gpus": ranks,
         "include_dashboard": False,
         "log_to_driver": False,
         "object_store_memory": OBJECT_STORE_BYTES,
-        "runtime_env": {"worker_process_setup_hook": HOOK, "env_vars": {**variables, **ENVIRONMENT}},
+        "runtime_env": {"worker_process_setup_hook": HOOK, "env_vars": {**variables, **environment(ranks)}},
     }
 
 
-def configure(config: dict[str, Any]) -> dict[str, Any]:
-    """A VERL dictionary with everything that needs CUDA turned off: FSDP2 in float32, SDPA, no compilation."""
+def configure(config: dict[str, Any], *, ranks: int = 1) -> dict[str, Any]:
+    """A VERL dictionary for so many workers, with everything that needs CUDA turned off: FSDP2 in float32, SDPA, no
+    compilation.
+    """
     adapter = bool(config["actor_rollout_ref"]["model"].get("lora_rank"))
     return _merged(
         config,
@@ -91,14 +114,14 @@ def configure(config: dict[str, Any]) -> dict[str, Any]:
             },
             "critic": {"strategy": "fsdp2"},
             "data": {"dataloader_num_workers": 0},
-            "trainer": {"n_gpus_per_node": 1, "nnodes": 1},
+            "trainer": {"n_gpus_per_node": ranks, "nnodes": 1},
         },
     )
 
 
-def prepare_environment() -> None:
-    """Set the variables of `ENVIRONMENT` for this process too, which its Ray processes inherit."""
-    os.environ.update(ENVIRONMENT)
+def prepare_environment(*, ranks: int = 1) -> None:
+    """Set the variables of `environment` for this process too, which its Ray processes inherit."""
+    os.environ.update(environment(ranks))
 
 
 def _stand_ins() -> dict[str, Any]:

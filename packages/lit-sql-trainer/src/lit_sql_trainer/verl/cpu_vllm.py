@@ -1,12 +1,13 @@
 """Imported by VERL's worker before vLLM loads the model (`actor_rollout_ref.model.external_lib`), on a CPU only.
 
-Two parts of vLLM 0.11.0 and verl 0.7.0 are replaced: the module of verl that imports every mixture-of-experts model
-of vLLM, which fails without triton, and vLLM's choice of a matrix product, which on some CPUs packs weights into a
-private format, so that weights loaded later would change nothing.
+Three parts of vLLM 0.11.0 and verl 0.7.0 are replaced: the module of verl that imports every mixture-of-experts model
+of vLLM, which fails without triton; vLLM's choice of a matrix product, which on some CPUs packs weights into a
+private format, so that weights loaded later would change nothing; and how a worker finds its cores, which fails where
+VERL starts several servers, because it counts workers of all of them in a list for one.
 """
 
 # vLLM ships no types, and the environment in which types are checked has none of it:
-# pyright: reportMissingImports=false, reportUnknownMemberType=false
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 import vllm.model_executor.layers.utils as layers
+from vllm.v1.worker.cpu_worker import CPUWorker
 
 
 def plain_product(layer: Any, remove_weight: bool) -> None:
@@ -24,6 +26,17 @@ def plain_product(layer: Any, remove_weight: bool) -> None:
 
 
 layers.dispatch_cpu_unquantized_gemm = plain_product
+
+_init_device: Any = CPUWorker.init_device
+
+
+def init_device(self: Any) -> None:
+    """As vLLM's own, with the cores of `VLLM_CPU_OMP_THREADS_BIND` listed for the workers of all servers."""
+    self.parallel_config.data_parallel_rank_local = None
+    _init_device(self)
+
+
+CPUWorker.init_device = init_device
 
 
 def no_experts(model: Any) -> None:

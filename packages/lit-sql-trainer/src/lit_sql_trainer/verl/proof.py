@@ -61,6 +61,8 @@ class ProofSettings:
     fault: Fault = Fault.NONE
     adapter_rank: int = 0
     """Of the LoRA that is trained; 0 trains all weights."""
+    ranks: int = 1
+    """Workers that share the model and its update; each has a vLLM server of its own."""
     rollout_timeout_s: float = 150.0
     resume: Path | None = None
     """A proof's run folder to go on with, up to `steps`."""
@@ -150,7 +152,7 @@ def proof_config(settings: ProofSettings) -> dict[str, Any]:
         config["actor_rollout_ref"]["actor"]["optim"]["lr"] = ADAPTER_LEARNING_RATE
     if settings.validate_only is not None:
         config["trainer"] |= {"resume_mode": "resume_path", "resume_from_path": str(settings.validate_only.resolve())}
-    return cpu.configure(config)
+    return cpu.configure(config, ranks=settings.ranks)
 
 
 def open_proof(settings: ProofSettings) -> RunFolder:
@@ -185,7 +187,7 @@ def run_proof(settings: ProofSettings, run: RunFolder) -> None:
     data = inputs.load_data(inputs.embedded_data(), train_tasks=TASKS[0], validation_tasks=TASKS[1])
     runtime.check_start_method()
     runtime.guard_environment(local_model=True)
-    cpu.prepare_environment()
+    cpu.prepare_environment(ranks=settings.ranks)
     profile = proof_profile()
     runtime.quiet_loggers(run.library_log)
 
@@ -212,7 +214,7 @@ def run_proof(settings: ProofSettings, run: RunFolder) -> None:
                 model=str(start_model(run)),
                 display=display,
                 interrupt=interrupt,
-                ray_options=cpu.ray_options(guarded_variables()),
+                ray_options=cpu.ray_options(guarded_variables(), ranks=settings.ranks),
                 trainer_cls=ProofTrainer,
                 daemon_cls=ProofDaemon,
                 agent=agent,

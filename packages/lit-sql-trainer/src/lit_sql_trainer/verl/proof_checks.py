@@ -39,6 +39,8 @@ class Evidence:
     rollouts: Sequence[Record]
     calls: Sequence[Record]
     rows: Sequence[Record]
+    gradients: Sequence[Record]
+    """Norms of the optimiser steps' gradients, in order."""
 
     @classmethod
     def of(cls, run: RunFolder) -> Evidence:
@@ -49,6 +51,7 @@ class Evidence:
             rollouts=list(read_lines(run.rollouts_file)),
             calls=list(read_lines(folder / "calls.jsonl")),
             rows=list(read_lines(folder / "rows.jsonl")),
+            gradients=list(read_lines(folder / "gradients.jsonl")),
         )
 
     def steps(self) -> list[Record]:

@@ -126,6 +126,13 @@ class ProofTrainer(SqlTrainer):
         with self._timed(f"update {self.state.step + 1}"):
             return super().update(parts, normaliser=normaliser)
 
+    def optimiser_step(self, batch: Any) -> dict[str, Any]:
+        """As the trainer's own; the gradient's norm is written down."""
+        metrics = super().optimiser_step(batch)
+        line = {"step": self.state.step + 1, "grad_norm": float(metrics["actor/grad_norm"])}
+        append_line(self.folder / "gradients.jsonl", line)
+        return metrics
+
     def _save_checkpoint(self) -> None:
         with self._timed(f"checkpoint {self.state.step}"):
             super()._save_checkpoint()

@@ -86,6 +86,8 @@ def check_run(run: RunFolder, settings: ProofSettings) -> list[Check]:
         Check(name="checkpoint", holds=step == settings.steps, detail=f"global_step_{step} of {settings.steps}")
     )
     checks += _weights(run, evidence, step)
+    if not settings.adapter_rank:  # whose gradient is the adapter's alone
+        checks.append(_gradient(run, evidence))
     checks.append(check_ended())
     return checks
 
@@ -142,6 +144,13 @@ def check_ended() -> Check:
     names = sorted({" ".join(process.cmdline()[:2]) for process in alive if process.is_running()})
     names = [name for name in names if "resource_tracker" not in name]  # Python's own, ends with this process
     return Check(name="everything ended", holds=not names, detail=", ".join(names) or "no process is left")
+
+
+def _gradient(run: RunFolder, evidence: Evidence) -> Check:
+    from lit_sql_trainer.verl.proof_weights import check_gradient
+
+    rows = [row for row in evidence.rows if (row["step"], row["part"]) == (1, 0)]
+    return check_gradient(start_model(run), rows, measured=evidence.gradients[0]["grad_norm"])
 
 
 def _weights(run: RunFolder, evidence: Evidence, step: int) -> list[Check]:

@@ -6,7 +6,8 @@ the validations with Hugging Face's greedy replies under the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from lit_sql_trainer.export.source import Kind, Source
 from lit_sql_trainer.export.weights import read_weights
 from lit_sql_trainer.verl.proof_checks import Check
 
+GRADIENT_TOLERANCE = 1e-3
+"""Float32 sums in another order, of terms that nearly cancel."""
 Replies = Mapping[tuple[int, ...], tuple[int, ...]]
 
 
@@ -54,6 +57,34 @@ def check_weights(start: Path, checkpoint: Path, *, before: Replies, after: Repl
         name="greedy replies changed",
         holds=differ > 0,
         detail=f"{differ} of {len(shared)} prompts get another reply after training",
+    )
+
+
+def check_gradient(start: Path, rows: Sequence[Mapping[str, Any]], *, measured: float) -> Check:
+    """Whether the first optimiser step's gradient has the norm that the objective gives for its rows.
+
+    There the policy is the one that sampled, all ratios are 1, and the objective is the sum over rows of weight x
+    advantage x the reply's log-probability, divided by the normaliser. How VERL cuts rows into micro-batches and
+    spreads them over workers must not show.
+
+    Args:
+        start: folder of the model that the run began with.
+        rows: the first mini-batch, as `ProofTrainer` wrote it down.
+        measured: the norm before clipping, of VERL's actor.
+    """
+    loader: Any = AutoModelForCausalLM  # typed in part only
+    model = loader.from_pretrained(start, dtype=torch.float32)
+    for row in rows:
+        prompt, reply = row["prompt_ids"], row["token_ids"]
+        logits = model(torch.tensor([[*prompt, *reply]])).logits[0, len(prompt) - 1 : -1]
+        logprobs = logits.log_softmax(-1).gather(-1, torch.tensor(reply).unsqueeze(-1))
+        (-row["advantage"] * row["weight"] / row["normaliser"] * logprobs.sum()).backward()
+    squares = [float(weight.grad.square().sum()) for weight in model.parameters() if weight.grad is not None]
+    expected = math.sqrt(sum(squares))
+    return Check(
+        name="gradient",
+        holds=math.isclose(measured, expected, rel_tol=GRADIENT_TOLERANCE),
+        detail=f"norm {measured:.6g} over {len(rows)} rows, by hand {expected:.6g}",
     )
 
 

@@ -257,7 +257,7 @@ class SqlTrainer(AgentLightningTrainer):
             if self.use_reference_policy:
                 batch = batch.union(self._compute_reference_log_prob(batch))
             batches.append(batch)
-        outputs = [reduce_metrics(self.actor_rollout_wg.update_actor(batch).meta_info["metrics"]) for batch in batches]
+        outputs = [self.optimiser_step(batch) for batch in batches]
         return {
             "rows": sum(map(len, parts)),
             "optimiser_steps": len(outputs),
@@ -271,6 +271,10 @@ class SqlTrainer(AgentLightningTrainer):
             "gpu_memory_gb": _mean_of(outputs, "perf/max_memory_allocated_gb"),
             "host_memory_gb": _mean_of(outputs, "perf/cpu_memory_used_gb"),
         }
+
+    def optimiser_step(self, batch: Any) -> dict[str, Any]:
+        """One mini-batch through VERL's actor; its metrics, averaged over micro-batches and workers."""
+        return reduce_metrics(self.actor_rollout_wg.update_actor(batch).meta_info["metrics"])
 
     def validate(self) -> bool:
         """Score the present weights, greedily; whether they are the best so far."""
