@@ -17,6 +17,7 @@ from lit_sql_trainer.errors import SetupError
 from lit_sql_trainer.runs import RunFolder, read_lines
 from lit_sql_trainer.verl.proof import INSTALL, check_environment
 from lit_sql_trainer.verl.proof_checks import Evidence, batch_order
+from lit_sql_trainer.verl_settings import Strategy
 
 try:
     check_environment()
@@ -30,8 +31,10 @@ import sys
 from pathlib import Path
 from lit_sql_trainer.verl.proof import Fault, ProofSettings
 from lit_sql_trainer.verl.proof_report import prove
+from lit_sql_trainer.verl_settings import Strategy
 given = dict(zip(sys.argv[4::2], sys.argv[5::2]))
-given = {name: Path(value) if name in ("resume", "validate_only") else int(value) for name, value in given.items()}
+kinds = {"resume": Path, "validate_only": Path, "strategy": Strategy}
+given = {name: kinds.get(name, int)(value) for name, value in given.items()}
 settings = ProofSettings(runs=Path(sys.argv[1]), name=sys.argv[2], fault=Fault(sys.argv[3]), **given)
 sys.exit(0 if prove(settings) else 1)
 """
@@ -111,9 +114,10 @@ def test_one_seed_gives_one_run(first: Proof, runs: Path) -> None:
     assert batch_order(Evidence.of(again.run)) == batch_order(Evidence.of(first.run))
 
 
-def test_two_workers_take_the_step_of_one(first: Proof, runs: Path) -> None:
-    """The same rows, dealt over two ranks and sampled by two servers, make the same gradient."""
-    both = prove(runs, "workers", ranks=2)
+@pytest.mark.parametrize("strategy", Strategy)
+def test_two_workers_take_the_step_of_one(strategy: Strategy, first: Proof, runs: Path) -> None:
+    """The same rows, dealt over two ranks and sampled by two servers, make the same gradient, however VERL shards."""
+    both = prove(runs, f"workers-{strategy}", ranks=2, strategy=strategy)
     assert both.report["ok"], both.output
     one, two = Evidence.of(first.run), Evidence.of(both.run)
     rows = [

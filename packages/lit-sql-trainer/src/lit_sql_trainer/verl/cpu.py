@@ -7,9 +7,12 @@ before its work (`ray_options`). `configure` turns off what needs CUDA. Needs th
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from typing import Any, cast
+
+from lit_sql_trainer.verl_settings import Strategy
 
 HOOK = "lit_sql_trainer.verl.cpu.apply"
 EXTERNAL_LIB = "lit_sql_trainer.verl.cpu_vllm"
@@ -53,6 +56,7 @@ def apply() -> None:
     init_process_group.without_nccl = True  # pyright: ignore[reportFunctionMemberAccess]  a mark for the next call
     dist.init_process_group = init_process_group
     _average_gradients(dist)
+    _allow_weights_on_the_cpu()
     torch.set_num_threads(1)
 
 
@@ -72,6 +76,16 @@ def _average_gradients(dist: Any) -> None:
     dist.reduce_scatter_tensor = reduce_scatter_tensor
 
 
+def _allow_weights_on_the_cpu() -> None:
+    """FSDP1 refuses to hand out weights that lie on no GPU, though gloo can."""
+    sharding: Any = importlib.import_module("torch.distributed.fsdp._init_utils")
+
+    def accept(module_states: list[Any]) -> None:
+        """Wherever they lie."""
+
+    sharding._check_module_states_for_sync_module_states = accept
+
+
 def ray_options(variables: Mapping[str, str], *, ranks: int = 1) -> dict[str, Any]:
     """`ray.init` with a pretended GPU a rank, and more CPUs than there are, because VERL's processes mostly wait."""
     return {
@@ -84,17 +98,15 @@ def ray_options(variables: Mapping[str, str], *, ranks: int = 1) -> dict[str, An
     }
 
 
-def configure(config: dict[str, Any], *, ranks: int = 1) -> dict[str, Any]:
-    """A VERL dictionary for so many workers, with everything that needs CUDA turned off: FSDP2 in float32, SDPA, no
-    compilation.
-    """
+def configure(config: dict[str, Any], *, ranks: int = 1, strategy: Strategy = Strategy.FSDP2) -> dict[str, Any]:
+    """A VERL dictionary for so many workers, with all that needs CUDA turned off: float32, SDPA, no compilation."""
     adapter = bool(config["actor_rollout_ref"]["model"].get("lora_rank"))
     return _merged(
         config,
         {
             "actor_rollout_ref": {
                 "actor": {
-                    "strategy": "fsdp2",
+                    "strategy": strategy.value,
                     "use_torch_compile": False,
                     "fsdp_config": {"param_offload": False, "optimizer_offload": False, "dtype": "float32"},
                 },
@@ -112,7 +124,7 @@ def configure(config: dict[str, Any], *, ranks: int = 1) -> dict[str, Any]:
                     "override_config": {"attn_implementation": "sdpa"},
                 },
             },
-            "critic": {"strategy": "fsdp2"},
+            "critic": {"strategy": strategy.value},
             "data": {"dataloader_num_workers": 0},
             "trainer": {"n_gpus_per_node": ranks, "nnodes": 1},
         },

@@ -25,7 +25,7 @@ from lit_sql_trainer.runs import RunFolder, append_line, create_run, open_run
 from lit_sql_trainer.settings import to_plain
 from lit_sql_trainer.verl import cpu
 from lit_sql_trainer.verl.launch import guarded_variables, train_with_verl
-from lit_sql_trainer.verl_settings import VerlSettings
+from lit_sql_trainer.verl_settings import Strategy, VerlSettings
 from sql_graph import CheckMode, PromptStyle
 
 GROUPS, ROLLOUTS, STEPS = 4, 4, 2
@@ -63,6 +63,8 @@ class ProofSettings:
     """Of the LoRA that is trained; 0 trains all weights."""
     ranks: int = 1
     """Workers that share the model and its update; each has a vLLM server of its own."""
+    strategy: Strategy = Strategy.FSDP2
+    """How workers share the model."""
     rollout_timeout_s: float = 150.0
     resume: Path | None = None
     """A proof's run folder to go on with, up to `steps`."""
@@ -152,7 +154,7 @@ def proof_config(settings: ProofSettings) -> dict[str, Any]:
         config["actor_rollout_ref"]["actor"]["optim"]["lr"] = ADAPTER_LEARNING_RATE
     if settings.validate_only is not None:
         config["trainer"] |= {"resume_mode": "resume_path", "resume_from_path": str(settings.validate_only.resolve())}
-    return cpu.configure(config, ranks=settings.ranks)
+    return cpu.configure(config, ranks=settings.ranks, strategy=settings.strategy)
 
 
 def open_proof(settings: ProofSettings) -> RunFolder:
