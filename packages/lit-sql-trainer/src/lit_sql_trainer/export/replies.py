@@ -17,6 +17,7 @@ from lit_sql_trainer import inputs
 from lit_sql_trainer.config import RolloutSettings
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.export.weights import State
+from lit_sql_trainer.local.policy import is_small
 from lit_sql_trainer.preflight.asked import FirstPrompt, Messages
 from spider_data import DatabaseCatalog, read_tasks
 
@@ -40,6 +41,8 @@ class Speaker:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = model.to(dtype=torch.float32, device=self._device).eval()
+        if is_small(self._model):
+            torch.set_num_threads(1)
         self._tokenizer = tokenizer
 
     @classmethod

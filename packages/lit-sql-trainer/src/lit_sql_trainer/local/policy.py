@@ -37,8 +37,8 @@ class Policy:
 
     @property
     def small(self) -> bool:
-        """Whether overhead, not arithmetic, decides its speed: a few million parameters on a CPU."""
-        return self.model.device.type == "cpu" and self.parameters < _SMALL
+        """Whether overhead, not arithmetic, decides its speed."""
+        return is_small(self.model)
 
     def generator(self) -> Generator:
         """A sampler of this model.
@@ -51,6 +51,11 @@ class Policy:
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of a reply, without special tokens."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+
+def is_small(model: Any) -> bool:
+    """Whether a model has a few million parameters and is on a CPU: more than one thread would only wait for others."""
+    return model.device.type == "cpu" and sum(parameter.numel() for parameter in model.parameters()) < _SMALL
 
 
 def load_policy(path: str | Path, *, device: str = "cpu") -> Policy:
