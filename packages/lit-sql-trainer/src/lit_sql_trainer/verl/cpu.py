@@ -34,7 +34,7 @@ def environment(ranks: int) -> dict[str, str]:
 
 
 def apply() -> None:
-    """Give `torch.cpu` the accelerator's interface, and let process groups that ask for NCCL use gloo, and rightly.
+    """Give `torch.cpu` the accelerator's interface, and have gloo do what NCCL is asked for.
 
     Called by Ray in each of its processes before anything else.
     """
