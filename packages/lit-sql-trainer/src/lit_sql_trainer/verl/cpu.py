@@ -108,7 +108,7 @@ def configure(config: dict[str, Any], *, ranks: int = 1, strategy: Strategy = St
                 "actor": {
                     "strategy": strategy.value,
                     "use_torch_compile": False,
-                    "fsdp_config": {"param_offload": False, "optimizer_offload": False, "dtype": "float32"},
+                    "fsdp_config": {"dtype": "float32"},
                 },
                 "rollout": {
                     "dtype": "float32",
@@ -119,7 +119,6 @@ def configure(config: dict[str, Any], *, ranks: int = 1, strategy: Strategy = St
                 },
                 "model": {
                     "use_remove_padding": False,
-                    "enable_gradient_checkpointing": False,
                     "external_lib": EXTERNAL_LIB_WITH_ADAPTER if adapter else EXTERNAL_LIB,
                     "override_config": {"attn_implementation": "sdpa"},
                 },

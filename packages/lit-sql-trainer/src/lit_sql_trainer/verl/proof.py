@@ -117,9 +117,10 @@ def proof_config(settings: ProofSettings) -> dict[str, Any]:
                 "entropy_coeff": 0,
                 "clip_ratio_low": 0.2,
                 "clip_ratio_high": 0.28,
+                "fsdp_config": {"param_offload": True, "optimizer_offload": True},
             },
             "ref": {"log_prob_micro_batch_size_per_gpu": 8},
-            "model": {},
+            "model": {"enable_gradient_checkpointing": True},
         },
         "trainer": {
             "val_before_train": True,
