@@ -80,7 +80,8 @@ def kill_a_runner():
 case("retried", 0.05)
 case("dropped", 0.05, "max_retries=0", "max_dropped_share=1")
 case("down", 1.0)
-case("runner_killed", 0.0, "max_dropped_share=0.5", "runner_timeout_s=20", during=kill_a_runner)
+case("runner_killed", 0.0, "max_dropped_share=0.5", "runner_timeout_s=20", "rollout_timeout_s=150",
+     during=kill_a_runner)
 '''
 
 
