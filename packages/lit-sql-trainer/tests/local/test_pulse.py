@@ -41,14 +41,28 @@ def test_silence_kills_and_any_sign_revives() -> None:
 
 
 def test_each_runner_has_its_own_count() -> None:
-    """One beats, one does not, one never did."""
+    """One beats, one has stopped, one was killed before its first heartbeat, one is at work and beats not."""
     clock = Clock()
     pulse = Pulse(limit_s=30, clock=clock)
     for beat in range(5):
-        workers = [worker("beats", beat=float(beat)), worker("silent"), worker("never", beat=None)]
+        workers = [
+            worker("beats", beat=float(beat)),
+            worker("stopped"),
+            worker("killed early", beat=None),
+            worker("works", beat=None, busy=float(beat)),
+        ]
         found = dead(pulse, *workers)
         clock.now += 10
-    assert found == ["silent"]
+    assert found == ["stopped", "killed early"]
+
+
+def test_where_nobody_beats_nobody_is_judged() -> None:
+    """Runners may have been told not to; a rollout's own time is the limit then."""
+    clock = Clock()
+    pulse = Pulse(limit_s=30, clock=clock)
+    for _ in range(5):
+        assert dead(pulse, worker("one", beat=None), worker("other", beat=None)) == []
+        clock.now += 10
 
 
 def test_clocks_of_other_machines_do_not_matter() -> None:

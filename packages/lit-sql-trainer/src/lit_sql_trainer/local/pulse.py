@@ -19,8 +19,8 @@ class Pulse:
     """Knows since when each runner has been silent.
 
     Silence is counted by the clock of who looks, from the first look on: clocks of machines may differ, and what
-    happened while nobody looked says nothing. A runner that never sent a heartbeat, because it was told not to, is not
-    judged.
+    happened while nobody looked says nothing. Where no runner has sent a heartbeat yet, because they were told not to
+    or have just begun (the first one comes after ten seconds), none is judged.
 
     Args:
         limit_s: a runner that is silent for longer is dead.
@@ -41,6 +41,7 @@ class Pulse:
         """Take note of the store's present knowledge of all runners; returns those that are dead."""
         now = self._clock()
         self._next_look = now + min(HEARTBEAT_S, self.limit_s) / 2
+        beating = any(worker.last_heartbeat_time is not None for worker in workers)
         dead: list[agl.Worker] = []
         for worker in workers:
             sign = (
@@ -53,6 +54,6 @@ class Pulse:
             if sign != last:
                 since = now
             self._signs[worker.worker_id] = (sign, since)
-            if worker.last_heartbeat_time is not None and now - since > self.limit_s:
+            if beating and now - since > self.limit_s:
                 dead.append(worker)
         return dead
