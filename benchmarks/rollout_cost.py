@@ -20,18 +20,18 @@ from collections.abc import Callable, Coroutine
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lit_sql_trainer.runtime import guard_environment
+from lit_sql_trainer.machine.environment import guard_environment
 
 guard_environment(local_model=True)
 
 import agentlightning as agl  # noqa: E402  after the guard
 from langchain_core.messages import HumanMessage  # noqa: E402  after the guard
 
-from lit_sql_trainer.agent import LitSQLAgent  # noqa: E402  after the guard
-from lit_sql_trainer.answering import Answering, ModelEndpoint  # noqa: E402  after the guard
-from lit_sql_trainer.inputs import embedded_data, load_data  # noqa: E402  after the guard
-from lit_sql_trainer.profiles import TINY  # noqa: E402  after the guard
-from lit_sql_trainer.scripted import ScriptedEndpoint  # noqa: E402  after the guard
+from lit_sql_trainer.agent.agent import LitSQLAgent  # noqa: E402  after the guard
+from lit_sql_trainer.agent.answering import Answering, ModelEndpoint  # noqa: E402  after the guard
+from lit_sql_trainer.models.inputs import embedded_data, load_data  # noqa: E402  after the guard
+from lit_sql_trainer.profile.named import TINY  # noqa: E402  after the guard
+from lit_sql_trainer.testing import ScriptedEndpoint  # noqa: E402  after the guard
 
 REPLY = "```sql\nSELECT 1\n```"
 SAMPLING = {"temperature": 1.0, "max_tokens": 96}

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sql_graph import PromptStyle, SchemaStyle, SqlDatabase, estimate_tokens
-from sql_graph.prompts import PromptBudget
-from sql_graph.render import SchemaWriter, write_table
-from sql_graph.schema import Column, ForeignKey, Schema, Table
+from sql_graph.agent.prompts import PromptBudget
+from sql_graph.agent.render import SchemaWriter, write_table
+from sql_graph.databases.schema import Column, ForeignKey, Schema, Table
 
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")) / "spider"
 BUDGETS = (200, 300, 500, 800, 1200, 2000)

@@ -13,14 +13,14 @@ import json
 import subprocess
 import sys
 
-from lit_sql_trainer.runtime import guard_environment
+from lit_sql_trainer.machine.environment import guard_environment
 
 guard_environment(local_model=True)
 
 import agentlightning as agl  # noqa: E402  after the guard
 
 from lit_sql_trainer.local.loop import resident_megabytes  # noqa: E402  after the guard
-from lit_sql_trainer.local.store import forget_spans  # noqa: E402  after the guard
+from lit_sql_trainer.rollouts.store import forget_spans  # noqa: E402  after the guard
 
 STEPS, ROLLOUTS, SPANS = 16, 128, 28
 

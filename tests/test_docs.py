@@ -21,7 +21,7 @@ PAGES = sorted(
     if page.name != "CHANGELOG.md"
 )
 COMMANDS = {
-    "spider-data": ("spider_data.cli", "main"),
+    "spider-data": ("spider_data.cli.main", "main"),
     "sql-graph": ("sql_graph.cli", "main"),
     "sql-reward": ("sql_reward.cli", "main"),
     "lit-sql": ("lit_sql_trainer.cli", "main"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.runtime import guard_environment
+from lit_sql_trainer.machine.environment import guard_environment
 from spider_data import SpiderTask, write_tasks
 
 guard_environment(local_model=True)  # before any test imports the library
@@ -185,8 +185,8 @@ class Played:
 
     def triplets(self, active_agent: str | None = None) -> list[Any]:
         """What the adapter makes of the spans."""
-        from lit_sql_trainer.assembly import make_adapter
-        from lit_sql_trainer.config import TRAINED_NODES
+        from lit_sql_trainer.profile.profile import TRAINED_NODES
+        from lit_sql_trainer.rollouts.trainer import make_adapter
 
         return make_adapter(active_agent or TRAINED_NODES).adapt(self.spans)
 
@@ -227,8 +227,8 @@ class Stage:
     async def _play(self, agent: Any, row: dict[str, Any], llm: Any, mode: str, seed: int | None) -> Played:
         import agentlightning as agl
 
-        from lit_sql_trainer.contract import SAMPLING_SEED
-        from lit_sql_trainer.runs import read_lines
+        from lit_sql_trainer.rollouts.wire import SAMPLING_SEED
+        from lit_sql_trainer.runs.folder import read_lines
 
         store = agl.InMemoryLightningStore()
         runner = agl.LitAgentRunner(agl.AgentOpsTracer())

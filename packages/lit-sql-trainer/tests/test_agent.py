@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.canary import canary
-from lit_sql_trainer.config import TRAINED_NODES, RolloutSettings
 from lit_sql_trainer.errors import CanaryError, RolloutError
-from lit_sql_trainer.scripted import Fault, ScriptedEndpoint
+from lit_sql_trainer.profile.profile import TRAINED_NODES, RolloutSettings
+from lit_sql_trainer.rollouts.canary import canary
+from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 from sql_graph import CheckMode
 from sql_reward import Outcome, Verdict, reward_of
 
@@ -49,7 +49,7 @@ def play(stage: Any, toy_data: Path, toy_rows: list[dict[str, Any]], tmp_path: P
     ) -> Any:
         import agentlightning as agl
 
-        from lit_sql_trainer.agent import LitSQLAgent
+        from lit_sql_trainer.agent.agent import LitSQLAgent
 
         url = endpoint if isinstance(endpoint, str) else endpoint.url
         agent = LitSQLAgent(data=data, settings=RolloutSettings(**settings), rollouts_file=tmp_path / "rollouts.jsonl")

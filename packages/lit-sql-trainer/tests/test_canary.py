@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.canary import canary
 from lit_sql_trainer.errors import CanaryError
+from lit_sql_trainer.rollouts.canary import canary
 
 CALL = "openai.chat.completion"
 

@@ -14,10 +14,10 @@ from click.testing import CliRunner, Result
 
 from lit_sql_trainer.cli import main
 from lit_sql_trainer.commands.train import train_main
-from lit_sql_trainer.config import Profile
-from lit_sql_trainer.profiles import PROFILES
-from lit_sql_trainer.runs import create_run
-from lit_sql_trainer.settings import apply_assignments, from_plain, to_plain
+from lit_sql_trainer.profile.named import PROFILES
+from lit_sql_trainer.profile.overrides import apply_assignments, from_plain, to_plain
+from lit_sql_trainer.profile.profile import Profile
+from lit_sql_trainer.runs.folder import create_run
 
 
 def train(*arguments: object) -> Result:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lit_sql_trainer.console import LiveDisplay, PlainDisplay, duration, open_display
-from lit_sql_trainer.curves import draw_curves
-from lit_sql_trainer.runs import append_line, create_run
-from lit_sql_trainer.signs import tally
-from lit_sql_trainer.watch import RunWatcher, events
+from lit_sql_trainer.runs.console import LiveDisplay, PlainDisplay, duration, open_display
+from lit_sql_trainer.runs.folder import append_line, create_run
+from lit_sql_trainer.runs.png import draw_curves
+from lit_sql_trainer.runs.tally import tally
+from lit_sql_trainer.runs.watch import RunWatcher, events
 
 STEP: dict[str, Any] = {
     "step": 3,

@@ -15,7 +15,7 @@ from lit_sql_trainer.commands.curate import curate_command
 from lit_sql_trainer.curation import Reason, bad_golds, decide
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.evaluation.questions import read_questions
-from lit_sql_trainer.scripted import Fault, ScriptedEndpoint
+from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 from spider_data import SpiderTask, check_data, read_tasks, write_tasks
 
 BAD = {

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lit_sql_trainer.cli import main
-from lit_sql_trainer.scripted import Fault, ScriptedEndpoint
+from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 
 ANSWER = "```sql\nSELECT count(*) FROM item\n```"
 

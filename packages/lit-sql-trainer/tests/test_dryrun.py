@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.dryrun import find_model
+from lit_sql_trainer.dryrun.run import find_model
 from lit_sql_trainer.errors import SetupError
-from lit_sql_trainer.scripted import ScriptedEndpoint
+from lit_sql_trainer.testing import ScriptedEndpoint
 
 SCRIPT = """
 import json, os, sys
 from lit_sql_trainer import PROFILES, configure, dry_run
-from lit_sql_trainer.runtime import guard_environment
+from lit_sql_trainer.machine.environment import guard_environment
 from pathlib import Path
 model, data, endpoint = sys.argv[1:]
 def run(**options):

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.runs import RunFolder, read_lines
-from lit_sql_trainer.watch import events
+from lit_sql_trainer.runs.folder import RunFolder, read_lines
+from lit_sql_trainer.runs.watch import events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -23,8 +23,8 @@ import dataclasses, json, os, signal, sys, threading, time
 from pathlib import Path
 from lit_sql_trainer import PROFILES, configure, train
 from lit_sql_trainer.errors import TrainerError
-from lit_sql_trainer.runtime import guard_environment
-from lit_sql_trainer.scripted import Fault, ScriptedEndpoint
+from lit_sql_trainer.machine.environment import guard_environment
+from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 
 guard_environment(local_model=True)
 import httpx

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_sql_trainer.interrupt import Interrupt
+from lit_sql_trainer.machine.interrupt import Interrupt
 
 
 def test_the_first_signal_asks_and_the_second_insists() -> None:
@@ -30,7 +30,7 @@ def test_the_first_signal_asks_and_the_second_insists() -> None:
 
 CHILD_IGNORES = """
 import multiprocessing, os, signal, sys, time
-from lit_sql_trainer.interrupt import Interrupt
+from lit_sql_trainer.machine.interrupt import Interrupt
 def work(done):
     time.sleep(1.5); done.value = 1
 with Interrupt() as interrupt:
@@ -58,7 +58,7 @@ def test_runners_ignore_the_terminals_signal() -> None:
 
 CHILD_DIES = """
 import multiprocessing, os, signal, sys, time
-from lit_sql_trainer.interrupt import Interrupt, die_with_parent
+from lit_sql_trainer.machine.interrupt import Interrupt, die_with_parent
 def work():
     die_with_parent(); print(os.getpid(), flush=True); time.sleep(60)
 with Interrupt():

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from lit_sql_trainer.scripted import ScriptedEndpoint
+from lit_sql_trainer.testing import ScriptedEndpoint
 
 SCRIPT = """
 import json, resource, sys, time
-from lit_sql_trainer.runtime import check_start_method, guard_environment, quiet_loggers
+from lit_sql_trainer.machine.environment import check_start_method, guard_environment, quiet_loggers
 guard_environment(local_model=True)
 from pathlib import Path
 import agentlightning as agl
 from lit_sql_trainer import PROFILES
-from lit_sql_trainer.agent import LitSQLAgent
-from lit_sql_trainer.assembly import make_trainer
-from lit_sql_trainer.local.collect import Collector, PlannedRollout
-from lit_sql_trainer.local.drops import DropWindow
+from lit_sql_trainer.agent.agent import LitSQLAgent
+from lit_sql_trainer.rollouts.trainer import make_trainer
+from lit_sql_trainer.rollouts.collect import Collector, PlannedRollout
+from lit_sql_trainer.rollouts.drops import DropWindow
 from spider_data import read_tasks
 
 data, url, rounds, size = Path(sys.argv[1]), sys.argv[2], 20, 100

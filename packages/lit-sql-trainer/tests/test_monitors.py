@@ -14,7 +14,7 @@ import pytest
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.monitors import Monitor, MonitorBook, MonitorSettings, replay
 from lit_sql_trainer.monitors.rules import RULES
-from lit_sql_trainer.signs import final_sql, is_constant, selects_star, tally
+from lit_sql_trainer.runs.tally import final_sql, is_constant, selects_star, tally
 
 STEPS = 40
 HEALTHY = Path(__file__).parent / "data" / "healthy_tiny.jsonl"

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.config import Backend, Profile
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.local.settings import GrpoSettings
-from lit_sql_trainer.profiles import PROFILES, QWEN, RL_TRAINING_CONFIG, TINY
-from lit_sql_trainer.settings import apply_assignments, assignments, from_plain, to_plain
-from lit_sql_trainer.verl_dictionary import differences, verl_config
-from lit_sql_trainer.verl_keys import flattened
-from lit_sql_trainer.verl_settings import VerlSettings
+from lit_sql_trainer.profile.grpo import GrpoSettings
+from lit_sql_trainer.profile.named import PROFILES, QWEN, RL_TRAINING_CONFIG, TINY
+from lit_sql_trainer.profile.overrides import apply_assignments, assignments, from_plain, to_plain
+from lit_sql_trainer.profile.profile import Backend, Profile
+from lit_sql_trainer.profile.verl import VerlSettings
+from lit_sql_trainer.profile.verl_keys import flattened
+from lit_sql_trainer.verl.config import differences, verl_config
 
 HERE = Path(__file__).parent
 SNAPSHOTS = HERE / "snapshots"
@@ -181,7 +181,7 @@ def test_lora_on_24_gb_samples_from_what_it_trains() -> None:
     """VERL's server answers Agent-lightning's requests without the adapter, so the hook must be loaded."""
     model = verl_config(PROFILES["qwen-24gb"])["actor_rollout_ref"]["model"]
     assert model["lora_rank"] == 32
-    assert model["external_lib"] == "lit_sql_trainer.verl_lora_hook"
+    assert model["external_lib"] == "lit_sql_trainer.verl.lora_hook"
     assert "external_lib" not in verl_config(PROFILES["qwen-40gb"])["actor_rollout_ref"]["model"]
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from lit_sql_trainer.errors import SetupError
-from lit_sql_trainer.runtime import LOOPBACK, check_port, check_versions, free_port, guard_environment, quiet_loggers
+from lit_sql_trainer.machine.environment import (
+    LOOPBACK,
+    check_port,
+    check_versions,
+    free_port,
+    guard_environment,
+    quiet_loggers,
+)
 
 
 def test_this_environment_fits() -> None:
@@ -98,7 +105,7 @@ def test_another_start_method_than_fork_is_refused() -> None:
     """Under spawn the runners could not receive the agent; the program is told before it starts any."""
     script = (
         "import multiprocessing; multiprocessing.set_start_method('spawn')\n"
-        "from lit_sql_trainer.runtime import check_start_method\n"
+        "from lit_sql_trainer.machine.environment import check_start_method\n"
         "from lit_sql_trainer.errors import SetupError\n"
         "try: check_start_method()\n"
         "except SetupError as error: print(error)\n"

@@ -20,11 +20,11 @@ import pytest
 from click.testing import CliRunner
 
 from lit_sql_trainer.cli import main
-from lit_sql_trainer.inputs import model_source
-from lit_sql_trainer.profiles import PROFILES
-from lit_sql_trainer.runs import create_run
-from lit_sql_trainer.serving import Endpoint, Engine, Model, ask_line, find_model, serve
-from lit_sql_trainer.settings import to_plain
+from lit_sql_trainer.models.inputs import model_source
+from lit_sql_trainer.profile.named import PROFILES
+from lit_sql_trainer.profile.overrides import to_plain
+from lit_sql_trainer.runs.folder import create_run
+from lit_sql_trainer.serving.serve import Endpoint, Engine, Model, ask_line, find_model, serve
 from spider_data import DatabaseCatalog, read_tasks
 
 BIN = Path(sys.executable).parent
@@ -148,7 +148,7 @@ def test_the_line_carries_the_settings_of_training(toy_data: Path) -> None:
 
 def test_the_example_is_a_question_of_the_test_split(toy_data: Path) -> None:
     """On the very database that it is about."""
-    from lit_sql_trainer.serving import example
+    from lit_sql_trainer.serving.serve import example
 
     database, question = example(dataclasses.replace(PROFILES["tiny"], data=toy_data))
     task = read_tasks(toy_data / "test.parquet", 1)[0]

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.runs import RunFolder
-from lit_sql_trainer.watch import events
+from lit_sql_trainer.runs.folder import RunFolder
+from lit_sql_trainer.runs.watch import events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.config import Backend
-from lit_sql_trainer.devices import Attention
 from lit_sql_trainer.errors import ConfigError, RunError
-from lit_sql_trainer.profiles import PROFILES, QWEN
-from lit_sql_trainer.settings import apply_assignments
-from lit_sql_trainer.verl_dictionary import check_config, verl_config
-from lit_sql_trainer.verl_keys import (
+from lit_sql_trainer.machine.devices import Attention
+from lit_sql_trainer.profile.named import PROFILES, QWEN
+from lit_sql_trainer.profile.overrides import apply_assignments
+from lit_sql_trainer.profile.profile import Backend
+from lit_sql_trainer.profile.verl_keys import (
     KnownKeys,
     composed_keys,
     flattened,
@@ -26,7 +25,8 @@ from lit_sql_trainer.verl_keys import (
     read_value,
     recorded_keys,
 )
-from lit_sql_trainer.verl_lora import name_adapter, refuse_empty
+from lit_sql_trainer.verl.config import check_config, verl_config
+from lit_sql_trainer.verl.lora import name_adapter, refuse_empty
 
 WITH_VERL = [profile for profile in PROFILES.values() if profile.backend is Backend.VERL]
 needs_verl = pytest.mark.skipif(
@@ -59,7 +59,7 @@ def test_the_installed_verl_reads_every_key(profile: Any) -> None:
 
 @needs_verl
 def test_the_recorded_keys_are_those_of_their_version() -> None:
-    """`python -m lit_sql_trainer.verl_keys` writes them again; a key that left or came is seen here."""
+    """`python -m lit_sql_trainer.profile.verl_keys` writes them again; a key that left or came is seen here."""
     recorded, composed = recorded_keys(), composed_keys()
     if installed_versions() != recorded.versions:
         pytest.skip(f"recorded from {recorded.source}, installed are {composed.source}")

@@ -14,18 +14,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lit_sql_trainer import admission, runtime, verl_run
 from lit_sql_trainer.commands.train import train_main
-from lit_sql_trainer.devices import Accelerator, Attention, attention_backend, find_gpus, find_npus
+from lit_sql_trainer.dryrun.stand_in import rehearsable
 from lit_sql_trainer.errors import DataError, ModelError, RunError, SetupError
+from lit_sql_trainer.machine import admission, environment
+from lit_sql_trainer.machine.devices import Accelerator, Attention, attention_backend, find_gpus, find_npus
+from lit_sql_trainer.models.verl_checkpoint import last_checkpoint, run_of
 from lit_sql_trainer.preflight.subject import Subject
 from lit_sql_trainer.preflight.surroundings import check_versions
-from lit_sql_trainer.profiles import LLAMA, NPU, PROFILES, QWEN
-from lit_sql_trainer.runs import RunFolder, append_line
-from lit_sql_trainer.settings import apply_assignments
-from lit_sql_trainer.stand_in import rehearsable
-from lit_sql_trainer.verl_checkpoint import last_checkpoint, run_of
-from lit_sql_trainer.verl_dictionary import verl_config
+from lit_sql_trainer.profile.named import LLAMA, NPU, PROFILES, QWEN
+from lit_sql_trainer.profile.overrides import apply_assignments
+from lit_sql_trainer.runs.folder import RunFolder, append_line
+from lit_sql_trainer.training import verl_run
+from lit_sql_trainer.verl.config import verl_config
 
 HEAVY = "{'agentlightning', 'torch', 'transformers', 'verl', 'vllm', 'ray', 'langchain_core'}"
 H100 = Accelerator(name="NVIDIA H100", memory_gib=80.0)
@@ -176,7 +177,7 @@ def test_the_preflight_says_which_attention_is_in_use(
     attention: Attention, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where VERL trains; the local algorithm has no choice."""
-    monkeypatch.setattr(runtime, "attention_backend", lambda: attention)
+    monkeypatch.setattr(environment, "attention_backend", lambda: attention)
     (found,) = [finding for finding in check_versions(Subject(profile=QWEN)) if finding.what == "attention"]
     assert (found.level.value, found.found) == (level, attention.meaning)
     assert not [each for each in check_versions(Subject(profile=PROFILES["tiny"])) if each.what == "attention"]

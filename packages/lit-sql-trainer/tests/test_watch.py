@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.monitors import MonitorSettings
-from lit_sql_trainer.runs import RunFolder, create_run
-from lit_sql_trainer.watch import RunWatcher, events
+from lit_sql_trainer.runs.folder import RunFolder, create_run
+from lit_sql_trainer.runs.watch import RunWatcher, events
 
 STEP: dict[str, Any] = {"reward": 0.5, "rollouts": 16, "zero_variance_share": 1.0, "seconds": 1.0}
 VALIDATION: dict[str, Any] = {"reward": 0.5, "standard_error": 0.03, "rollouts": 20, "seconds": 1.0}

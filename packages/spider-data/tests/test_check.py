@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from spider_data import CheckReport, check_data, convert_spider, read_tasks, write_tasks
-from spider_data.check_files import official_files
-from spider_data.cli import main
-from spider_data.convert import EMPTY_DATABASES
+from spider_data.check.files import official_files
+from spider_data.cli.main import main
 from spider_data.errors import RecordInvalid
+from spider_data.spider.convert import EMPTY_DATABASES
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from spider_data.cli import main
+from spider_data.cli.main import main
 
 
 def test_the_way_through(spider: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ heavy = set("pandas pyarrow numpy rich sqlglot gdown matplotlib click sqlite3".s
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 spider_data.DatabaseCatalog, spider_data.SpiderTask, spider_data.read_tasks
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
-from spider_data.cli import main
+from spider_data.cli.main import main
 assert not (heavy & set(sys.modules)) - {{"click"}}
 task = spider_data.SpiderTask(task_id="a-0", db_id="a", question="é", query="SELECT 1")
 spider_data.write_tasks({path!r}, [task])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spider_data import ConvertOptions, DatabaseCatalog, check_data, convert_spider, read_manifest, read_tasks
-from spider_data.convert import EMPTY_DATABASES, TEST_ROWS
+from spider_data.spider.convert import EMPTY_DATABASES, TEST_ROWS
 
 Contents = Callable[[Path], dict[str, bytes]]
 

@@ -17,10 +17,10 @@ import pytest
 from click.testing import CliRunner
 
 from spider_data import Bundle, check_data, download_bundle
-from spider_data.bundle import ADDRESSES
-from spider_data.cli import main
+from spider_data.cli.main import main
 from spider_data.errors import ArchiveDamaged, DiskFull, DownloadFailed, OptionInvalid, SourceNotFound, TargetOccupied
-from spider_data.fetch import fetch_drive, fetch_http
+from spider_data.spider.bundle import ADDRESSES
+from spider_data.spider.fetch import fetch_drive, fetch_http
 
 
 @dataclass

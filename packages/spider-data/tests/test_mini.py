@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from spider_data import DatabaseCatalog, Hardness, SpiderTask, mini_benchmark, read_tasks
-from spider_data.cli import main
+from spider_data.cli.main import main
 from spider_data.errors import DiskFull, TargetOccupied
 from spider_data.manifest import Origin, read_manifest
 from spider_data.mini import HABITS, UNSEEN, MiniReport, build_mini, noisy_demonstration, pattern_of

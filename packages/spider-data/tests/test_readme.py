@@ -10,7 +10,7 @@ import click
 import pytest
 
 import spider_data
-from spider_data.cli import main
+from spider_data.cli.main import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^\$ spider-data (.*?)(?:  +#.*)?$", README, re.MULTILINE)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from spider_data import convert_spider, data_stats, read_tasks, write_tasks
-from spider_data.cli import main
+from spider_data.cli.main import main
 from spider_data.errors import MissingExtra, OptionInvalid, SourceNotFound
 from spider_data.plot import plot_stats
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from spider_data import SpiderTask, convert_spider, import_data, write_tasks
-from spider_data.archive import require_space
 from spider_data.errors import DiskFull, TargetOccupied, TargetUnwritable
+from spider_data.spider.archive import require_space
 from spider_data.storage import new_file, new_folder
 
 TASK = SpiderTask(task_id="a-0", db_id="a", question="?", query="SELECT 1")

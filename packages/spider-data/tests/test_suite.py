@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spider_data.cli import main
+from spider_data.cli.main import main
 from spider_data.errors import (
     DatabaseNotFound,
     DatabaseUnreadable,

@@ -9,30 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lit_sql_trainer.agent import LitSQLAgent
-    from lit_sql_trainer.config import Profile, RolloutSettings
-    from lit_sql_trainer.dryrun import dry_run
+    from lit_sql_trainer.agent.agent import LitSQLAgent
+    from lit_sql_trainer.dryrun.run import dry_run
     from lit_sql_trainer.errors import TrainerError
     from lit_sql_trainer.evaluation.compare import Comparison, compare
     from lit_sql_trainer.evaluation.plan import Sampling
     from lit_sql_trainer.evaluation.run import Evaluation, evaluate
     from lit_sql_trainer.evaluation.targets import Target, find_target
-    from lit_sql_trainer.profiles import PROFILES, RL_TRAINING_CONFIG, profile_named
-    from lit_sql_trainer.training import TrainResult, configure, train
-    from lit_sql_trainer.verl_dictionary import verl_config
+    from lit_sql_trainer.profile.named import PROFILES, RL_TRAINING_CONFIG, profile_named
+    from lit_sql_trainer.profile.profile import Profile, RolloutSettings
+    from lit_sql_trainer.training.train import TrainResult, configure, train
+    from lit_sql_trainer.verl.config import verl_config
 
 _HOME = {
-    "LitSQLAgent": "agent",
-    "Profile": "config",
-    "RolloutSettings": "config",
-    "PROFILES": "profiles",
-    "RL_TRAINING_CONFIG": "profiles",
-    "profile_named": "profiles",
-    "verl_config": "verl_dictionary",
-    "configure": "training",
-    "train": "training",
-    "TrainResult": "training",
-    "dry_run": "dryrun",
+    "LitSQLAgent": "agent.agent",
+    "Profile": "profile.profile",
+    "RolloutSettings": "profile.profile",
+    "PROFILES": "profile.named",
+    "RL_TRAINING_CONFIG": "profile.named",
+    "profile_named": "profile.named",
+    "verl_config": "verl.config",
+    "configure": "training.train",
+    "train": "training.train",
+    "TrainResult": "training.train",
+    "dry_run": "dryrun.run",
     "evaluate": "evaluation.run",
     "Evaluation": "evaluation.run",
     "Sampling": "evaluation.plan",
@@ -70,7 +70,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "LitSQLAgent":  # imports the library, which reads the environment at import
-        from lit_sql_trainer.runtime import guard_environment
+        from lit_sql_trainer.machine.environment import guard_environment
 
         guard_environment()
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lit_sql_trainer.lazy import LazyCommand, LazyGroup
+from lit_sql_trainer.commands.lazy import LazyCommand, LazyGroup
 
 
 def _command(module: str, attribute: str, line: str) -> LazyCommand:

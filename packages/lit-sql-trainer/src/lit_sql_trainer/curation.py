@@ -26,7 +26,7 @@ from lit_sql_trainer.evaluation.questions import Questions
 from lit_sql_trainer.evaluation.records import AnswerRecord
 from lit_sql_trainer.evaluation.summary import answered
 from lit_sql_trainer.preflight.golds import Trouble, audit_golds
-from lit_sql_trainer.runs import write_json
+from lit_sql_trainer.runs.folder import write_json
 from spider_data import DatabaseCatalog, Manifest, Origin, SpiderTask, read_manifest, write_tasks
 
 MANIFEST = "manifest.json"

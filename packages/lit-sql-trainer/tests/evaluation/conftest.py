@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.evaluation.targets import Target, find_target
-from lit_sql_trainer.scripted import ScriptedEndpoint
+from lit_sql_trainer.testing import ScriptedEndpoint
 
 TABLES = {"shop": "item", "school": "pupil"}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.evaluation.predictions import NO_ANSWER, export_predictions, one_line
 from lit_sql_trainer.evaluation.run import evaluate, questions_for
-from lit_sql_trainer.scripted import Fault, ScriptedEndpoint
+from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 from sql_reward import judge, read_official_pairs
 
 from .conftest import lines_of, messages_text, right_answer, sql_block, target_at

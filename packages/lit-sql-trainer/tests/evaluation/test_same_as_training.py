@@ -13,8 +13,8 @@ from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.evaluation.compare import compare
 from lit_sql_trainer.evaluation.run import evaluate
 from lit_sql_trainer.evaluation.targets import Checkpoint, find_target
-from lit_sql_trainer.runs import RunFolder, create_run, read_lines
-from lit_sql_trainer.watch import events
+from lit_sql_trainer.runs.folder import RunFolder, create_run, read_lines
+from lit_sql_trainer.runs.watch import events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_sql_trainer.runtime import guard_environment
+from lit_sql_trainer.machine.environment import guard_environment
 
 guard_environment(local_model=True)
 

@@ -13,11 +13,11 @@ import pytest
 pytest.importorskip("torch", reason="needs the `cpu` dependency group")
 import agentlightning as agl
 
-from lit_sql_trainer.contract import SAMPLING_SEED
 from lit_sql_trainer.errors import CanaryError, FailureLimitError, RunError
-from lit_sql_trainer.local.collect import Collected, Collector, PlannedRollout
-from lit_sql_trainer.local.drops import DropWindow
 from lit_sql_trainer.local.server import Sampled
+from lit_sql_trainer.rollouts.collect import Collected, Collector, PlannedRollout
+from lit_sql_trainer.rollouts.drops import DropWindow
+from lit_sql_trainer.rollouts.wire import SAMPLING_SEED
 
 CALL = Sampled(prompt_ids=(1, 2), token_ids=(3, 4), logprobs=(-0.1, -0.2))
 Behaviour = Callable[[agl.LightningStore, agl.AttemptedRollout], Coroutine[Any, Any, None]]

@@ -7,8 +7,8 @@ from typing import Any, TypedDict
 
 import pytest
 
-from lit_sql_trainer.local.settings import GrpoSettings
-from lit_sql_trainer.runtime import free_port
+from lit_sql_trainer.machine.environment import free_port
+from lit_sql_trainer.profile.grpo import GrpoSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 

@@ -83,7 +83,7 @@ def test_draws_follow_the_distribution(policy: Policy) -> None:
 
 def test_one_seed_draws_anew_for_another_prompt(policy: Policy) -> None:
     """A rollout's seed serves all its turns: with another prompt the random numbers differ, again they do not."""
-    from lit_sql_trainer.local.seeds import noise_seed
+    from lit_sql_trainer.rollouts.seeds import noise_seed
 
     assert noise_seed(7, (1, 2, 3)) == noise_seed(7, (1, 2, 3))
     assert len({noise_seed(7, (1, 2, 3)), noise_seed(7, (1, 2, 4)), noise_seed(8, (1, 2, 3))}) == 3

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_sql_trainer.local.seeds import TaskOrder, sampling_seed
+from lit_sql_trainer.rollouts.seeds import TaskOrder, sampling_seed
 
 
 @given(st.integers(1, 40), st.integers(0, 5), st.lists(st.integers(1, 30), max_size=8))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.local.settings import GrpoSettings
+from lit_sql_trainer.profile.grpo import GrpoSettings
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lit_sql_trainer.calls import BoundedChat
+from lit_sql_trainer.rollouts.calls import BoundedChat
 
 
 class Asked:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.errors import SetupError
-from lit_sql_trainer.runs import RunFolder, read_lines
+from lit_sql_trainer.profile.verl import Strategy
+from lit_sql_trainer.runs.folder import RunFolder, read_lines
 from lit_sql_trainer.verl.proof import INSTALL, check_environment
 from lit_sql_trainer.verl.proof_checks import Evidence, batch_order
-from lit_sql_trainer.verl_settings import Strategy
 
 try:
     check_environment()
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from lit_sql_trainer.verl.proof import Fault, ProofSettings
 from lit_sql_trainer.verl.proof_report import prove
-from lit_sql_trainer.verl_settings import Strategy
+from lit_sql_trainer.profile.verl import Strategy
 given = dict(zip(sys.argv[4::2], sys.argv[5::2]))
 kinds = {"resume": Path, "validate_only": Path, "strategy": Strategy}
 given = {name: kinds.get(name, int)(value) for name, value in given.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.inputs import model_source
+from lit_sql_trainer.models.inputs import model_source
 from lit_sql_trainer.verl.proof_checks import (
     Check,
     Evidence,

@@ -18,16 +18,16 @@ from ray.exceptions import ActorDiedError  # noqa: E402
 from verl import DataProto  # noqa: E402
 
 from lit_sql_trainer.errors import FailureLimitError, RunError  # noqa: E402
-from lit_sql_trainer.local.collect import Collected, DroppedRollout, Episode, PlannedRollout  # noqa: E402
-from lit_sql_trainer.local.drops import DropWindow  # noqa: E402
 from lit_sql_trainer.local.server import Sampled  # noqa: E402
-from lit_sql_trainer.runs import RunFolder, read_lines  # noqa: E402
+from lit_sql_trainer.profile.verl import LitSql  # noqa: E402
+from lit_sql_trainer.rollouts.collect import Collected, DroppedRollout, Episode, PlannedRollout  # noqa: E402
+from lit_sql_trainer.rollouts.drops import DropWindow  # noqa: E402
+from lit_sql_trainer.runs.folder import RunFolder, read_lines  # noqa: E402
+from lit_sql_trainer.runs.watch import RunWatcher  # noqa: E402
 from lit_sql_trainer.verl.plan import update_plan  # noqa: E402
 from lit_sql_trainer.verl.relay import LinesOnly, RunFacts  # noqa: E402
 from lit_sql_trainer.verl.state import VerlState, read_state  # noqa: E402
 from lit_sql_trainer.verl.trainer import SqlTrainer  # noqa: E402
-from lit_sql_trainer.verl_settings import LitSql  # noqa: E402
-from lit_sql_trainer.watch import RunWatcher  # noqa: E402
 
 Judge = Callable[[PlannedRollout], float | None]
 

@@ -10,17 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spider_data.bundle import Bundle, download_bundle
     from spider_data.catalog import DatabaseCatalog
-    from spider_data.check import check_data
-    from spider_data.convert import convert_spider
+    from spider_data.check.findings import CheckReport, Finding
+    from spider_data.check.folder import check_data
     from spider_data.errors import DatabaseNotFound, SpiderDataError
-    from spider_data.findings import CheckReport, Finding
-    from spider_data.layout import ConvertOptions
     from spider_data.manifest import Manifest, Origin, read_manifest
     from spider_data.mini import mini_benchmark
-    from spider_data.own_data import ImportOptions, SplitBy, import_data
+    from spider_data.own.importing import ImportOptions, SplitBy, import_data
     from spider_data.parquet import read_tasks, write_tasks
+    from spider_data.spider.bundle import Bundle, download_bundle
+    from spider_data.spider.convert import convert_spider
+    from spider_data.spider.layout import ConvertOptions
     from spider_data.stats import DataStats, data_stats
     from spider_data.storage import data_dir
     from spider_data.suite import make_suite, make_suites
@@ -62,17 +62,17 @@ __all__ = [  # noqa: RUF022  grouped by meaning
 ]
 
 _HOMES = {
-    "bundle": ("Bundle", "download_bundle"),
+    "spider.bundle": ("Bundle", "download_bundle"),
     "catalog": ("DatabaseCatalog",),
-    "check": ("check_data",),
-    "convert": ("convert_spider",),
+    "check.folder": ("check_data",),
+    "spider.convert": ("convert_spider",),
     "errors": ("DatabaseNotFound", "SpiderDataError"),
-    "findings": ("CheckReport", "Finding"),
-    "layout": ("ConvertOptions",),
+    "check.findings": ("CheckReport", "Finding"),
+    "spider.layout": ("ConvertOptions",),
     "manifest": ("Manifest", "Origin", "read_manifest"),
     "mini": ("mini_benchmark",),
     "suite": ("make_suite", "make_suites"),
-    "own_data": ("ImportOptions", "SplitBy", "import_data"),
+    "own.importing": ("ImportOptions", "SplitBy", "import_data"),
     "parquet": ("read_tasks", "write_tasks"),
     "stats": ("DataStats", "data_stats"),
     "storage": ("data_dir",),

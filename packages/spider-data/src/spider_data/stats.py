@@ -12,7 +12,7 @@ from typing import Any
 from spider_data.catalog import DatabaseCatalog
 from spider_data.errors import DatabaseUnreadable, SourceNotFound
 from spider_data.parquet import read_tasks
-from spider_data.sqlite_read import open_readonly, tables_of
+from spider_data.readonly import open_readonly, tables_of
 from spider_data.task import Hardness, SpiderTask
 
 ORDER = ("train", "validation", "dev", "test", "train_spider", "train_others", "test_dev_500", "test_dev")

@@ -9,8 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sql_graph.chat import open_chat as open_chat
-    from sql_graph.database import SqlDatabase as SqlDatabase
+    from sql_graph.agent.chat import open_chat as open_chat
+    from sql_graph.agent.graph import TRAINED_NODES as TRAINED_NODES
+    from sql_graph.agent.graph import answer as answer
+    from sql_graph.agent.graph import build_graph as build_graph
+    from sql_graph.agent.graph import build_langgraph_sql_agent as build_langgraph_sql_agent
+    from sql_graph.agent.parse import extract_sql as extract_sql
+    from sql_graph.agent.state import Attempt as Attempt
+    from sql_graph.agent.state import CheckMode as CheckMode
+    from sql_graph.agent.state import PromptStyle as PromptStyle
+    from sql_graph.agent.state import SqlAnswer as SqlAnswer
+    from sql_graph.agent.state import StopReason as StopReason
+    from sql_graph.agent.tokens import estimate_tokens as estimate_tokens
+    from sql_graph.databases.database import SqlDatabase as SqlDatabase
+    from sql_graph.databases.limits import DatabaseLimits as DatabaseLimits
     from sql_graph.errors import DatabaseError as DatabaseError
     from sql_graph.errors import DatabaseNotFoundError as DatabaseNotFoundError
     from sql_graph.errors import DatabaseUnavailableError as DatabaseUnavailableError
@@ -22,39 +34,27 @@ if TYPE_CHECKING:
     from sql_graph.errors import SqlGraphError as SqlGraphError
     from sql_graph.errors import UnknownDialectError as UnknownDialectError
     from sql_graph.errors import UsageError as UsageError
-    from sql_graph.graph import TRAINED_NODES as TRAINED_NODES
-    from sql_graph.graph import answer as answer
-    from sql_graph.graph import build_graph as build_graph
-    from sql_graph.graph import build_langgraph_sql_agent as build_langgraph_sql_agent
-    from sql_graph.limits import DatabaseLimits as DatabaseLimits
-    from sql_graph.parse import extract_sql as extract_sql
     from sql_graph.ports import ChatModel as ChatModel
     from sql_graph.ports import Database as Database
     from sql_graph.ports import Observation as Observation
     from sql_graph.ports import ObservationStatus as ObservationStatus
     from sql_graph.ports import SchemaStyle as SchemaStyle
-    from sql_graph.scripted import ScriptedChat as ScriptedChat
-    from sql_graph.scripted import TableDatabase as TableDatabase
-    from sql_graph.state import Attempt as Attempt
-    from sql_graph.state import CheckMode as CheckMode
-    from sql_graph.state import PromptStyle as PromptStyle
-    from sql_graph.state import SqlAnswer as SqlAnswer
-    from sql_graph.state import StopReason as StopReason
-    from sql_graph.tokens import estimate_tokens as estimate_tokens
+    from sql_graph.testing import ScriptedChat as ScriptedChat
+    from sql_graph.testing import TableDatabase as TableDatabase
 
 _HOMES: dict[str, tuple[str, ...]] = {
     # the agent
-    "graph": ("TRAINED_NODES", "answer", "build_graph", "build_langgraph_sql_agent"),
-    "state": ("Attempt", "CheckMode", "PromptStyle", "SqlAnswer", "StopReason"),
+    "agent.graph": ("TRAINED_NODES", "answer", "build_graph", "build_langgraph_sql_agent"),
+    "agent.state": ("Attempt", "CheckMode", "PromptStyle", "SqlAnswer", "StopReason"),
     # the model and the database
-    "chat": ("open_chat",),
-    "database": ("SqlDatabase",),
-    "limits": ("DatabaseLimits",),
+    "agent.chat": ("open_chat",),
+    "databases.database": ("SqlDatabase",),
+    "databases.limits": ("DatabaseLimits",),
     "ports": ("ChatModel", "Database", "Observation", "ObservationStatus", "SchemaStyle"),
-    "parse": ("extract_sql",),
-    "tokens": ("estimate_tokens",),
+    "agent.parse": ("extract_sql",),
+    "agent.tokens": ("estimate_tokens",),
     # doubles
-    "scripted": ("ScriptedChat", "TableDatabase"),
+    "testing": ("ScriptedChat", "TableDatabase"),
     "errors": (
         "DatabaseError",
         "DatabaseNotFoundError",

@@ -19,8 +19,8 @@ import click
 from sql_graph.errors import SqlGraphError, UsageError
 
 if TYPE_CHECKING:
-    from sql_graph.graph import SqlGraph
-    from sql_graph.state import SqlAnswer
+    from sql_graph.agent.graph import SqlGraph
+    from sql_graph.agent.state import SqlAnswer
 
 NO_QUERY = 5
 """Exit code when the agent ended without a query that runs."""
@@ -139,8 +139,8 @@ def draw(png: Path | None) -> None:
 
     Example: sql-graph draw
     """
-    from sql_graph.graph import build_graph
-    from sql_graph.scripted import ScriptedChat, TableDatabase
+    from sql_graph.agent.graph import build_graph
+    from sql_graph.testing import ScriptedChat, TableDatabase
 
     graph = build_graph(chat=ScriptedChat([]), database=TableDatabase({})).get_graph()
     if png is None:
@@ -167,14 +167,14 @@ def open_agent(
     deadline: float,
 ) -> SqlGraph:
     """The graph that a command's options describe. The schema is read first: a wrong database ends the command."""
-    from sql_graph.database import SqlDatabase
-    from sql_graph.limits import DatabaseLimits
+    from sql_graph.databases.database import SqlDatabase
+    from sql_graph.databases.limits import DatabaseLimits
 
     database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline))
     _ = database.schema
-    from sql_graph.chat import open_chat
-    from sql_graph.graph import build_graph
-    from sql_graph.state import CheckMode, PromptStyle
+    from sql_graph.agent.chat import open_chat
+    from sql_graph.agent.graph import build_graph
+    from sql_graph.agent.state import CheckMode, PromptStyle
 
     return build_graph(
         database=database,
@@ -195,7 +195,7 @@ def run(
     graph: SqlGraph, question: str, *, history: list[tuple[str, str]], show: Callable[[dict[str, Any]], None] | None
 ) -> SqlAnswer:
     """Answer one question; `show` gets each node's changes as they happen."""
-    from sql_graph.graph import run_graph
+    from sql_graph.agent.graph import run_graph
 
     if not question.strip():
         raise UsageError("the question is empty: ask something about the data, in words")

@@ -18,9 +18,9 @@ from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.text import Text
 
+from sql_graph.agent.nodes import CHECK, EXECUTE, REWRITE, WRITE
+from sql_graph.agent.state import SqlAnswer, StopReason
 from sql_graph.errors import SqlGraphError, UsageError
-from sql_graph.nodes import CHECK, EXECUTE, REWRITE, WRITE
-from sql_graph.state import SqlAnswer, StopReason
 
 Show = Callable[[dict[str, Any]], None]
 Ask = Callable[[str, list[tuple[str, str]], Show], SqlAnswer]

@@ -32,9 +32,9 @@ from sql_graph import (
     answer,
     build_graph,
 )
-from sql_graph.graph import SqlGraph
-from sql_graph.nodes import Agent, check_query, execute_query, rewrite_query, should_continue, write_query
-from sql_graph.scripted import ScriptError
+from sql_graph.agent.graph import SqlGraph
+from sql_graph.agent.nodes import Agent, check_query, execute_query, rewrite_query, should_continue, write_query
+from sql_graph.testing import ScriptError
 
 SCHEMA = "CREATE TABLE singer (name text, age int);"
 NAMES = "SELECT name FROM singer"

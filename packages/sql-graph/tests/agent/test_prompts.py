@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 
 from sql_graph import EmptyQuestionError, Observation, PromptBudgetError, PromptStyle, SchemaStyle
-from sql_graph.parse import extract_sql, message_text
-from sql_graph.prompts import (
+from sql_graph.agent.parse import extract_sql, message_text
+from sql_graph.agent.prompts import (
     Outcome,
     PromptBudget,
     Task,
@@ -21,8 +21,8 @@ from sql_graph.prompts import (
     rewrite_messages,
     write_messages,
 )
-from sql_graph.state import history_records
-from sql_graph.tokens import clip, estimate_tokens
+from sql_graph.agent.state import history_records
+from sql_graph.agent.tokens import clip, estimate_tokens
 
 GOLDEN = Path(__file__).with_name("prompts")
 FULL_SCHEMA = """\

@@ -17,7 +17,7 @@ from sql_graph import (
     SqlDatabase,
     UnknownDialectError,
 )
-from sql_graph.backends.generic import GenericBackend
+from sql_graph.databases.generic import GenericBackend
 
 SECRET = "s3cret-pa55"
 
@@ -50,7 +50,7 @@ def test_an_unknown_dialect(url: str, words: str) -> None:
 )
 def test_a_missing_driver_names_its_extra(url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message holds the command that installs the driver."""
-    for home in ("sql_graph.backends", "sql_graph.backends.duckdb"):
+    for home in ("sql_graph.databases", "sql_graph.databases.duckdb"):
         monkeypatch.setattr(f"{home}.find_spec", lambda name: None if name == module else object())
     with pytest.raises(UnknownDialectError, match=rf"pip install 'sql-graph\[{extra}\]'"):
         SqlDatabase(url)

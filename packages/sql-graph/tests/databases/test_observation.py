@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sql_graph import DatabaseLimits, ObservationStatus
-from sql_graph.backends import Fault, Fetched
-from sql_graph.observe import observe
+from sql_graph.agent.observe import observe
+from sql_graph.databases import Fault, Fetched
 
 LIMITS = DatabaseLimits(shown_rows=3, max_cell_chars=12)
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sql_graph import SchemaStyle, SqlDatabase, estimate_tokens
-from sql_graph.linker import Linker, terms
-from sql_graph.render import SchemaWriter
-from sql_graph.schema import Column, ForeignKey, Schema, Table
+from sql_graph.agent.linker import Linker, terms
+from sql_graph.agent.render import SchemaWriter
+from sql_graph.databases.schema import Column, ForeignKey, Schema, Table
 
 WHOLE = 1_000_000
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[5] / "shared" / "data")) / "spider" / "database"
@@ -235,7 +235,7 @@ def test_the_schema_is_read_once(odd: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_: object) -> None:
         raise AssertionError("the schema was read again")
 
-    monkeypatch.setattr("sql_graph.backends.sqlite.read_schema", fail)
+    monkeypatch.setattr("sql_graph.databases.sqlite.read_schema", fail)
     assert "Kinds" in SqlDatabase(odd).schema_text("another", budget_tokens=WHOLE, style=SchemaStyle.COMPACT)
 
 

@@ -26,9 +26,9 @@ from sql_graph import (
     SqlDatabase,
     UsageError,
 )
-from sql_graph.backends import Fault
-from sql_graph.backends.planning import MAX_WORK, planning_work
-from sql_graph.backends.statement import prepare
+from sql_graph.databases import Fault
+from sql_graph.databases.planning import MAX_WORK, planning_work
+from sql_graph.databases.statement import prepare
 
 
 def make(path: Path, script: str) -> Path:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sql_graph.backends import Fault
-from sql_graph.backends.statement import first_word, has_second_statement, prepare
+from sql_graph.databases import Fault
+from sql_graph.databases.statement import first_word, has_second_statement, prepare
 
 
 @pytest.mark.parametrize(

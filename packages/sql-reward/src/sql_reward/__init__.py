@@ -11,14 +11,17 @@ from sql_reward.errors import (
     SqlRewardError,
     Stalled,
 )
-from sql_reward.exact_match import Component, ExactMatch, exact_match
-from sql_reward.execute import Rows, SqlFailure, run_sql
+from sql_reward.exact.hardness import Hardness, hardness
+from sql_reward.exact.match import Component, ExactMatch, exact_match
+from sql_reward.exact.parser import UnparsableSqlError
+from sql_reward.exact.schema import Schema, SchemaError, read_schema, read_schemas
 from sql_reward.gold import GoldCache
-from sql_reward.hardness import Hardness, hardness
 from sql_reward.judge import judge
-from sql_reward.limits import Limits
-from sql_reward.official_parser import UnparsableSqlError
-from sql_reward.paired import (
+from sql_reward.reward import PLAIN, SHAPED, RewardScale, evaluate_query, reward_of
+from sql_reward.rules.modes import Rules
+from sql_reward.sandbox.execute import Rows, SqlFailure, run_sql
+from sql_reward.sandbox.limits import Limits
+from sql_reward.stats import (
     Interval,
     PairedComparison,
     compare_paired,
@@ -29,28 +32,25 @@ from sql_reward.paired import (
     result_digest,
     wilson_interval,
 )
-from sql_reward.reward import PLAIN, SHAPED, RewardScale, evaluate_query, reward_of
-from sql_reward.rules import Rules
-from sql_reward.schema import Schema, SchemaError, read_schema, read_schemas
 from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
 
 if TYPE_CHECKING:
-    from sql_reward.pairs import BadRow, InputError, Pair, read_official_pairs, read_pairs
-    from sql_reward.report import ScoreReport
-    from sql_reward.score import PairResult, ScoreOptions, score_pairs
-    from sql_reward.workers import WorkersFailedError
+    from sql_reward.scoring.pairs import BadRow, InputError, Pair, read_official_pairs, read_pairs
+    from sql_reward.scoring.report import ScoreReport
+    from sql_reward.scoring.score import PairResult, ScoreOptions, score_pairs
+    from sql_reward.scoring.workers import WorkersFailedError
 
 _LOADED_ON_USE = {
-    "BadRow": "sql_reward.pairs",
-    "InputError": "sql_reward.pairs",
-    "Pair": "sql_reward.pairs",
-    "read_official_pairs": "sql_reward.pairs",
-    "read_pairs": "sql_reward.pairs",
-    "ScoreReport": "sql_reward.report",
-    "PairResult": "sql_reward.score",
-    "ScoreOptions": "sql_reward.score",
-    "score_pairs": "sql_reward.score",
-    "WorkersFailedError": "sql_reward.workers",
+    "BadRow": "sql_reward.scoring.pairs",
+    "InputError": "sql_reward.scoring.pairs",
+    "Pair": "sql_reward.scoring.pairs",
+    "read_official_pairs": "sql_reward.scoring.pairs",
+    "read_pairs": "sql_reward.scoring.pairs",
+    "ScoreReport": "sql_reward.scoring.report",
+    "PairResult": "sql_reward.scoring.score",
+    "ScoreOptions": "sql_reward.scoring.score",
+    "score_pairs": "sql_reward.scoring.score",
+    "WorkersFailedError": "sql_reward.scoring.workers",
 }
 """Scoring many pairs at once needs `multiprocessing`; a reward in a training loop does not."""
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import click
 
-from sql_reward.command_run import SOME_NOT_JUDGED, explained_errors, refuse_overwriting, run_pairs
-from sql_reward.limits import Limits
-from sql_reward.pairs import read_official_pairs, read_pairs
-from sql_reward.records import compare_files, detailed_record_of, record_of
-from sql_reward.report import ScoreReport
-from sql_reward.rules import Rules
-from sql_reward.schema import read_schemas
-from sql_reward.score import ScoreOptions
+from sql_reward.exact.schema import read_schemas
+from sql_reward.rules.modes import Rules
+from sql_reward.sandbox.limits import Limits
+from sql_reward.scoring.command_run import SOME_NOT_JUDGED, explained_errors, refuse_overwriting, run_pairs
+from sql_reward.scoring.pairs import read_official_pairs, read_pairs
+from sql_reward.scoring.records import compare_files, detailed_record_of, record_of
+from sql_reward.scoring.report import ScoreReport
+from sql_reward.scoring.score import ScoreOptions
 
 SHOWN_IDS = 20
 """Ids that `compare` prints of each kind; the JSON line has them all."""

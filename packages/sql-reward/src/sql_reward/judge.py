@@ -14,15 +14,15 @@ from itertools import chain
 from pathlib import Path
 from time import thread_time
 
-from sql_reward.connections import FileIdentity, Session, identify, session_for
 from sql_reward.errors import DatabaseNotFound, GoldSqlError
-from sql_reward.execute import DEFAULT_LIMITS, Rows, SqlFailure, execute, is_too_long
 from sql_reward.gold import GoldCache
-from sql_reward.limits import Limits
-from sql_reward.normalize import fix_current_year, official_text, order_matters
-from sql_reward.overlap import overlap_of
-from sql_reward.plug import filled_predictions
-from sql_reward.rules import BirdExpected, Expected, OfficialExpected, Rules
+from sql_reward.rules.modes import BirdExpected, Expected, OfficialExpected, Rules
+from sql_reward.rules.normalize import fix_current_year, official_text, order_matters
+from sql_reward.rules.plug import filled_predictions
+from sql_reward.sandbox.connections import FileIdentity, Session, identify, session_for
+from sql_reward.sandbox.execute import DEFAULT_LIMITS, Rows, SqlFailure, execute, is_too_long
+from sql_reward.sandbox.limits import Limits
+from sql_reward.sandbox.overlap import overlap_of
 from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
 
 
@@ -213,7 +213,7 @@ class _Case:
             return execute(self._session(index), sql, limits=limits, cpu_end=thread_time() + limits.deadline_s)
 
         if self.rules is Rules.STRICT:
-            from sql_reward.order import strict_expected  # sqlglot takes longer to load than the rest together
+            from sql_reward.rules.order import strict_expected  # sqlglot takes longer to load than the rest together
 
             gold = strict_expected(gold_sql, rows_of)
         else:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sql_reward.compare import Row, columns_fit, same_rows
+from sql_reward.rules.compare import Row, columns_fit, same_rows
 
 CELLS = st.one_of(st.none(), st.integers(-2, 2), st.sampled_from(["", "a", "1", "é"]), st.sampled_from([b"", b"a"]))
 FLOATS = st.sampled_from([1, 1.0, 10, 10.0, 100, -0.0, 0, 0.5, "1", None])

@@ -169,7 +169,7 @@ class HurriedClock:
     """Five wall-clock seconds pass for each that does: the guard's floor is five seconds, too long for a test."""
 
     def __enter__(self) -> None:
-        from sql_reward import guard
+        from sql_reward.sandbox import guard
 
         self.guard, self.clock = guard, guard.perf_counter
         guard.perf_counter = lambda: 50 * self.clock()
@@ -308,7 +308,7 @@ def test_fork(toy_db: Path) -> None:
 
 
 def _sessions_before_and_after(file: Path) -> tuple[int, int]:
-    from sql_reward import connections
+    from sql_reward.sandbox import connections
 
     inherited = id(connections._sessions.by_path[str(file)].connection)
     assert isinstance(run_sql(file, "SELECT count(*) FROM singer"), Rows)
@@ -317,7 +317,7 @@ def _sessions_before_and_after(file: Path) -> tuple[int, int]:
 
 def test_connections_are_bounded(tmp_path: Path, toy_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many databases are judged, only so many stay open."""
-    from sql_reward import connections
+    from sql_reward.sandbox import connections
 
     monkeypatch.setattr(connections, "MAX_OPEN", 4)
     for number in range(12):

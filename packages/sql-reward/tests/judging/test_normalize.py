@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sql_reward.lexer import first_statement, tokens
-from sql_reward.normalize import fix_current_year, join_operators, order_matters, remove_distinct
-from sql_reward.plug import filled_predictions
+from sql_reward.rules.lexer import first_statement, tokens
+from sql_reward.rules.normalize import fix_current_year, join_operators, order_matters, remove_distinct
+from sql_reward.rules.plug import filled_predictions
 
 CASES = tomllib.loads((Path(__file__).parent / "distinct.toml").read_text())["case"]
 PIECES = st.sampled_from(

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sql_reward.exact_match import exact_match
-from sql_reward.hardness import hardness
-from sql_reward.official_parser import MAX_NESTING, UnparsableSqlError, parse_query
-from sql_reward.schema import Schema
-from sql_reward.tokens import split_words
+from sql_reward.exact.hardness import hardness
+from sql_reward.exact.match import exact_match
+from sql_reward.exact.parser import MAX_NESTING, UnparsableSqlError, parse_query
+from sql_reward.exact.schema import Schema
+from sql_reward.exact.tokens import split_words
 
 CASES = tomllib.loads((Path(__file__).parent / "exact_match.toml").read_text())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sql_reward.paired import (
+from sql_reward.stats import (
     compare_paired,
     majority_vote,
     mcnemar_p,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.pairs import BadRow, InputError, Pair, read_official_pairs, read_pairs
+from sql_reward.scoring.pairs import BadRow, InputError, Pair, read_official_pairs, read_pairs
 
 GOOD = {"id": "q1", "db_id": "singers", "gold": "SELECT 1", "pred": "SELECT 2"}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.exact_match import Component
-from sql_reward.limits import Limits
-from sql_reward.pairs import BadRow, Pair
-from sql_reward.report import ScoreReport, Scores
-from sql_reward.score import PairResult, ScoreOptions, score_pair, score_pairs
+from sql_reward.exact.match import Component
+from sql_reward.sandbox.limits import Limits
+from sql_reward.scoring.pairs import BadRow, Pair
+from sql_reward.scoring.report import ScoreReport, Scores
+from sql_reward.scoring.score import PairResult, ScoreOptions, score_pair, score_pairs
 from sql_reward.verdict import Outcome
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"

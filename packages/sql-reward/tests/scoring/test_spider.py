@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from sql_reward.cli import main
-from sql_reward.exact_match import exact_match
-from sql_reward.hardness import hardness
-from sql_reward.official_parser import UnparsableSqlError
-from sql_reward.schema import Schema, read_schema, read_schemas
+from sql_reward.exact.hardness import hardness
+from sql_reward.exact.match import exact_match
+from sql_reward.exact.parser import UnparsableSqlError
+from sql_reward.exact.schema import Schema, read_schema, read_schemas
 
 pytestmark = pytest.mark.data
 

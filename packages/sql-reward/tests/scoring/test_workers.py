@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.worker_process import LossReason, WorkerLoss
-from sql_reward.workers import Patience, WorkersFailedError, run_in_workers
+from sql_reward.scoring.worker_process import LossReason, WorkerLoss
+from sql_reward.scoring.workers import Patience, WorkersFailedError, run_in_workers
 
 Act = Callable[[object], object]
 PATIENT = Patience(cpu_s=60, wall_s=120)
@@ -162,7 +162,7 @@ def test_workers_that_cannot_start_are_an_error(tmp_path: Path, python: str) -> 
     """A program without a main guard is told so instead of starting processes for ever."""
     script = tmp_path / "unguarded.py"
     script.write_text(
-        "from sql_reward.workers import Patience, WorkersFailedError, run_in_workers\n"
+        "from sql_reward.scoring.workers import Patience, WorkersFailedError, run_in_workers\n"
         "def double(x):\n    return 2 * x\n"
         "try:\n"
         "    print(list(run_in_workers(double, [1, 2], workers=1, patience=lambda _: Patience(cpu_s=9, wall_s=9))))\n"

@@ -51,8 +51,8 @@ def check_command(
     Each line is pass, warn or fail, with what to do about it. Exit code 0 when nothing failed, 1 when something did,
     2 when the question makes no sense. Writes nothing; after Ctrl-C just ask again.
     """
-    from lit_sql_trainer.profiles import profile_named
-    from lit_sql_trainer.training import configure
+    from lit_sql_trainer.profile.named import profile_named
+    from lit_sql_trainer.training.train import configure
 
     with told():
         chosen = configure(profile_named(profile), settings, model=model, data=data)

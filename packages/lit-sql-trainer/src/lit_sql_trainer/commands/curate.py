@@ -116,7 +116,7 @@ def _solve(
 ) -> Sequence[AnswerRecord]:
     """The model's samples of every question, kept in the folder `answers`, where a stopped command goes on."""
     from lit_sql_trainer.evaluation.run import evaluate
-    from lit_sql_trainer.interrupt import Interrupt
+    from lit_sql_trainer.machine.interrupt import Interrupt
 
     with Interrupt(_finishing) as stop, showing("answers") as progress:
         done = evaluate(

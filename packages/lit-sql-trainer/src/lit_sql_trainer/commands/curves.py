@@ -18,8 +18,8 @@ def curves_command(run: Path) -> None:
 
     Example: lit-sql curves runs/tiny-20260101-120000
     """
-    from lit_sql_trainer.curves import draw_curves
-    from lit_sql_trainer.runs import open_run
+    from lit_sql_trainer.runs.folder import open_run
+    from lit_sql_trainer.runs.png import draw_curves
 
     with told():
         click.echo(draw_curves(open_run(run, root=Path("runs"))))

@@ -43,10 +43,10 @@ def debug_command(
     The model is the endpoint in OPENAI_API_BASE, with the key in OPENAI_API_KEY, when that is set.
     """
     with told(stopped=lambda: "stopped; nothing was written"):
-        from lit_sql_trainer.debugging import SPLITS, debug
-        from lit_sql_trainer.endpoints import endpoint_of_environment
+        from lit_sql_trainer.evaluation.debugging import SPLITS, debug
         from lit_sql_trainer.evaluation.run import data_folder, questions_for
         from lit_sql_trainer.evaluation.targets import find_target
+        from lit_sql_trainer.machine.endpoints import endpoint_of_environment
 
         if endpoint is None and run is None and not (model and Path(model).is_dir()):
             endpoint = endpoint_of_environment()

@@ -70,7 +70,7 @@ def eval_command(
         from lit_sql_trainer.evaluation.run import evaluate, questions_for
         from lit_sql_trainer.evaluation.table import told as summary_told
         from lit_sql_trainer.evaluation.targets import Checkpoint, find_target
-        from lit_sql_trainer.interrupt import Interrupt
+        from lit_sql_trainer.machine.interrupt import Interrupt
 
         sampling = Sampling(samples=samples, temperature=temperature, seed=seed)
         target = find_target(

@@ -47,7 +47,7 @@ def export_command(
     """
     from lit_sql_trainer.evaluation.targets import Checkpoint
     from lit_sql_trainer.export import export_model
-    from lit_sql_trainer.runtime import guard_environment
+    from lit_sql_trainer.machine.environment import guard_environment
 
     with told():
         guard_environment(local_model=True)

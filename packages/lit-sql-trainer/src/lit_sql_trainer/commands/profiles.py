@@ -17,8 +17,8 @@ def settings_command(profile: str, settings: Sequence[str]) -> None:
 
     Example: lit-sql settings tiny
     """
-    from lit_sql_trainer.profiles import profile_named
-    from lit_sql_trainer.settings import apply_assignments, assignments
+    from lit_sql_trainer.profile.named import profile_named
+    from lit_sql_trainer.profile.overrides import apply_assignments, assignments
 
     with told():
         for line in assignments(apply_assignments(profile_named(profile), settings)):
@@ -31,7 +31,7 @@ def profiles_command() -> None:
 
     Example: lit-sql profiles
     """
-    from lit_sql_trainer.profiles import PROFILES
+    from lit_sql_trainer.profile.named import PROFILES
 
     for profile in PROFILES.values():
         click.echo(f"{profile.name:10} {profile.summary}")

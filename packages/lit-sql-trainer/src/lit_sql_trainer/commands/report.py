@@ -33,7 +33,7 @@ def report_command(runs: Sequence[str], out: Path | None, root: Path) -> None:
     The file opens from disk and needs no network.
     """
     from lit_sql_trainer.report import write_report
-    from lit_sql_trainer.runs import open_run
+    from lit_sql_trainer.runs.folder import open_run
 
     with told():
         folders = [open_run(run, root=root) for run in runs]

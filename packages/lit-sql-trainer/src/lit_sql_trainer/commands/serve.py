@@ -10,7 +10,7 @@ import click
 from lit_sql_trainer.commands.failures import told
 
 if TYPE_CHECKING:
-    from lit_sql_trainer.serving import Endpoint
+    from lit_sql_trainer.serving.serve import Endpoint
 
 EXISTING = click.Path(path_type=Path)
 
@@ -33,7 +33,7 @@ def serve_command(model: str, host: str, port: int, checkpoint: str, engine: str
     keep it on the loopback interface. Ctrl-C ends it, with exit code 130.
     """
     from lit_sql_trainer.evaluation.targets import Checkpoint
-    from lit_sql_trainer.serving import Engine, find_model, serve
+    from lit_sql_trainer.serving.serve import Engine, find_model, serve
 
     def ready(endpoint: Endpoint) -> None:
         click.echo(f"{found.name} at {endpoint.url} ({endpoint.engine}); Ctrl-C ends it. Ask it in another terminal:")

@@ -25,8 +25,8 @@ def tiny_model_command(folder: Path, data: Path | None, steps: int | None, seed:
 
     from rich.progress import Progress
 
-    from lit_sql_trainer import inputs
     from lit_sql_trainer.local.tiny_model import TinyModelSettings, build_tiny_model
+    from lit_sql_trainer.models import inputs
 
     settings = TinyModelSettings(seed=seed)
     settings = replace(settings, warm_start=replace(settings.warm_start, seed=seed))

@@ -51,15 +51,15 @@ def train_main(
 
     `lit-sql settings PROFILE` lists what --set can change. Ctrl-C finishes the step and writes a checkpoint.
     """
-    from lit_sql_trainer import training
-    from lit_sql_trainer.profiles import profile_named
-    from lit_sql_trainer.verl_run import validating
+    from lit_sql_trainer.profile.named import profile_named
+    from lit_sql_trainer.training import train
+    from lit_sql_trainer.training.verl_run import validating
 
     with told():
         if cpu_proof:
             others = (model, data, dev, active_agent, settings, resume, n_runners, port)
             sys.exit(0 if _prove(profile, runs=runs, name=name, alone=not any(others)) else 1)
-        chosen = training.configure(
+        chosen = train.configure(
             profile_named(profile),
             [*settings, *(["monitors.stop_on_alarm=true"] if stop_on_alarm else [])],
             model=model,
@@ -68,7 +68,7 @@ def train_main(
             runners=n_runners,
         )
         if dev:
-            from lit_sql_trainer.dryrun import dry_run
+            from lit_sql_trainer.dryrun.run import dry_run
 
             sys.exit(0 if dry_run(chosen, port=port).passed else 1)
         val_only = resume is not None and chosen.verl is not None and chosen == validating(profile_named(profile))
@@ -77,7 +77,7 @@ def train_main(
                 "--resume goes on under the run's own settings: leave out --set, --model, --data and the like "
                 "(only val_only=true, with VERL, may be set)"
             )
-        result = training.train(
+        result = train.train(
             chosen, runs=runs, name=name, port=port, resume=resume, val_only=val_only, check=not no_check
         )
     sys.exit(STOPPED if result.interrupted else 1 if result.alarm else 0)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.runs import append_line, read_lines, write_json
+from lit_sql_trainer.runs.folder import append_line, read_lines, write_json
 from sql_reward import Outcome
 
 VERSION = 1

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer import inputs, runtime
-from lit_sql_trainer.answering import Answering
+from lit_sql_trainer.agent.answering import Answering
 from lit_sql_trainer.errors import FailureLimitError, RunError
 from lit_sql_trainer.evaluation.asking import Asked, Asker
 from lit_sql_trainer.evaluation.plan import Sampling, check_same, make_plan
@@ -20,7 +19,9 @@ from lit_sql_trainer.evaluation.records import AnswerRecord, EvaluationFolder
 from lit_sql_trainer.evaluation.summary import summarise
 from lit_sql_trainer.evaluation.targets import Target
 from lit_sql_trainer.evaluation.threads import Crew
-from lit_sql_trainer.runs import environment, git_commit, write_json
+from lit_sql_trainer.machine.environment import guard_environment
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.runs.folder import environment, git_commit, write_json
 
 WORKERS = 16
 """Questions asked at the same time: a full batch of the local server."""
@@ -152,7 +153,7 @@ def _ask(
     if not todo:
         return
     folder.summary_file.unlink(missing_ok=True)
-    runtime.guard_environment(local_model=target.endpoint is None and Path(target.model).is_dir())
+    guard_environment(local_model=target.endpoint is None and Path(target.model).is_dir())
     in_a_row = 0
     with target.open() as endpoint:
         asker = Asker(

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from lit_sql_trainer import inputs
-from lit_sql_trainer.answering import ModelEndpoint
-from lit_sql_trainer.config import Profile
+from lit_sql_trainer.agent.answering import ModelEndpoint
 from lit_sql_trainer.errors import ConfigError, ModelError
-from lit_sql_trainer.local.settings import GrpoSettings
-from lit_sql_trainer.local_model import serving, serving_settings
-from lit_sql_trainer.profiles import PROFILES, profile_named
-from lit_sql_trainer.runs import open_run
-from lit_sql_trainer.settings import apply_assignments, from_plain
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.profile.grpo import GrpoSettings
+from lit_sql_trainer.profile.named import PROFILES, profile_named
+from lit_sql_trainer.profile.overrides import apply_assignments, from_plain
+from lit_sql_trainer.profile.profile import Profile
+from lit_sql_trainer.runs.folder import open_run
+from lit_sql_trainer.serving.hosted import serving, serving_settings
 
 PLAIN_PROFILE = Profile(
     name="endpoint",
@@ -152,13 +152,13 @@ def _settings_of(folder: Path) -> Profile | None:
     """The settings that a model folder was trained under: its run's, or those that `lit-sql export` left in it."""
     if not folder.is_dir():
         return None
-    from lit_sql_trainer.serving import find_model
+    from lit_sql_trainer.serving.serve import find_model
 
     return find_model(folder).profile
 
 
 def _of_endpoint(endpoint: str, model: str | None, profile: Profile, *, label: str) -> Target:
-    from lit_sql_trainer.endpoints import find_model
+    from lit_sql_trainer.machine.endpoints import find_model
 
     name = find_model(endpoint, model)
     return Target(label=label or f"{name} at {endpoint}", model=name, profile=profile, endpoint=endpoint)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lit_sql_trainer.config import RolloutSettings
 from lit_sql_trainer.errors import ExportError, RunError
 from lit_sql_trainer.evaluation.targets import Checkpoint
-from lit_sql_trainer.export.source import Kind, Source, find_source
-from lit_sql_trainer.runs import write_json
+from lit_sql_trainer.models.source import Kind, Source, find_source
+from lit_sql_trainer.profile.profile import RolloutSettings
+from lit_sql_trainer.runs.folder import write_json
 
 if TYPE_CHECKING:
     from lit_sql_trainer.export.proof import Proof
@@ -95,7 +95,7 @@ def export_model(
             )
             write_json(part / FILE, proof.to_dict())
             from lit_sql_trainer.export.card import model_card, settings_of
-            from lit_sql_trainer.serving import ask_line
+            from lit_sql_trainer.serving.serve import ask_line
 
             write_json(part / SETTINGS_FILE, settings_of(source))
             ask = f"lit-sql serve {out.name}\n{ask_line(source.profile, model=out.name)}"

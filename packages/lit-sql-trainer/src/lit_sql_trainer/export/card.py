@@ -9,8 +9,8 @@ from typing import Any
 
 from lit_sql_trainer.errors import ModelError, TrainerError
 from lit_sql_trainer.export.proof import Proof
-from lit_sql_trainer.export.source import Source, read_json
-from lit_sql_trainer.settings import assignments, to_plain
+from lit_sql_trainer.models.source import Source, read_json
+from lit_sql_trainer.profile.overrides import assignments, to_plain
 from spider_data import SpiderDataError, read_manifest, read_tasks
 from sql_reward import wilson_interval
 
@@ -150,7 +150,7 @@ def _score(found: Mapping[str, Any]) -> str:
 def _settings(source: Source) -> str:
     if source.profile is None:
         return "Not known."
-    from lit_sql_trainer.profiles import PROFILES
+    from lit_sql_trainer.profile.named import PROFILES
 
     known = PROFILES.get(source.profile.name)
     usual = set(assignments(known)) if known is not None else set[str]()

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from lit_sql_trainer import inputs
-from lit_sql_trainer.config import RolloutSettings
+from lit_sql_trainer.agent.first_prompt import FirstPrompt, Messages
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.export.weights import State
 from lit_sql_trainer.local.policy import is_small
-from lit_sql_trainer.preflight.asked import FirstPrompt, Messages
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.profile.profile import RolloutSettings
 from spider_data import DatabaseCatalog, read_tasks
 
 MAX_TOKENS = 96

@@ -19,7 +19,7 @@ from typing import Any, cast
 import torch
 
 from lit_sql_trainer.errors import ModelError
-from lit_sql_trainer.export.source import ADAPTER, SHARD, Kind, Source, read_json
+from lit_sql_trainer.models.source import ADAPTER, SHARD, Kind, Source, read_json
 
 State = dict[str, torch.Tensor]
 """Tensors by name."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from lit_sql_trainer import inputs
 from lit_sql_trainer.errors import ConfigError, ModelError
-from lit_sql_trainer.export.source import Source, read_json
 from lit_sql_trainer.export.weights import State, untied
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.source import Source, read_json
 
 CARRIED = (
     "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*",

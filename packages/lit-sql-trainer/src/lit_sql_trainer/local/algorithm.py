@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
-from lit_sql_trainer.contract import MODEL_RESOURCE
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.local.collect import Collector
-from lit_sql_trainer.local.drops import DropWindow
-from lit_sql_trainer.local.observer import NoObserver, Observer
-from lit_sql_trainer.local.settings import GrpoSettings
+from lit_sql_trainer.profile.grpo import GrpoSettings
+from lit_sql_trainer.rollouts.collect import Collector
+from lit_sql_trainer.rollouts.drops import DropWindow
+from lit_sql_trainer.rollouts.observer import NoObserver, Observer
+from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE
 
 if TYPE_CHECKING:
     from lit_sql_trainer.local.checkpoint import TrainingState

@@ -25,7 +25,7 @@ import torch
 
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.local.key_values import KeyValueStore, columns_for
-from lit_sql_trainer.local.seeds import noise_seed
+from lit_sql_trainer.rollouts.seeds import noise_seed
 
 _EXACT_ROWS = 16
 _PREFILL_TOKENS = 8192  # padded tokens per forward pass over prompts

@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer.advantage import GroupAdvantages, group_advantages, refill_size
 from lit_sql_trainer.errors import TrainerError
 from lit_sql_trainer.local.checkpoint import BEST, LAST, TrainingState, save_checkpoint
-from lit_sql_trainer.local.collect import Collected, Collector, Episode, PlannedRollout
 from lit_sql_trainer.local.learner import Learner, TrainedRollout, UpdateStats
-from lit_sql_trainer.local.observer import Observer
-from lit_sql_trainer.local.seeds import TaskOrder, sampling_seed
 from lit_sql_trainer.local.server import LocalServer
-from lit_sql_trainer.local.settings import GrpoSettings
+from lit_sql_trainer.profile.grpo import GrpoSettings
+from lit_sql_trainer.rollouts.advantage import GroupAdvantages, group_advantages, refill_size
+from lit_sql_trainer.rollouts.collect import Collected, Collector, Episode, PlannedRollout
+from lit_sql_trainer.rollouts.observer import Observer
+from lit_sql_trainer.rollouts.seeds import TaskOrder, sampling_seed
 
 
 @dataclass(slots=True, kw_only=True)

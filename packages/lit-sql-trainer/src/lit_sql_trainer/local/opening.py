@@ -12,7 +12,7 @@ import torch
 
 from lit_sql_trainer.local.policy import Policy, load_policy
 from lit_sql_trainer.local.server import LocalServer
-from lit_sql_trainer.local.settings import GrpoSettings
+from lit_sql_trainer.profile.grpo import GrpoSettings
 
 
 def open_policy(model: str | Path, settings: GrpoSettings) -> Policy:

@@ -30,7 +30,7 @@ from lit_sql_trainer.errors import ModelError, SetupError
 from lit_sql_trainer.local.batcher import Batcher
 from lit_sql_trainer.local.generate import FinishReason, Generator, Reply, Request
 from lit_sql_trainer.local.protocol import ChatRequest, RequestError, parse_chat_request
-from lit_sql_trainer.runtime import LOOPBACK, check_port, free_port
+from lit_sql_trainer.machine.environment import LOOPBACK, check_port, free_port
 
 MODEL_NAME = "policy"
 _LEDGER_LIMIT = 50_000  # replies remembered; a step of training takes out far fewer

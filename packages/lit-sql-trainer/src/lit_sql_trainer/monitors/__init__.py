@@ -7,6 +7,6 @@ docs/report.md. A value that a run does not measure is never an alarm. Reasons f
 
 from lit_sql_trainer.monitors.book import Alarm, MonitorBook, replay
 from lit_sql_trainer.monitors.rules import Monitor, Reading
-from lit_sql_trainer.monitors.settings import MonitorSettings
+from lit_sql_trainer.profile.monitors import MonitorSettings
 
 __all__ = ["Alarm", "Monitor", "MonitorBook", "MonitorSettings", "Reading", "replay"]

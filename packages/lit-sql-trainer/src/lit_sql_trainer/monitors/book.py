@@ -8,7 +8,7 @@ from typing import Any
 
 from lit_sql_trainer.monitors.history import History
 from lit_sql_trainer.monitors.rules import RULES, Monitor, Reading
-from lit_sql_trainer.monitors.settings import MonitorSettings
+from lit_sql_trainer.profile.monitors import MonitorSettings
 
 Metrics = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lit_sql_trainer.monitors.history import History
-from lit_sql_trainer.monitors.settings import MonitorSettings
+from lit_sql_trainer.profile.monitors import MonitorSettings
 
 
 class Monitor(StrEnum):

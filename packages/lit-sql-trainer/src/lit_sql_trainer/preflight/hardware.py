@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lit_sql_trainer import admission
-from lit_sql_trainer.config import Profile
-from lit_sql_trainer.devices import find_gpus
 from lit_sql_trainer.errors import SetupError
+from lit_sql_trainer.machine import admission
+from lit_sql_trainer.machine.devices import find_gpus
 from lit_sql_trainer.preflight.findings import Family, Finding, counted, failed, passed, some, warned
 from lit_sql_trainer.preflight.hub import hub_file
 from lit_sql_trainer.preflight.memory import GIB, Estimate, cache_sequences, estimates, size
 from lit_sql_trainer.preflight.shape import ModelShape, read_shape, shape_of
 from lit_sql_trainer.preflight.subject import Subject
+from lit_sql_trainer.profile.profile import Profile
 
 TIGHT = 0.9
 """Share of the memory above which a fit is called tight."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lit_sql_trainer.config import Profile
 from lit_sql_trainer.preflight.shape import ModelShape
+from lit_sql_trainer.profile.profile import Profile
 
 GIB = 2**30
 HALF, FLOAT32 = 2, 4

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lit_sql_trainer import admission, inputs
 from lit_sql_trainer.errors import ModelError
+from lit_sql_trainer.machine import admission
+from lit_sql_trainer.models import inputs
 from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed
 from lit_sql_trainer.preflight.hub import Access, hub_file, hub_token
 from lit_sql_trainer.preflight.subject import Subject

@@ -14,8 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from lit_sql_trainer.config import RolloutSettings
-from lit_sql_trainer.preflight.asked import FirstPrompt
+from lit_sql_trainer.agent.first_prompt import FirstPrompt
+from lit_sql_trainer.profile.profile import RolloutSettings
 from spider_data import DatabaseCatalog, SpiderTask
 from sql_graph import estimate_tokens
 

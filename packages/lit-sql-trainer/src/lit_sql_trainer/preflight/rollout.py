@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lit_sql_trainer.config import Backend
-from lit_sql_trainer.dryrun import dry_run
-from lit_sql_trainer.endpoints import endpoint_of_environment
+from lit_sql_trainer.dryrun.run import dry_run
 from lit_sql_trainer.errors import TrainerError
+from lit_sql_trainer.machine.endpoints import endpoint_of_environment
 from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed, warned
 from lit_sql_trainer.preflight.subject import Progress, Subject
+from lit_sql_trainer.profile.profile import Backend
 
 TASKS = 8
 """So many that a weak model is right at least once."""

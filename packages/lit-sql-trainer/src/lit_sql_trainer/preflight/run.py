@@ -11,7 +11,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from lit_sql_trainer.config import Profile
 from lit_sql_trainer.errors import SetupError
 from lit_sql_trainer.preflight.data import check_files, check_splits
 from lit_sql_trainer.preflight.findings import Family, Finding, Level, Report, warned
@@ -19,6 +18,7 @@ from lit_sql_trainer.preflight.hardware import check_hardware
 from lit_sql_trainer.preflight.model import check_model
 from lit_sql_trainer.preflight.subject import Progress, Subject
 from lit_sql_trainer.preflight.surroundings import check_disk, check_ports, check_versions
+from lit_sql_trainer.profile.profile import Profile
 
 Check = Callable[[Subject], Iterator[Finding]]
 

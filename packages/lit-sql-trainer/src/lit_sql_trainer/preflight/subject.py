@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from lit_sql_trainer import inputs
-from lit_sql_trainer.config import Profile
 from lit_sql_trainer.errors import TrainerError
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.profile.profile import Profile
 from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, read_tasks
 
 Progress = Callable[[str], None]

@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lit_sql_trainer import runtime
-from lit_sql_trainer.config import Backend
-from lit_sql_trainer.devices import Attention
 from lit_sql_trainer.errors import SetupError
+from lit_sql_trainer.machine import environment
+from lit_sql_trainer.machine.devices import Attention
 from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed, warned
 from lit_sql_trainer.preflight.memory import GIB, checkpoint_bytes
 from lit_sql_trainer.preflight.shape import read_shape
 from lit_sql_trainer.preflight.subject import Subject
+from lit_sql_trainer.profile.profile import Backend
 
 TRAINER, APP = "lit-sql-trainer", "sql-train"
 INSTALL = f"uv sync --package {TRAINER}"
@@ -36,7 +36,7 @@ def check_versions(subject: Subject) -> Iterator[Finding]:
     for distribution, extra in ((TRAINER, ""), *(((APP, _extra()),) if verl else ())):
         what = f"versions of {distribution}{f'[{extra}]' if extra else ''}"
         try:
-            wrong = runtime.version_faults(distribution, extra=extra)
+            wrong = environment.version_faults(distribution, extra=extra)
         except importlib.metadata.PackageNotFoundError:
             wrong = [f"{distribution}: not installed"]
         if distribution == TRAINER and not verl:
@@ -48,14 +48,14 @@ def check_versions(subject: Subject) -> Iterator[Finding]:
             tested = len(importlib.metadata.requires(distribution) or ())
             yield passed(Family.VERSIONS, what, f"all {tested} requirements are met")
     if verl:
-        attention = runtime.attention_backend()
+        attention = environment.attention_backend()
         if attention is Attention.FLASH:
             yield passed(Family.VERSIONS, "attention", attention.meaning)
         else:
             remedy = "Build it for this GPU with `uv pip install flash-attn --no-build-isolation`, or train without"
             yield warned(Family.VERSIONS, "attention", attention.meaning, remedy)
     try:
-        runtime.check_start_method()
+        environment.check_start_method()
     except SetupError as error:
         yield failed(Family.VERSIONS, "start method", str(error), "Train on Linux, or in a program that forks")
 
@@ -63,14 +63,14 @@ def check_versions(subject: Subject) -> Iterator[Finding]:
 def check_ports(subject: Subject) -> Iterator[Finding]:
     """The port of the rollout store; without one chosen, that the loopback interface can be listened on at all."""
     try:
-        port = runtime.free_port() if subject.port is None else runtime.check_port(subject.port)
+        port = environment.free_port() if subject.port is None else environment.check_port(subject.port)
     except (SetupError, OSError) as error:
         yield failed(
             Family.PORTS, "rollout store", str(error), "Stop what listens there, or leave out --port to take a free one"
         )
         return
     chosen = f"port {port} is free" if subject.port is not None else "any free port, chosen when training starts"
-    yield passed(Family.PORTS, "rollout store", f"{chosen}, on {runtime.LOOPBACK}")
+    yield passed(Family.PORTS, "rollout store", f"{chosen}, on {environment.LOOPBACK}")
 
 
 def check_disk(subject: Subject) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_sql_trainer.errors import ConfigError, RunError
-from lit_sql_trainer.runs import RunFolder, replace_text
+from lit_sql_trainer.runs.folder import RunFolder, replace_text
 
 MAX_RUNS = 8
 MAX_POINTS = 160

@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.monitors import MonitorSettings, Reading, replay
+from lit_sql_trainer.profile.overrides import from_plain
 from lit_sql_trainer.report.examples import Examples, read_examples
-from lit_sql_trainer.runs import RunFolder
-from lit_sql_trainer.settings import from_plain
+from lit_sql_trainer.runs.folder import RunFolder
 
 Metrics = Mapping[str, Any]
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from lit_sql_trainer.console import duration
 from lit_sql_trainer.report.curves import Z95, letter
 from lit_sql_trainer.report.data import RunData
 from lit_sql_trainer.report.examples import Change, Example, Examples
+from lit_sql_trainer.runs.console import duration
 from sql_reward import PairedComparison
 
 Record = Mapping[str, Any]

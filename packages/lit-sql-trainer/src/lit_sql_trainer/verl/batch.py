@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from lit_sql_trainer.advantage import (
+from lit_sql_trainer.rollouts.advantage import (
     GroupAdvantages,
     group_advantages,
     refill_size,

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, cast
 
-from lit_sql_trainer.verl_settings import Strategy
+from lit_sql_trainer.profile.verl import Strategy
 
 HOOK = "lit_sql_trainer.verl.cpu.apply"
 EXTERNAL_LIB = "lit_sql_trainer.verl.cpu_vllm"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lit_sql_trainer import verl_lora_hook
-from lit_sql_trainer.verl import cpu_vllm
+from lit_sql_trainer.verl import cpu_vllm, lora_hook
 
-__all__ = ["cpu_vllm", "verl_lora_hook"]
+__all__ = ["cpu_vllm", "lora_hook"]

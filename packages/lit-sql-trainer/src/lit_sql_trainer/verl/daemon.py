@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
-from lit_sql_trainer.contract import FRESH_SEEDS, MODEL_RESOURCE
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.local.collect import Collected, Collector, PlannedRollout
-from lit_sql_trainer.local.drops import DropWindow
 from lit_sql_trainer.local.server import Sampled
+from lit_sql_trainer.rollouts.collect import Collected, Collector, PlannedRollout
+from lit_sql_trainer.rollouts.drops import DropWindow
+from lit_sql_trainer.rollouts.wire import FRESH_SEEDS, MODEL_RESOURCE
 
 T = TypeVar("T")
 

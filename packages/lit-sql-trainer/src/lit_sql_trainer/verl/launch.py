@@ -14,20 +14,21 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lit_sql_trainer import inputs, runtime
-from lit_sql_trainer.config import Profile
-from lit_sql_trainer.console import Display
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.runs import RunFolder
-from lit_sql_trainer.settings import to_plain
+from lit_sql_trainer.machine import environment
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.profile.overrides import to_plain
+from lit_sql_trainer.profile.profile import Profile
+from lit_sql_trainer.runs.console import Display
+from lit_sql_trainer.runs.folder import RunFolder
+from lit_sql_trainer.runs.watch import NewLines
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, RunFacts
 from lit_sql_trainer.verl.state import latest_step
-from lit_sql_trainer.watch import NewLines
 
 if TYPE_CHECKING:
-    from lit_sql_trainer.agent import LitSQLAgent
-    from lit_sql_trainer.interrupt import Interrupt
+    from lit_sql_trainer.agent.agent import LitSQLAgent
+    from lit_sql_trainer.machine.interrupt import Interrupt
     from lit_sql_trainer.verl.daemon import SqlDaemon
     from lit_sql_trainer.verl.trainer import SqlTrainer
 
@@ -61,7 +62,7 @@ def train_with_verl(
 ) -> None:
     """Train, or go on with a run whose folder holds a checkpoint, until the last step or until asked to stop.
 
-    Call `runtime.guard_environment` first, and enter `interrupt` before.
+    Call `environment.guard_environment` first, and enter `interrupt` before.
 
     Args:
         config: VERL's dictionary, as `verl_config(profile)` gives it, with our section `lit_sql`.
@@ -77,14 +78,14 @@ def train_with_verl(
     if step is not None and not composed["trainer"].get("val_only"):
         run.forget_after(step)
 
-    from lit_sql_trainer.agent import LitSQLAgent
-    from lit_sql_trainer.assembly import make_trainer
+    from lit_sql_trainer.agent.agent import LitSQLAgent
+    from lit_sql_trainer.rollouts.trainer import make_trainer
     from lit_sql_trainer.verl.algorithm import SqlVerl
     from lit_sql_trainer.verl.daemon import SqlDaemon
     from lit_sql_trainer.verl.trainer import SqlTrainer
 
     node = importlib.import_module("ray.util")  # only there with the GPU stack
-    runtime.without_proxy(node.get_node_ip_address())  # vLLM listens there, not on the loopback interface
+    environment.without_proxy(node.get_node_ip_address())  # vLLM listens there, not on the loopback interface
     algorithm = SqlVerl(
         composed,
         ray_options=ray_options or gpu_ray_options(),
@@ -149,7 +150,7 @@ def gpu_ray_options() -> dict[str, Any]:
 
 
 def guarded_variables() -> dict[str, str]:
-    """What `runtime.guard_environment` set for this process and Ray's must have too."""
+    """What `environment.guard_environment` set for this process and Ray's must have too."""
     names = (
         "LITELLM_LOCAL_MODEL_COST_MAP", "OTEL_SDK_DISABLED", "AGENTOPS_LOG_LEVEL", "AGENTOPS_LOGGING_TO_FILE",
         "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "NO_PROXY", "no_proxy",

@@ -17,15 +17,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer import inputs, runtime
-from lit_sql_trainer.config import Profile, RolloutSettings
 from lit_sql_trainer.errors import SetupError
-from lit_sql_trainer.local.seeds import TaskOrder
-from lit_sql_trainer.runs import RunFolder, append_line, create_run, open_run
-from lit_sql_trainer.settings import to_plain
+from lit_sql_trainer.machine import environment
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.profile.overrides import to_plain
+from lit_sql_trainer.profile.profile import Profile, RolloutSettings
+from lit_sql_trainer.profile.verl import Strategy, VerlSettings
+from lit_sql_trainer.rollouts.seeds import TaskOrder
+from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run, open_run
 from lit_sql_trainer.verl import cpu
 from lit_sql_trainer.verl.launch import guarded_variables, train_with_verl
-from lit_sql_trainer.verl_settings import Strategy, VerlSettings
 from sql_graph import CheckMode, PromptStyle
 
 GROUPS, ROLLOUTS, STEPS = 4, 4, 2
@@ -188,14 +189,14 @@ def run_proof(settings: ProofSettings, run: RunFolder) -> None:
     """
     started = time.monotonic()
     data = inputs.load_data(inputs.embedded_data(), train_tasks=TASKS[0], validation_tasks=TASKS[1])
-    runtime.check_start_method()
-    runtime.guard_environment(local_model=True)
+    environment.check_start_method()
+    environment.guard_environment(local_model=True)
     cpu.prepare_environment(ranks=settings.ranks)
     profile = proof_profile()
-    runtime.quiet_loggers(run.library_log)
+    environment.quiet_loggers(run.library_log)
 
-    from lit_sql_trainer.console import open_display
-    from lit_sql_trainer.interrupt import Interrupt
+    from lit_sql_trainer.machine.interrupt import Interrupt
+    from lit_sql_trainer.runs.console import open_display
     from lit_sql_trainer.verl.proof_agent import BrokenWorld
     from lit_sql_trainer.verl.proof_parts import ProofDaemon, ProofTrainer
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
-from lit_sql_trainer.agent import LitSQLAgent
-from lit_sql_trainer.contract import MODEL_RESOURCE
+from lit_sql_trainer.agent.agent import LitSQLAgent
+from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE
 
 NOWHERE = "http://127.0.0.1:9/v1"
 """Nothing listens on the discard port."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lit_sql_trainer.runs import RunFolder, read_lines
+from lit_sql_trainer.runs.folder import RunFolder, read_lines
 
 TRAINED = ("write_query", "rewrite_query")
 EPSILON = 1e-6  # what VERL and the local algorithm add to a standard deviation

@@ -19,9 +19,9 @@ from typing import Any, cast
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 import ray
 
-from lit_sql_trainer.assembly import make_adapter
-from lit_sql_trainer.local.collect import Collected, PlannedRollout
-from lit_sql_trainer.runs import append_line
+from lit_sql_trainer.rollouts.collect import Collected, PlannedRollout
+from lit_sql_trainer.rollouts.trainer import make_adapter
+from lit_sql_trainer.runs.folder import append_line
 from lit_sql_trainer.verl.daemon import SqlDaemon, TracedTokens
 from lit_sql_trainer.verl.rows import Row, row_coefficients
 from lit_sql_trainer.verl.trainer import SqlTrainer

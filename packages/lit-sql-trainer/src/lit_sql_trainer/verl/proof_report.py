@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lit_sql_trainer.errors import FailureLimitError, RunError
-from lit_sql_trainer.runs import RunFolder, read_lines, write_json
+from lit_sql_trainer.runs.folder import RunFolder, read_lines, write_json
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.proof import (
     GROUPS,

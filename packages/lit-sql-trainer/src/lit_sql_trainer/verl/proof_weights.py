@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from lit_sql_trainer.export.source import Kind, Source
 from lit_sql_trainer.export.weights import read_weights
+from lit_sql_trainer.models.source import Kind, Source
 from lit_sql_trainer.verl.proof_checks import Check
 
 GRADIENT_TOLERANCE = 1e-3

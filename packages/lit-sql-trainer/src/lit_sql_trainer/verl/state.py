@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.runs import write_json
+from lit_sql_trainer.runs.folder import write_json
 
 STATE_FILE = "lit_sql_state.json"
 """In each `global_step_<n>` folder, beside VERL's own parts."""

@@ -34,11 +34,13 @@ from verl.utils.metric import reduce_metrics
 from verl.utils.tracking import Tracking
 
 from lit_sql_trainer.errors import RunError, TrainerError
-from lit_sql_trainer.local.collect import Collected, PlannedRollout
 from lit_sql_trainer.local.loop import resident_megabytes
-from lit_sql_trainer.local.seeds import TaskOrder, sampling_seed
-from lit_sql_trainer.runs import RunFolder
-from lit_sql_trainer.settings import from_plain
+from lit_sql_trainer.profile.overrides import from_plain
+from lit_sql_trainer.profile.verl import LitSql
+from lit_sql_trainer.rollouts.collect import Collected, PlannedRollout
+from lit_sql_trainer.rollouts.seeds import TaskOrder, sampling_seed
+from lit_sql_trainer.runs.folder import RunFolder
+from lit_sql_trainer.runs.watch import RunWatcher
 from lit_sql_trainer.verl.batch import StepBatch, describe_batch, describe_validation, flat_numbers, roll_out
 from lit_sql_trainer.verl.daemon import DaemonSettings, SqlDaemon
 from lit_sql_trainer.verl.plan import update_plan
@@ -46,8 +48,6 @@ from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, LinesOnly, RunFact
 from lit_sql_trainer.verl.rows import Row, deal, trained_rows
 from lit_sql_trainer.verl.state import BEST, VerlState, read_state, write_state
 from lit_sql_trainer.verl.tensors import mini_batch_tensors
-from lit_sql_trainer.verl_settings import LitSql
-from lit_sql_trainer.watch import RunWatcher
 
 
 class SqlTrainer(AgentLightningTrainer):

@@ -1,0 +1,1 @@
+"""The agent that Agent-lightning runs, and how a question is answered and judged."""

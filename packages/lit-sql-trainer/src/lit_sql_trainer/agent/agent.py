@@ -1,0 +1,181 @@
+"""The bridge between Agent-lightning and the three leaves: one task in, one float out.
+
+A rollout opens a task, lets the graph write SQL with the model that the library hands over, judges the answer against
+the gold query, and returns the reward once (it never emits: the library would count it twice). The gold query stays
+in this function; the graph has no field for it. What the policy does wrong becomes its reward. What we do wrong
+(endpoint, database, gold) raises, so that the rollout fails visibly, is dropped, and is counted.
+
+This module imports the library and is therefore imported late (see `machine.environment`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
+
+from lit_sql_trainer.agent.answering import Answering, ModelEndpoint, describe
+from lit_sql_trainer.errors import RolloutError
+from lit_sql_trainer.machine.interrupt import die_with_parent
+from lit_sql_trainer.profile.profile import RolloutSettings
+from lit_sql_trainer.rollouts.calls import BoundedChat, stable_seed
+from lit_sql_trainer.rollouts.wire import FRESH_SEEDS, MODEL_RESOURCE, SAMPLING_SEED
+from lit_sql_trainer.runs.folder import append_line
+from spider_data import SpiderTask
+from sql_graph import Attempt, SqlAnswer
+from sql_reward import GoldSqlError, Outcome, Verdict, reward_of
+
+MAX_REMARK = 300
+"""Characters kept of an error and of a checker's remark."""
+
+Row = Mapping[str, Any]
+
+
+class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
+    """Agent-lightning's view of the SQL agent.
+
+    Args:
+        data: the data folder whose databases the tasks name.
+        settings: turns, prompt, sampling and time limits of a rollout.
+        rollouts_file: where each rollout leaves one JSON line; None leaves none.
+
+    A task is a row of `SpiderTask.to_row()`. An algorithm may put `step`, `sample` and a sampling seed into the
+    rollout's metadata; without a seed there, one is made of the task, so that the same call gives the same reply.
+    """
+
+    def __init__(
+        self, *, data: Path, settings: RolloutSettings | None = None, rollouts_file: Path | None = None
+    ) -> None:
+        super().__init__()
+        self.settings = settings or RolloutSettings()
+        self.answering = Answering(data=data, settings=self.settings)
+        self.catalog = self.answering.catalog
+        self.rollouts_file = rollouts_file
+
+    def set_runner(self, runner: agl.Runner[dict[str, Any]]) -> None:
+        """Called by the library in each runner process, before its first rollout."""
+        super().set_runner(runner)
+        if multiprocessing.parent_process() is not None:
+            die_with_parent()  # a killed run must not leave runners that poll for its store forever
+
+    def rollout(self, task: dict[str, Any], resources: agl.NamedResources, rollout: agl.Rollout) -> float:
+        """Answer one task and return its reward.
+
+        Raises:
+            RolloutError: this rollout failed for a reason that is not the policy's.
+        """
+        record = RolloutRecord.of(task, rollout)
+        started = time.monotonic()
+        try:
+            sql_task = SpiderTask.from_row(task)
+            sql_answer = self._answer(sql_task, resources, rollout, record)
+            verdict = self.answering.judge(sql_task, sql_answer.sql)
+            record.judged(sql_answer, verdict, reward_of(verdict))
+        except Exception as error:  # noqa: BLE001  whatever it is: recorded, then raised as a failed rollout
+            record.failed = describe(error)
+            quotes_gold = isinstance(error, GoldSqlError)  # then it must not be chained: tracebacks are logged
+            raise RolloutError(f"rollout of task {record.task_id!r} failed: {record.failed}") from (
+                None if quotes_gold else error
+            )
+        finally:
+            record.seconds = round(time.monotonic() - started, 3)
+            if self.rollouts_file is not None:
+                append_line(self.rollouts_file, asdict(record))
+        return cast("float", record.reward)
+
+    def _answer(
+        self, task: SpiderTask, resources: agl.NamedResources, rollout: agl.Rollout, record: RolloutRecord
+    ) -> SqlAnswer:
+        handler = self.tracer.get_langchain_handler()  # one per rollout: it opens a session span of its own
+        return self.answering.answer(
+            task,
+            chat=self._chat(resources[MODEL_RESOURCE], rollout, record),
+            callbacks=() if handler is None else (handler,),
+        )
+
+    def _chat(self, llm: agl.Resource, rollout: agl.Rollout, record: RolloutRecord) -> BoundedChat:
+        if not isinstance(llm, agl.LLM):
+            raise RolloutError(f"resource {MODEL_RESOURCE!r} is a {type(llm).__name__}, expected an LLM")
+        attempt = cast("agl.AttemptedRollout", rollout).attempt
+        sampling = self.settings.sampling(llm.sampling_parameters, greedy=rollout.mode != "train")
+        endpoint = ModelEndpoint(
+            url=llm.get_base_url(rollout.rollout_id, attempt.attempt_id), model=llm.model, api_key=llm.api_key
+        )
+        metadata = rollout.metadata or {}
+        seed = metadata.get(SAMPLING_SEED)
+        if seed is None:
+            seed = stable_seed(record.task_id, record.step, record.sample)
+        chat = self.answering.chat(endpoint, sampling=sampling, seed=int(seed))
+        chat.fresh_seeds = bool(metadata.get(FRESH_SEEDS))
+        return chat
+
+
+@dataclass(kw_only=True, slots=True)
+class RolloutRecord:
+    """One line of `rollouts.jsonl`. It has no gold, neither query nor rows."""
+
+    task_id: str
+    db_id: str
+    mode: str
+    step: int
+    sample: int
+    rollout_id: str
+    question: str = ""
+    turns: int = 0
+    sql: list[str | None] = field(default_factory=list[str | None])
+    """What was run at each turn; None where a reply held no SQL."""
+    path: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """What became of each turn; see `_turn`."""
+    stop: str = ""
+    outcome: str = ""
+    detail: str = ""
+    databases_passed: int = 0
+    databases_total: int = 0
+    empty_match: bool = False
+    """The answer matched on databases where nothing was to be found, so any query that finds nothing would have."""
+    reward: float | None = None
+    seconds: float = 0.0
+    failed: str = ""
+    """Why the rollout is dropped; empty when it counts."""
+
+    @classmethod
+    def of(cls, task: Row, rollout: agl.Rollout) -> RolloutRecord:
+        metadata = rollout.metadata or {}
+        return cls(
+            task_id=str(task.get("task_id", "")),
+            db_id=str(task.get("db_id", "")),
+            mode=rollout.mode or "",
+            step=int(metadata.get("step", 0)),
+            sample=int(metadata.get("sample", 0)),
+            rollout_id=rollout.rollout_id,
+            question=str(task.get("question", "")),
+        )
+
+    def judged(self, answer: SqlAnswer, verdict: Verdict, reward: float) -> None:
+        self.turns, self.stop = answer.turns, str(answer.stop)
+        self.sql = [attempt.sql for attempt in answer.attempts]
+        self.path = [_turn(attempt) for attempt in answer.attempts]
+        self.outcome = str(verdict.outcome)
+        # A mismatch is described by its first differing row, which is the gold's.
+        self.detail = "" if verdict.outcome is Outcome.MISMATCH else verdict.detail
+        self.databases_passed, self.databases_total = verdict.databases_passed, verdict.databases_total
+        self.empty_match = verdict.matched and verdict.gold_empty
+        self.reward = reward
+
+
+def _turn(attempt: Attempt) -> dict[str, Any]:
+    """One reply as the record keeps it: node, what the database said (no rows of it), and why it was not approved."""
+    turn: dict[str, Any] = {"node": attempt.node, "status": "cut" if attempt.cut else "", "rows": 0, "seconds": 0.0}
+    if attempt.observation is not None:
+        seen = attempt.observation
+        turn |= {"status": str(seen.status), "rows": seen.row_count, "seconds": round(seen.seconds, 4)}
+        if not seen.ran:
+            turn["error"] = seen.text[:MAX_REMARK]
+    if attempt.feedback:
+        turn["feedback"] = attempt.feedback[:MAX_REMARK]
+    return turn

@@ -1,0 +1,125 @@
+"""How a question is answered and judged: the one place for training, validation, evaluation and debugging.
+
+Same graph, same prompts, same client, same limits, same judge, so that a number measured elsewhere than in training
+means the same thing. Knows neither Agent-lightning nor torch; the gold query goes to the judge and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lit_sql_trainer.profile.profile import RolloutSettings
+from lit_sql_trainer.rollouts.calls import BoundedChat
+from spider_data import DatabaseCatalog, SpiderTask
+from sql_graph import SqlAnswer, SqlDatabase, answer, open_chat
+from sql_reward import GoldCache, GoldSqlError, Verdict, judge
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
+
+    from sql_graph import ChatModel
+
+GOLD_CACHE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEndpoint:
+    """Where a model is asked, and under which name."""
+
+    url: str
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+    """None sends what OPENAI_API_KEY holds, if anything."""
+
+
+class Answering:
+    """Answers and judges the questions of one data folder. Safe to share between threads and to inherit by a fork.
+
+    Args:
+        data: the data folder whose databases the tasks name.
+        settings: turns, prompt and time limits; sampling comes with each chat.
+    """
+
+    def __init__(self, *, data: Path, settings: RolloutSettings) -> None:
+        self.catalog = DatabaseCatalog(data)
+        self.settings = settings
+        self._gold = GoldCache(max_bytes=GOLD_CACHE_BYTES)  # a gold query runs once per process
+        self._databases: dict[str, SqlDatabase] = {}
+
+    def chat(self, endpoint: ModelEndpoint, *, sampling: Mapping[str, Any], seed: int) -> BoundedChat:
+        """The model for one question: every call with this seed, none begun past the settings' deadline."""
+        chat = _open_chat(
+            endpoint.model,
+            endpoint.url,
+            endpoint.api_key,
+            json.dumps(sampling, sort_keys=True),
+            self.settings.request_timeout_s,
+            self.settings.max_retries,
+        )
+        return BoundedChat(chat, deadline_s=self.settings.deadline_s, seed=seed)
+
+    def answer(self, task: SpiderTask, *, chat: ChatModel, callbacks: Sequence[BaseCallbackHandler] = ()) -> SqlAnswer:
+        """What the agent makes of the question.
+
+        Raises:
+            SqlGraphError: the database or the model could not be asked.
+            RolloutError: the time was over before the agent had ended.
+        """
+        return answer(
+            task.question,
+            database=self.database(task.db_id),
+            chat=chat,
+            max_turns=self.settings.max_turns,
+            callbacks=callbacks,
+            check=self.settings.check,
+            style=self.settings.style,
+            prompt_budget_tokens=self.settings.prompt_budget_tokens,
+        )
+
+    def judge(self, task: SpiderTask, sql: str | None) -> Verdict:
+        """Whether `sql` answers as the gold query does, on every database of the suite.
+
+        Raises:
+            SqlRewardError: the gold query or a database is broken.
+        """
+        return judge(sql, task.query, self.catalog.suite(task.db_id), cache=self._gold)
+
+    def database(self, db_id: str) -> SqlDatabase:
+        """The agent's view of a database; its schema is read once per process."""
+        found = self._databases.get(db_id)
+        if found is None:
+            found = self._databases.setdefault(db_id, SqlDatabase(self.catalog.path(db_id)))
+        return found
+
+
+def describe(error: BaseException) -> str:
+    """One line about an error of ours: its type and the first line of its message, without a gold query."""
+    if isinstance(error, GoldSqlError):  # its own message quotes the query
+        return f"GoldSqlError: the gold query gives no result on {error.database.name}: {error.reason}"
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+@lru_cache(maxsize=64)
+def _open_chat(
+    model: str,
+    base_url: str,
+    api_key: str | None,
+    sampling: str,
+    timeout_s: float,
+    retries: int,
+) -> Any:
+    """One client per endpoint and sampling (as JSON): opening one costs more than a small model's reply."""
+    return open_chat(
+        model=model,
+        base_url=base_url,
+        api_key=api_key,
+        sampling_parameters=json.loads(sampling),
+        timeout_s=timeout_s,
+        max_retries=retries,
+    )

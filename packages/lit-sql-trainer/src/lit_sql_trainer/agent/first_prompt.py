@@ -1,0 +1,57 @@
+"""What the agent asks a model first: the very prompt of training, recorded from the graph itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lit_sql_trainer.profile.profile import RolloutSettings
+from sql_graph import PromptBudgetError, SqlDatabase, build_graph
+
+ROLES = {"human": "user", "ai": "assistant", "system": "system"}
+Messages = tuple[Mapping[str, str], ...]
+"""Role and content of each message, as a chat template takes them."""
+
+
+class FirstPrompt:
+    """The agent of one database, with a model that only listens."""
+
+    def __init__(self, file: Path, settings: RolloutSettings) -> None:
+        self.file = file
+        self._heard = _Listener()
+        self._graph: Any = build_graph(  # its own annotations are partial
+            chat=self._heard,
+            database=SqlDatabase(file),
+            max_turns=1,
+            check=settings.check,
+            style=settings.style,
+            prompt_budget_tokens=settings.prompt_budget_tokens,
+        )
+
+    def __call__(self, question: str) -> Messages | None:
+        """The first prompt for a question; None where the budget allows none.
+
+        Raises:
+            sql_graph.DatabaseError: the database cannot be read, or holds no table.
+        """
+        self._heard.messages = ()
+        try:
+            self._graph.invoke({"question": question})
+        except PromptBudgetError:
+            return None
+        return self._heard.messages
+
+
+class _Listener:
+    """A chat model that says nothing."""
+
+    def __init__(self) -> None:
+        self.messages: Messages = ()
+
+    def invoke(self, messages: Any, config: Any = None) -> Any:
+        """Remember what was asked and reply with no SQL, which ends the agent."""
+        from langchain_core.messages import AIMessage
+
+        self.messages = tuple({"role": ROLES[each.type], "content": str(each.content)} for each in messages)
+        return AIMessage("")

@@ -1,0 +1,172 @@
+"""What is exported: a run's checkpoint, or a folder that holds a checkpoint of one of three kinds.
+
+A Hugging Face folder is what the local algorithm writes. VERL writes shards of FSDP with the model's configuration and
+tokenizer beside them. A LoRA adapter, as peft writes it, needs its base model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+
+from lit_sql_trainer.errors import ConfigError, ModelError, RunError
+from lit_sql_trainer.evaluation.targets import Checkpoint
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.verl_checkpoint import last_checkpoint
+from lit_sql_trainer.profile.overrides import from_plain
+from lit_sql_trainer.profile.profile import Profile
+from lit_sql_trainer.runs.folder import RunFolder, open_run
+
+ADAPTER = "adapter_config.json"
+SHARD = "model_world_size_*_rank_*.pt"
+
+
+class Kind(StrEnum):
+    """How the weights lie on disk."""
+
+    HUGGING_FACE = "Hugging Face folder"
+    FSDP = "shards of FSDP"
+    ADAPTER = "LoRA adapter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A checkpoint and what is known about where it comes from."""
+
+    path: Path
+    """The folder that holds the weights."""
+    kind: Kind
+    base: str | None
+    """What training began with: a folder or a Hugging Face id; None where nobody says."""
+    run: RunFolder | None = None
+    profile: Profile | None = None
+
+    @property
+    def config_folder(self) -> Path:
+        """Where the model's configuration and tokenizer are: an adapter's are its base's."""
+        if self.kind is Kind.FSDP:
+            return self.path / "huggingface"
+        if self.kind is Kind.ADAPTER and not (self.path / "config.json").is_file():
+            return Path(self.base or "")
+        return self.path
+
+    @property
+    def base_name(self) -> str:
+        """What training began with, for people: an id, or a folder's name without the path to it."""
+        if self.profile is not None and self.profile.model is None:
+            return "the tiny model of lit-sql-trainer"
+        name = self.profile.model if self.profile is not None else self.base
+        return "an unknown model" if name is None else Path(name).name if Path(name).is_dir() else name
+
+    @property
+    def step(self) -> int | None:
+        """After which update the weights were saved; None where nobody wrote it down."""
+        for file in (self.path / "state.json", self.path.parent / "lit_sql_state.json"):
+            if file.is_file():
+                return int(read_json(file).get("step", 0))
+        found = re.search(r"global_step_(\d+)", str(self.path))
+        return int(found[1]) if found else None
+
+    @property
+    def label(self) -> str:
+        """For people: the run and the checkpoint in it, or the folder."""
+        if self.run is None:
+            return self.path.name
+        return f"run {self.run.name}, {self.path.resolve().relative_to(self.run.path.resolve())}"
+
+
+def find_source(
+    what: Path | str,
+    *,
+    runs: Path = Path("runs"),
+    checkpoint: Checkpoint = Checkpoint.BEST,
+    base: str | None = None,
+) -> Source:
+    """The checkpoint that `what` names: a run by folder or name (its best or last), or a checkpoint folder.
+
+    `base` says what training began with where the run does not, or another.
+
+    Raises:
+        RunError: there is no such run or checkpoint.
+        ModelError: the folder holds no checkpoint of a known kind.
+    """
+    path = Path(what)
+    inside = _inside(path)
+    if inside is None:
+        if path.is_dir() and not (path / "checkpoints").is_dir():
+            raise ModelError(
+                f"{str(path)!r} holds no checkpoint: expected config.json with *.safetensors, {SHARD} (VERL's actor "
+                f"folder), {ADAPTER}, or a run folder"
+            )
+        run = open_run(what, root=runs)
+        inside = _inside(_of_run(run, checkpoint))
+        if inside is None:
+            raise RunError(f"run {run.name!r} has no complete checkpoint {str(checkpoint)!r}: train on, or try another")
+    else:
+        run = _run_above(inside[0])
+    folder, kind = inside
+    return Source(path=folder, kind=kind, base=base or _base(folder, kind, run), run=run, profile=_profile(run))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{str(path)!r} cannot be read ({error}): is the checkpoint complete?") from error
+
+
+def _inside(path: Path) -> tuple[Path, Kind] | None:
+    """The folder with the weights at `path`, or in VERL's place below it, and their kind."""
+    for folder in (path, path / "actor"):
+        if any(folder.glob(SHARD)):
+            return folder, Kind.FSDP
+        if (folder / ADAPTER).is_file():
+            return folder, Kind.ADAPTER
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+            return folder, Kind.HUGGING_FACE
+    return None
+
+
+def _of_run(run: RunFolder, checkpoint: Checkpoint) -> Path:
+    place = run.checkpoints / checkpoint
+    for folder in (place, place.with_name(f"{place.name}.previous")):
+        if _inside(folder) is not None:
+            return folder
+    last = last_checkpoint(run.checkpoints)
+    if last is not None:
+        return last.path
+    raise RunError(f"run {run.name!r} has no checkpoint {str(checkpoint)!r} yet: train on, or try another --checkpoint")
+
+
+def _run_above(folder: Path) -> RunFolder | None:
+    for parent in folder.resolve().parents:
+        if (parent / "checkpoints").is_dir() and (parent / "config.json").is_file():
+            return RunFolder(path=parent)
+    return None
+
+
+def _profile(run: RunFolder | None) -> Profile | None:
+    """The run's settings; None where another version wrote them, which must not keep its weights from being used."""
+    if run is None:
+        return None
+    try:
+        return from_plain(Profile, run.config())
+    except (ConfigError, TypeError):
+        return None
+
+
+def _base(folder: Path, kind: Kind, run: RunFolder | None) -> str | None:
+    if run is not None:
+        return inputs.model_source(run.config().get("model"))
+    if kind is Kind.ADAPTER:
+        return cast("str | None", read_json(folder / ADAPTER).get("base_model_name_or_path"))
+    return None

@@ -1,0 +1,1 @@
+"""What a run is told: profiles, their settings, and how one setting is changed."""

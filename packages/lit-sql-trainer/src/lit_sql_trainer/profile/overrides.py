@@ -1,0 +1,225 @@
+"""`--set key=value` for nested frozen dataclasses: typed, checked at birth, and strict about names.
+
+A key is the dotted path of a field (`rollout.temperature`), or so much of its end as only one field has. A part that
+is None has no settings: its keys are refused. A mapping field may accept further keys by name (see `OPEN`).
+Nothing here knows which settings exist; the dataclasses say so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.profile.setting_names import find_setting
+
+T = TypeVar("T")
+
+OPEN = "open"
+"""Metadata of a mapping field: a function without arguments that gives the names it accepts, each with its type.
+Such a name is written where the mapping's neighbours are: the mapping itself has no name in a key. `part.*` accepts
+every name below `part`."""
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Setting:
+    kind: Any
+    """Type of its value."""
+    mapping: str | None = None
+    """Path of the mapping that holds it, when it is no field of its own."""
+    name: str = ""
+    """Its name in that mapping."""
+
+
+def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
+    """A copy of `settings` with each `key=value` applied, in order; later ones win.
+
+    Raises:
+        ConfigError: an unknown or ambiguous key (with the nearest names), a value that is no value of the field's
+            type, or a combination that the dataclass itself rejects.
+    """
+    if not assignments:
+        return settings
+    known = dict(_walk(settings))
+    fields = [path for path, setting in known.items() if setting.mapping is None]
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {assignment!r} has no '=': write key=value, for example seed=7")
+        path = find_setting(key.strip(), fields=fields, others=known, absent=_absent(settings))
+        setting = known.get(path) or _below(known, path)
+        value = parse_value(text.strip(), setting.kind, path)
+        if setting.mapping is None:
+            changes[path] = value
+        else:
+            held = changes.setdefault(setting.mapping, dict(_value(settings, setting.mapping)))
+            held[setting.name] = value
+    return _changed(settings, changes)  # all at once: values that only fit together may come in any order
+
+
+def assignments(settings: Any) -> list[str]:
+    """Every setting as `key=value`, in the form that `apply_assignments` reads; of open names, those that are set."""
+    lines: list[str] = []
+    for path, setting in _walk(settings):
+        if setting.mapping is None:
+            lines.append(f"{path}={_text(_value(settings, path))}")
+    for mapping in dict.fromkeys(setting.mapping for _, setting in _walk(settings) if setting.mapping is not None):
+        prefix = mapping.rpartition(".")[0]
+        held = cast("Mapping[str, Any]", _value(settings, mapping))
+        lines += [f"{prefix}.{name}={_text(value)}".lstrip(".") for name, value in held.items()]
+    return lines
+
+
+def parse_value(text: str, kind: Any, key: str) -> Any:
+    """The value of type `kind` that `text` writes. Tuples are comma-separated; `none` is None where it is allowed.
+
+    Raises:
+        ConfigError: `text` writes no such value.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if type(None) in arguments and text.lower() in ("none", ""):
+            return None
+        return parse_value(text, next(argument for argument in arguments if argument is not type(None)), key)
+    if origin is tuple:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        inner = arguments[:1] * len(parts) if arguments[-1] is Ellipsis else arguments
+        if len(inner) != len(parts):
+            raise ConfigError(f"{key}={text!r}: expected {len(inner)} values separated by commas")
+        return tuple(parse_value(part, each, key) for part, each in zip(parts, inner, strict=True))
+    try:
+        if kind is bool:
+            return _BOOLEANS[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{key}={text!r}: expected {_expected(kind)}") from error
+
+
+def to_plain(settings: Any) -> dict[str, Any]:
+    """The settings as nested plain values, ready for JSON; `from_plain` reads them back."""
+    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+
+
+def from_plain(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass that `to_plain` wrote.
+
+    Raises:
+        ConfigError: a field is unknown or its value is none of its type, as after a change of version.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cast("Any", kind))})
+    if unknown:
+        raise ConfigError(f"{kind.__name__} has no setting {unknown[0]!r}: was it written by another version?")
+    return kind(**{name: _from_plain(hints[name], value, name) for name, value in values.items()})
+
+
+def _walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, _Setting]]:
+    """Every setting by its path: the fields in declared order, then the names that a mapping accepts."""
+    hints = typing.get_type_hints(cast("Any", type(settings)))
+    opened: list[tuple[str, Callable[[], Mapping[str, Any]]]] = []
+    taken: set[str] = set()
+    for field in dataclasses.fields(settings):
+        path, value = prefix + field.name, getattr(settings, field.name)
+        if OPEN in field.metadata:
+            opened.append((path, field.metadata[OPEN]))
+        elif dataclasses.is_dataclass(value):
+            for inner, setting in _walk(value, f"{path}."):
+                taken.add(inner)
+                yield inner, setting
+        elif _dataclass_in(hints[field.name]) is None:
+            taken.add(path)
+            yield path, _Setting(kind=hints[field.name])
+    for mapping, names in opened:
+        for name, kind in names().items():
+            if prefix + name not in taken:
+                yield prefix + name, _Setting(kind=kind, mapping=mapping, name=name)
+
+
+def _below(known: Mapping[str, _Setting], path: str) -> _Setting:
+    """The setting that an open name such as `part.*` stands for."""
+    pattern = next(name for name in known if name.endswith(".*") and path.startswith(name[:-1]))
+    setting = known[pattern]
+    return dataclasses.replace(setting, name=setting.name[:-1] + path[len(pattern) - 1 :])
+
+
+def _absent(settings: Any) -> dict[str, str]:
+    """Paths of the fields that these settings do not have, because the part that would hold them is None."""
+    hints = typing.get_type_hints(cast("Any", type(settings)))
+    found: dict[str, str] = {}
+    for field in dataclasses.fields(settings):
+        kind = _dataclass_in(hints[field.name])
+        if kind is not None and getattr(settings, field.name) is None:
+            found.update({f"{field.name}.{path}": field.name for path, _ in _walk(kind())})
+    return found
+
+
+def _dataclass_in(hint: Any) -> Any:
+    """The dataclass that a type is, or is when it is not None."""
+    kinds = typing.get_args(hint) or (hint,)
+    return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
+
+
+def _value(settings: Any, path: str) -> Any:
+    for name in path.split("."):
+        settings = getattr(settings, name)
+    return settings
+
+
+def _changed(settings: T, changes: Mapping[str, Any]) -> T:
+    own = {path: value for path, value in changes.items() if "." not in path}
+    for name in dict.fromkeys(path.partition(".")[0] for path in changes if "." in path):
+        inner = {path[len(name) + 1 :]: value for path, value in changes.items() if path.startswith(f"{name}.")}
+        own[name] = _changed(getattr(settings, name), inner)
+    return dataclasses.replace(cast("Any", settings), **own) if own else settings
+
+
+def _expected(kind: Any) -> str:
+    if isinstance(kind, enum.EnumMeta):
+        return f"one of {', '.join(str(member.value) for member in cast('type[enum.Enum]', kind))}"
+    names: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    return names.get(kind) or str(getattr(kind, "expected", kind))
+
+
+def _text(value: Any) -> str:
+    plain = _plain(value)
+    if isinstance(plain, list):
+        return ",".join(map(str, cast("list[Any]", plain)))
+    if plain is None or isinstance(plain, bool):
+        return str(plain).lower()
+    return str(plain)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_plain(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in cast("tuple[Any, ...]", value)]
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
+    return value
+
+
+def _from_plain(kind: Any, value: Any, name: str) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        inner = _dataclass_in(kind)
+        held = cast("Mapping[str, Any]", value)
+        return dict(held) if inner is None else from_plain(inner, held)
+    if typing.get_origin(kind) is tuple:
+        return parse_value(",".join(map(str, value)), kind, name)
+    if isinstance(value, str):
+        return parse_value(value, kind, name)
+    return value

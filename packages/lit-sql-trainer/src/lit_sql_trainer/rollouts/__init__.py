@@ -1,0 +1,1 @@
+"""Rollouts: planned, carried out by runners, collected, counted. One engine for every back end."""

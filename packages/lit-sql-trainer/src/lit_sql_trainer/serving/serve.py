@@ -1,0 +1,219 @@
+"""A trained model behind an OpenAI-compatible endpoint, and the `sql-graph ask` line that uses it.
+
+vLLM serves it where vLLM and a GPU are; else the local server of training does. The line carries the settings under
+which the model was trained, because it has learned those prompts and no others.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lit_sql_trainer.errors import ConfigError, ModelError, SetupError, TrainerError
+from lit_sql_trainer.evaluation.targets import PLAIN_PROFILE, Checkpoint
+from lit_sql_trainer.export import SETTINGS_FILE, Kind, find_source
+from lit_sql_trainer.machine import environment
+from lit_sql_trainer.machine.devices import find_gpus
+from lit_sql_trainer.models import inputs
+from lit_sql_trainer.profile.overrides import from_plain
+from lit_sql_trainer.profile.profile import Profile, RolloutSettings
+from spider_data import DatabaseCatalog, SpiderDataError, read_tasks
+
+PORT = 8000
+VLLM_START_S = 900.0
+"""vLLM loads, compiles and measures before it answers."""
+VLLM_STOP_S = 30.0
+ANY_DATABASE, ANY_QUESTION = "my.sqlite", "How many rows are there?"
+
+
+class Engine(StrEnum):
+    """What generates."""
+
+    AUTO = "auto"
+    VLLM = "vllm"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What is served."""
+
+    folder: Path
+    name: str
+    """Under which it is asked for."""
+    profile: Profile | None
+    """The settings it was trained under; None where nobody knows them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where it is served."""
+
+    url: str
+    engine: Engine
+    ask: str
+    """The command line that asks it."""
+
+
+def find_model(what: Path | str, *, runs: Path = Path("runs"), checkpoint: Checkpoint = Checkpoint.BEST) -> Model:
+    """The model that `what` names: a run (its best or last checkpoint), an exported folder, or any model folder.
+
+    Raises:
+        RunError, ModelError: there is none, or it is not in the form that a server loads.
+    """
+    source = find_source(what, runs=runs, checkpoint=checkpoint)
+    if source.kind is not Kind.HUGGING_FACE:
+        raise ModelError(f"{source.label} is saved as {source.kind}: `lit-sql export {what} FOLDER`, then serve FOLDER")
+    inputs.check_model_folder(source.path)
+    name = source.run.name if source.run is not None else source.path.resolve().name
+    return Model(folder=source.path, name=name, profile=source.profile or _exported_profile(source.path))
+
+
+def serve(
+    model: Model,
+    *,
+    host: str = environment.LOOPBACK,
+    port: int = PORT,
+    engine: Engine = Engine.AUTO,
+    on_ready: Callable[[Endpoint], None],
+) -> None:
+    """Serve a model until Ctrl-C; `on_ready` hears where, once it answers. Port 0 takes a free one.
+
+    Raises:
+        SetupError: the port is taken, or the engine is not there or does not start.
+        ModelError: the model cannot be loaded.
+        KeyboardInterrupt: Ctrl-C; everything has ended by then.
+    """
+    port = environment.check_port(port) if port else environment.free_port()
+    chosen = _engine(engine)
+    here = environment.LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104  compared with, not bound
+    url = f"http://{here}:{port}/v1"
+    database, question = example(model.profile)
+    endpoint = Endpoint(
+        url=url,
+        engine=chosen,
+        ask=ask_line(model.profile, model=model.name, url=url, database=database, question=question),
+    )
+    run = _vllm if chosen is Engine.VLLM else _local
+    run(model, host, port, lambda: on_ready(endpoint))
+
+
+def ask_line(
+    profile: Profile | None,
+    *,
+    model: str,
+    url: str = f"http://{environment.LOOPBACK}:{PORT}/v1",
+    database: str = ANY_DATABASE,
+    question: str = ANY_QUESTION,
+) -> str:
+    """A `sql-graph ask` line for a shell, under the settings of training."""
+    settings = profile.rollout if profile is not None else RolloutSettings()
+    words = ["sql-graph", "ask", "--db", database, "--model", model, "--base-url", url]
+    words += ["--style", str(settings.style), "--check", str(settings.check), "--max-turns", str(settings.max_turns)]
+    words += ["--prompt-budget", str(settings.prompt_budget_tokens), "--max-tokens", str(settings.max_tokens)]
+    return shlex.join([*words, question])
+
+
+def example(profile: Profile | None) -> tuple[str, str]:
+    """A database and a question of the test split that the model was trained beside; made-up ones where it is gone."""
+    try:
+        folder = (profile.data if profile is not None else None) or inputs.embedded_data()
+        catalog = DatabaseCatalog(folder)
+        task = next(task for task in read_tasks(folder / "test.parquet") if task.db_id in catalog)
+    except (TrainerError, SpiderDataError, StopIteration, OSError):
+        return ANY_DATABASE, ANY_QUESTION
+    return str(catalog.path(task.db_id)), task.question
+
+
+def _exported_profile(folder: Path) -> Profile | None:
+    """The settings in an exported folder; None where there are none."""
+    file = folder / SETTINGS_FILE
+    if not file.is_file():
+        return None
+    try:
+        plain: Any = json.loads(file.read_text(encoding="utf-8"))["profile"]
+        return None if plain is None else from_plain(Profile, plain)
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
+        raise ModelError(f"{str(file)!r} cannot be read ({error}): export the model again") from error
+
+
+def _engine(wanted: Engine) -> Engine:
+    vllm, gpus = _vllm_program(), find_gpus()
+    if wanted is Engine.AUTO:
+        return Engine.VLLM if vllm and gpus else Engine.LOCAL
+    if wanted is Engine.VLLM and vllm is None:
+        raise SetupError("vLLM is not installed here: leave out --engine, or `uv sync --package lit-sql-trainer`")
+    return wanted
+
+
+def _vllm_program() -> str | None:
+    return shutil.which("vllm") or shutil.which("vllm", path=str(Path(sys.executable).parent))
+
+
+def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> None:
+    """The server of training, in this process, on the port and host that were asked for."""
+    environment.guard_environment(local_model=True)
+    import uvicorn
+
+    from lit_sql_trainer.serving.hosted import local_server, serving_settings
+
+    server = local_server(str(model.folder), serving_settings(model.profile or PLAIN_PROFILE))
+    server.name = model.name
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready()
+
+    config = uvicorn.Config(
+        server.app(), host=host, port=port, log_level="error", access_log=False, ws="none", lifespan="off"
+    )
+    server.batcher.start()
+    try:
+        Announcing(config).run()  # raises KeyboardInterrupt after it has ended in good order
+        raise KeyboardInterrupt  # a background job, whose shell had the signal ignored: uvicorn says nothing there
+    finally:
+        server.batcher.stop()
+
+
+def _vllm(model: Model, host: str, port: int, ready: Callable[[], None]) -> None:
+    """vLLM's own server, as a child that ends with this process."""
+    command = [_vllm_program() or "vllm", "serve", str(model.folder), "--host", host, "--port", str(port)]
+    child = subprocess.Popen([*command, "--served-model-name", model.name], stdout=sys.stderr)
+    try:
+        _wait_healthy(child, port)
+        ready()
+        code = child.wait()
+        raise SetupError(f"vLLM ended by itself with code {code}; what it said stands above")
+    finally:
+        child.terminate()
+        try:
+            child.wait(VLLM_STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+def _wait_healthy(child: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + VLLM_START_S
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise SetupError(f"vLLM did not start (code {child.returncode}); what it said stands above")
+        try:
+            if httpx.get(f"http://{environment.LOOPBACK}:{port}/health", timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            pass  # not yet: it listens when the model is loaded
+        time.sleep(0.5)
+    raise SetupError(f"vLLM did not answer within {VLLM_START_S:g} s; try --engine local")

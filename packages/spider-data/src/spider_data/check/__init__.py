@@ -1,0 +1,1 @@
+"""Look a data folder over before anything is trained on it."""

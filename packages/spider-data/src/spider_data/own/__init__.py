@@ -1,0 +1,1 @@
+"""A data folder from somebody's own databases and questions."""

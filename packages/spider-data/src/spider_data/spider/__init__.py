@@ -1,0 +1,1 @@
+"""Spider 1.0: download it, unpack it, convert it."""

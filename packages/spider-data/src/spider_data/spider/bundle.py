@@ -1,0 +1,119 @@
+"""Get Spider 1.0 onto this machine: the tutorial's curated bundle, or the official one.
+
+A download resumes, is unpacked by `convert_spider` (safely, and only what is needed), and appears under the
+target's name when it is complete. Without a network, one message says how to place the file by hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from spider_data.errors import ArchiveDamaged, DownloadFailed, SourceNotFound
+from spider_data.manifest import Manifest, sha256_of
+from spider_data.spider.archive import require_space
+from spider_data.spider.convert import convert_spider, require_target
+from spider_data.spider.fetch import Fetch, fetch_drive
+from spider_data.spider.layout import ConvertOptions
+from spider_data.storage import data_dir
+
+
+class Bundle(StrEnum):
+    """What can be downloaded."""
+
+    TUTORIAL = "tutorial"
+    """Spider 1.0 with the tutorial's Parquet files, as Agent-lightning's SQL agent guide names it."""
+    OFFICIAL = "official"
+    """Spider 1.0 as its authors' page offers it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a bundle is and what the file is called."""
+
+    url: str
+    filename: str
+
+
+ADDRESSES = {
+    Bundle.TUTORIAL: Address(
+        url="https://drive.google.com/file/d/1oi9J1jZP9TyM35L85CL3qeGWl2jqlnL6/view", filename="spider-data.zip"
+    ),
+    Bundle.OFFICIAL: Address(
+        url="https://drive.google.com/file/d/1403EGqzIDoHMdQF4c9Bkyl7dZLZ5Wt6J/view", filename="spider_data.zip"
+    ),
+}
+
+SPACE_BYTES = 1_500_000_000
+"""Free space asked for before a download: the 372 databases hold 965 MB, the zip and the task files the rest."""
+
+
+def download_bundle(
+    target: Path | str | None = None,
+    *,
+    bundle: Bundle = Bundle.TUTORIAL,
+    from_file: Path | None = None,
+    url: str | None = None,
+    sha256: str | None = None,
+    keep_zip: bool = False,
+    fetch: Fetch = fetch_drive,
+    options: ConvertOptions | None = None,
+) -> Manifest:
+    """Download a bundle, or take `from_file`, and make the data folder `target` from it.
+
+    `url` names another place that has the same file; `fetch` must be able to read it. `sha256` is compared with
+    the file before it is opened. The zip is removed afterwards unless `keep_zip`; `from_file` is never removed.
+
+    Raises:
+        TargetOccupied, DiskFull: the target cannot be made; nothing is downloaded.
+        DownloadFailed: the file could not be fetched; what has arrived is kept, and the next call goes on.
+        ArchiveDamaged: the file is no zip, is cut short, or has another checksum.
+        UnsafeMember, SourceNotFound, RecordInvalid, SchemaMismatch: see `convert_spider`.
+    """
+    target = data_dir(target)
+    require_target(target)
+    address = ADDRESSES[bundle]
+    if from_file is not None:
+        if not from_file.is_file():
+            raise SourceNotFound(f"no file {str(from_file)!r}; name the downloaded zip", path=from_file)
+        _compare(from_file, sha256)
+        return convert_spider(from_file, target, options=options)
+    require_space(target, SPACE_BYTES)
+    store = target.absolute().parent / f".{target.name}.download"
+    archive = store / address.filename
+    if not archive.is_file():
+        try:
+            fetch(url or address.url, archive)
+        except DownloadFailed as error:
+            raise DownloadFailed(
+                f"{error}.\nRun the same command again to go on where it stopped. Without a network here, get the file "
+                f"in a browser elsewhere from\n  {address.url}\ncopy it to this machine, and run\n"
+                f"  spider-data download {target} --bundle {bundle} --from {address.filename}",
+                url=error.url,
+            ) from error
+        finally:
+            if store.is_dir() and not any(store.iterdir()):
+                store.rmdir()
+    try:
+        _compare(archive, sha256)
+        manifest = convert_spider(archive, target, options=options)
+    except ArchiveDamaged:
+        archive.unlink()
+        raise
+    if keep_zip:
+        archive.replace(target.absolute().parent / address.filename)
+    shutil.rmtree(store)
+    return manifest
+
+
+def _compare(archive: Path, sha256: str | None) -> None:
+    if sha256 is None:
+        return
+    found = sha256_of(archive)
+    if found != sha256.strip().lower():
+        raise ArchiveDamaged(
+            f"{str(archive)!r} has sha256 {found}, expected {sha256}; download it again, or check the expected value",
+            path=archive,
+        )

@@ -1,0 +1,175 @@
+"""A chat model behind an OpenAI-compatible endpoint, whose faults are one typed error.
+
+LangChain's own `ChatOpenAI` makes the requests, so tracers see what they expect. What is added: transient faults, and
+only those, are tried again within bounds; everything else is a `ModelCallError` that names the cause and the number
+of requests made. Each request is a call of the OpenAI client of its own, so each is seen by instrumentation. Keys
+appear in no message, representation or trace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import openai
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatResult
+from langchain_openai import ChatOpenAI
+from pydantic import Field, SecretStr
+
+from sql_graph.agent.faults import NotAChatAnswerError, describe, fault_of, retry_after_s
+from sql_graph.agent.sampling import request_fields
+from sql_graph.errors import ModelCallError, ModelFault, UsageError
+
+OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "not-needed"
+"""Sent where an endpoint of one's own is given without a key: the client insists on one."""
+MIN_SECRET_CHARS = 6
+"""A shorter key, such as the `EMPTY` that local servers are given, is no secret; hiding it would garble messages."""
+TRANSIENT = frozenset({ModelFault.UNREACHABLE, ModelFault.TIMEOUT, ModelFault.RATE_LIMITED, ModelFault.SERVER_ERROR})
+"""The faults worth another request."""
+
+
+def open_chat(
+    *,
+    model: str,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    sampling_parameters: Mapping[str, Any] | None = None,
+    timeout_s: float = 120.0,
+    max_retries: int = 2,
+    retry_wait_s: float = 0.5,
+    max_wait_s: float = 20.0,
+) -> EndpointChat:
+    """A chat model behind an OpenAI-compatible endpoint. Makes no request.
+
+    Without `base_url`, `OPENAI_API_BASE` and then `OPENAI_BASE_URL` are used, else OpenAI itself; without `api_key`,
+    `OPENAI_API_KEY`. `timeout_s` bounds the wait of one request for a connection or for more of the answer. A
+    transient fault is tried again up to `max_retries` times, after `retry_wait_s`, twice that, and so on, or after
+    the server's `Retry-After`; where that is beyond `max_wait_s` nothing is tried again.
+
+    Raises:
+        UsageError: no model, no key for OpenAI itself, credentials in the URL, or an unknown sampling parameter.
+    """
+    if not model.strip():
+        raise UsageError("no model is named: give the name under which the endpoint serves it")
+    if timeout_s <= 0 or max_retries < 0 or retry_wait_s < 0 or max_wait_s < 0:
+        raise UsageError(
+            "timeout_s must be above 0, and max_retries, retry_wait_s and max_wait_s at least 0; got "
+            f"{timeout_s!r}, {max_retries!r}, {retry_wait_s!r}, {max_wait_s!r}"
+        )
+    url = base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    endpoint = _checked_endpoint(url)
+    key = api_key or os.environ.get("OPENAI_API_KEY")
+    if not key and endpoint == OPENAI_URL:
+        raise UsageError("no API key: set OPENAI_API_KEY, or give the base_url of an endpoint that needs none")
+    return EndpointChat(
+        model=model,
+        base_url=endpoint,
+        api_key=SecretStr(key or NO_KEY),
+        timeout=timeout_s,
+        max_retries=0,
+        retries=max_retries,
+        retry_wait_s=retry_wait_s,
+        max_wait_s=max_wait_s,
+        use_responses_api=False,
+        disable_streaming=True,
+        **request_fields(sampling_parameters or {}),
+    )
+
+
+class EndpointChat(ChatOpenAI):
+    """`ChatOpenAI` with bounded, visible retries and typed faults. Made by `open_chat`."""
+
+    retries: int = Field(default=2, ge=0)
+    retry_wait_s: float = Field(default=0.5, ge=0)
+    max_wait_s: float = Field(default=20.0, ge=0)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = 1
+        while True:
+            try:
+                return super()._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
+            except (openai.OpenAIError, NotAChatAnswerError, json.JSONDecodeError) as error:
+                fault = fault_of(error)
+                wait_s = retry_after_s(error)
+                if wait_s is None:
+                    wait_s = min(self.retry_wait_s * 2 ** (request - 1), self.max_wait_s)
+                if fault not in TRANSIENT or request > self.retries or wait_s > self.max_wait_s:
+                    failure = self._failure(error, fault, request)
+                    raise failure from (None if self._secret() and self._secret() in str(error) else error)
+            time.sleep(wait_s)
+            request += 1
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """The same requests from a worker thread, so that asynchronous callers get the same retries and errors."""
+        return await BaseChatModel._agenerate(self, messages, stop=stop, run_manager=run_manager, **kwargs)
+
+    def _create_chat_result(
+        self, response: dict[str, Any] | openai.BaseModel, generation_info: dict[str, Any] | None = None
+    ) -> ChatResult:
+        try:
+            result = super()._create_chat_result(response, generation_info)  # pyright: ignore[reportUnknownMemberType]  bare dicts in langchain-openai
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            raise NotAChatAnswerError(response) from error
+        if not result.generations:
+            raise NotAChatAnswerError(response)
+        return result
+
+    def _get_request_payload(
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """As LangChain's, but `max_tokens` keeps that name: servers other than OpenAI's may know no other."""
+        untyped = super()._get_request_payload(input_, stop=stop, **kwargs)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  a bare dict in langchain-openai
+        payload = cast("dict[str, Any]", untyped)
+        if self.openai_api_base != OPENAI_URL and "max_completion_tokens" in payload:
+            payload["max_tokens"] = payload.pop("max_completion_tokens")
+        return payload
+
+    def _failure(self, error: Exception, fault: ModelFault, requests: int) -> ModelCallError:
+        endpoint = self.openai_api_base or OPENAI_URL
+        status = getattr(error, "status_code", None)
+        return ModelCallError(
+            describe(error, fault, model=self.model_name, endpoint=endpoint, requests=requests, secret=self._secret()),
+            fault=fault,
+            attempts=requests,
+            status=status if isinstance(status, int) else None,
+            endpoint=endpoint,
+        )
+
+    def _secret(self) -> str:
+        """The key, if it is one to keep."""
+        key = self.openai_api_key
+        value = key.get_secret_value() if isinstance(key, SecretStr) else ""
+        return value if len(value) >= MIN_SECRET_CHARS and value != NO_KEY else ""
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [("model", self.model_name), ("endpoint", self.openai_api_base)]
+
+
+def _checked_endpoint(url: str) -> str:
+    """The URL without a closing slash."""
+    parts = urlsplit(url.strip())
+    if parts.username or parts.password:
+        raise UsageError("the endpoint's URL holds a user name or password: give the key as api_key or OPENAI_API_KEY")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{url!r} is not the URL of an endpoint: expected something like 'http://localhost:8000/v1'")
+    return url.strip().rstrip("/")

@@ -1,0 +1,157 @@
+"""The four nodes and the way on, as plain functions from a state to the keys they change.
+
+A node calls `chat.invoke(messages)` directly and synchronously: no chain, no structured output, no retry wrapper in
+between. Tracers see the nearest enclosing chain, which therefore is the node, and Agent-lightning's `agent_match`
+picks the calls to train by that name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from sql_graph.agent.checks import rule_feedback
+from sql_graph.agent.parse import message_text, read_reply
+from sql_graph.agent.prompts import PromptBudget, Task, check_messages, rewrite_messages, write_messages
+from sql_graph.agent.sqltext import same_query
+from sql_graph.agent.state import (
+    AttemptRecord,
+    CheckMode,
+    PromptStyle,
+    SqlState,
+    StopReason,
+    from_record,
+    to_record,
+)
+from sql_graph.agent.verdict import CheckVerdict, checker_remarks, parse_verdict
+from sql_graph.errors import UsageError
+from sql_graph.ports import ChatModel, Database
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+MAX_KEPT_TASKS = 64
+"""Questions that one agent works on at the same time before their prompts' common part is made again."""
+WRITE, EXECUTE, CHECK, REWRITE = "write_query", "execute_query", "check_query", "rewrite_query"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """What the nodes work with and never put into the state: the model, the database, the limits.
+
+    Raises:
+        UsageError: `max_turns` is below 1.
+    """
+
+    chat: ChatModel
+    database: Database
+    max_turns: int = 3
+    """Queries executed at most."""
+    check: CheckMode = CheckMode.LLM
+    style: PromptStyle = PromptStyle.FULL
+    budget: PromptBudget = field(default_factory=PromptBudget)
+    _tasks: dict[object, Task] = field(default_factory=dict[object, Task], init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.max_turns < 1:
+            raise UsageError(f"max_turns must be at least 1, the first query, got {self.max_turns!r}")
+
+    def task(self, state: SqlState, *, anew: bool = False) -> Task:
+        """What all prompts of this question share: made `anew` at its start, then kept, so that they stay alike."""
+        question, history = state.get("question", ""), state.get("history", [])
+        key = (question, tuple((record["question"], record["query"]) for record in history))
+        task = None if anew else self._tasks.get(key)
+        if task is None:
+            task = self.budget.task(self.database, question, style=self.style, history=history)
+            if len(self._tasks) >= MAX_KEPT_TASKS:
+                self._tasks.clear()
+            self._tasks[key] = task
+        return task
+
+
+def write_query(state: SqlState, agent: Agent) -> SqlState:
+    """Ask for the first query. Also sets every other key anew, as a thread may hold those of an earlier question."""
+    attempt = _ask(agent, WRITE, write_messages(agent.task(state, anew=True)))
+    return {"query": attempt["query"], "num_turns": 0, "attempts": [attempt], "stop": None}
+
+
+def execute_query(state: SqlState, agent: Agent) -> SqlState:
+    """Run the query of the last reply, unless there is none or it ran before: then say why the agent ends."""
+    *earlier, attempt = state.get("attempts", [])
+    sql = attempt["query"]
+    if sql is None:
+        return {"stop": StopReason.CUT if attempt["cut"] else StopReason.NO_SQL}
+    for before in earlier:
+        if before["query"] is not None and same_query(before["query"], sql):
+            return {
+                "attempts": [*earlier, {**attempt, "observation": before["observation"]}],
+                "stop": StopReason.REPEATED,
+            }
+    observation = to_record(agent.database.run(sql))
+    return {
+        "attempts": [*earlier, {**attempt, "observation": observation}],
+        "num_turns": state.get("num_turns", 0) + 1,
+    }
+
+
+def check_query(state: SqlState, agent: Agent) -> SqlState:
+    """Decide whether the query is good enough; if not, write down why.
+
+    Nobody is asked when the answer cannot matter: the agent ends anyway, or this was the last turn.
+    """
+    if state.get("stop"):
+        return {"stop": state.get("stop")}
+    if state.get("num_turns", 0) >= agent.max_turns:
+        return {"stop": StopReason.MAX_TURNS}
+    feedback = _feedback(state, agent)
+    if not feedback:
+        return {"stop": StopReason.APPROVED}
+    *earlier, attempt = state.get("attempts", [])
+    return {"attempts": [*earlier, {**attempt, "feedback": feedback}]}
+
+
+def rewrite_query(state: SqlState, agent: Agent) -> SqlState:
+    """Ask for a better query, given what the last one showed. A reply without SQL leaves the answer as it is."""
+    attempts = state.get("attempts", [])
+    task, last = agent.task(state), attempts[-1]
+    outcome = agent.budget.outcome(task, sql=last["query"] or "", observation=_text(last), feedback=last["feedback"])
+    attempt = _ask(agent, REWRITE, rewrite_messages(task, outcome))
+    changed: SqlState = {"attempts": [*attempts, attempt]}
+    if attempt["query"] is not None:
+        changed["query"] = attempt["query"]
+    return changed
+
+
+def should_continue(state: SqlState) -> Literal["rewrite_query", "__end__"]:
+    """The way on from `check_query`: to the end when there is a reason to stop, else to a rewrite."""
+    return "__end__" if state.get("stop") else "rewrite_query"
+
+
+def _ask(agent: Agent, node: str, messages: list[BaseMessage]) -> AttemptRecord:
+    reply = read_reply(agent.chat.invoke(messages))
+    return {"node": node, "query": reply.sql, "cut": reply.cut, "observation": None, "feedback": ""}
+
+
+def _feedback(state: SqlState, agent: Agent) -> str:
+    """What is wrong with the last query, for the model; empty when nothing is.
+
+    A checker without a verdict is taken at the database's word: a query that ran is approved, one that failed is
+    not. No verdict can approve a query that failed.
+    """
+    attempt = state.get("attempts", [])[-1]
+    if attempt["observation"] is None:
+        return ""
+    observation = from_record(attempt["observation"])
+    by_rules = rule_feedback(state.get("question", ""), observation)
+    if agent.check is CheckMode.RULES or (agent.check is CheckMode.BOTH and by_rules):
+        return by_rules
+    task = agent.task(state)
+    outcome = agent.budget.outcome(task, sql=attempt["query"] or "", observation=observation.text)
+    reply = message_text(agent.chat.invoke(check_messages(task, outcome)))
+    if observation.ran and parse_verdict(reply) is not CheckVerdict.INCORRECT:
+        return ""
+    return checker_remarks(reply) or by_rules or "The query does not answer the question."
+
+
+def _text(attempt: AttemptRecord) -> str:
+    return attempt["observation"]["text"] if attempt["observation"] else ""

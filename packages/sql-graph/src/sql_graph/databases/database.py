@@ -1,0 +1,123 @@
+"""Any SQL database as the agent sees it: its schema as text, and one reading statement at a time.
+
+`SqlDatabase` opens connections lazily, in each process that uses it, so it can be pickled, shared between threads
+and used after a fork. The schema is read once per database and process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.engine import URL
+
+from sql_graph.agent.observe import observe
+from sql_graph.agent.render import SchemaWriter
+from sql_graph.databases import Backend, open_backend
+from sql_graph.databases.limits import DatabaseLimits
+from sql_graph.databases.schema import Schema
+from sql_graph.databases.values import with_values
+from sql_graph.errors import EmptyDatabaseError
+from sql_graph.ports import Observation, SchemaStyle
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MAX_CACHED_SCHEMAS = 512
+_schemas: OrderedDict[object, SchemaWriter] = OrderedDict()
+_schemas_lock = threading.Lock()
+os.register_at_fork(after_in_child=lambda: globals().__setitem__("_schemas_lock", threading.Lock()))
+
+
+class SqlDatabase:
+    """A database for reading: a SQLAlchemy URL, or a path (DuckDB if it ends in .duckdb or .ddb, else SQLite).
+
+    Nothing is opened until it is used. A file that does not exist is never created.
+
+    Raises:
+        UnknownDialectError: no dialect or driver for this URL is installed.
+    """
+
+    def __init__(self, url_or_path: str | Path | URL, *, limits: DatabaseLimits | None = None) -> None:
+        self._address = url_or_path
+        self._limits = limits or DatabaseLimits()
+        self._backend: Backend = open_backend(url_or_path, limits=self._limits)
+
+    @property
+    def dialect(self) -> str:
+        """The SQL dialect as a model knows it, for example `SQLite` or `PostgreSQL`."""
+        return self._backend.dialect
+
+    @property
+    def limits(self) -> DatabaseLimits:
+        """The bounds of every query."""
+        return self._limits
+
+    @property
+    def schema(self) -> Schema:
+        """All tables, as read once per database and process.
+
+        Raises:
+            DatabaseError: the database is missing, cannot be used, or holds no table.
+        """
+        return self._writer().schema
+
+    def schema_text(self, question: str, *, budget_tokens: int, style: SchemaStyle) -> str:
+        """The schema within a budget, most relevant tables kept whole; see `sql_graph.agent.render`.
+
+        Raises:
+            DatabaseError: the database is missing, cannot be used, or holds no table.
+        """
+        return self._writer().render(question, budget_tokens=budget_tokens, style=style)
+
+    def run(self, sql: str) -> Observation:
+        """Run one statement, read-only and within limits; whatever the query did wrong is in the observation.
+
+        Raises:
+            DatabaseError: the database is missing or cannot be used.
+        """
+        started = time.monotonic()
+        outcome = self._backend.fetch(sql, limits=self._limits)
+        return observe(outcome, limits=self._limits, seconds=time.monotonic() - started)
+
+    def close(self) -> None:
+        """Close all connections of this process. Used again, the database opens new ones."""
+        self._backend.close()
+
+    def __enter__(self) -> SqlDatabase:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SqlDatabase: {self._backend}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopen, (self._address, self._limits)
+
+    def _writer(self) -> SchemaWriter:
+        key = self._backend.identity()
+        with _schemas_lock:
+            if key in _schemas:
+                _schemas.move_to_end(key)
+                return _schemas[key]
+        schema = self._backend.read_schema()
+        if not schema.tables:
+            raise EmptyDatabaseError(f"{self._backend} holds no table or view; check that it is the right database")
+        writer = SchemaWriter(with_values(self._backend, schema))
+        with _schemas_lock:
+            _schemas[key] = writer
+            while len(_schemas) > MAX_CACHED_SCHEMAS:
+                _schemas.popitem(last=False)
+        return writer
+
+
+def _reopen(address: str | Path | URL, limits: DatabaseLimits) -> SqlDatabase:
+    return SqlDatabase(address, limits=limits)

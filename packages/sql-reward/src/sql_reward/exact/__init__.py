@@ -1,0 +1,1 @@
+"""Spider's exact set match and hardness: its grammar, its query tree, its comparison."""

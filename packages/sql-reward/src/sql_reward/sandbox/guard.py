@@ -1,0 +1,193 @@
+"""What a statement may do and for how long: the callbacks that SQLite asks while it compiles and runs one.
+
+SQLite looks at its progress handler between instructions only. So besides the clock there are bounds that keep one
+instruction, and one compilation, short: text may be the shorter the more functions a statement calls, patterns are
+short, and the two functions that would still run long go through Python first.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import suppress
+from time import perf_counter, thread_time
+from typing import Final
+
+from sql_reward.sandbox.functions import ALLOWED_FUNCTIONS, SCANNING_FUNCTIONS
+from sql_reward.sandbox.limits import Limits
+from sql_reward.sandbox.natives import install
+from sql_reward.sandbox.temporary import bytes_written, temporary_bytes
+from sql_reward.verdict import Outcome
+
+STEPS_BETWEEN_LOOKS: Final = 200
+"""SQLite instructions between two looks at the clock."""
+STEPS_WHILE_SCANNING: Final = 50
+"""The same in a statement that searches texts, of which a few instructions can take long."""
+SLOW_LOOK_S: Final = 0.003
+"""When that many instructions take longer than this, the clock is looked at after each one."""
+LOOK_S: Final = 0.02
+"""Seconds between two looks at what only the system knows: processor time and bytes written."""
+MAX_COMPILE_EVENTS: Final = 10_000
+"""Tables, columns and functions that one statement may name after its views and common tables are expanded."""
+CALLS_PER_CELL: Final = 20
+"""Function calls that may each handle the longest text; with more of them the longest text is shorter."""
+SCAN_FRACTION: Final = 20
+"""Text that is searched by a pattern or another text may be this many times shorter than the longest."""
+MAX_PATTERN_BYTES: Final = 250
+"""Length of a LIKE or GLOB pattern: matching takes up to this many steps a byte of text."""
+HIDDEN_TABLES: Final = frozenset({"sqlite_stmt"})
+"""Tables that show other statements of the connection, the gold query among them."""
+
+_JSON_TABLE: Final = re.compile(r"json_(?:each|tree)", re.IGNORECASE)
+
+
+class Guard:
+    """The callbacks of one connection. Used by one thread, for one statement at a time."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.reads: set[tuple[str, str]] | None = None
+        """Collects the (table, column) pairs that a statement reads, when set."""
+        self.refused = ""
+        """What the current statement wanted and may not do."""
+        self.stopped: Outcome | None = None
+        """Which limit the current statement ran into: TIMEOUT or TOO_LARGE."""
+        self.stopped_by = ""
+        """That limit, in words."""
+        self.stalled_s = 0.0
+        """Wall-clock seconds after which the current statement was given up without a verdict; 0 if it was not."""
+        self._connection = connection
+        self._limits = Limits()
+        self._events = self._calls = self._temp_end = 0
+        self.longest = 0
+        """Length that a text may have in the current statement, in bytes."""
+        self._last_look = self._next_look = self._started = self._wall_end = self._cpu_end = 0.0
+        self._steps = self._usual_steps = STEPS_BETWEEN_LOOKS
+        self._json_tables = False
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)
+        install(connection, self)
+        connection.set_authorizer(self._authorize)
+        connection.set_progress_handler(self._look, STEPS_BETWEEN_LOOKS)
+
+    def begin(self, sql: str, limits: Limits, cpu_end: float) -> None:
+        """Get ready for one statement, which must stop at `cpu_end` on the clock `time.thread_time`."""
+        if not self._json_tables and _JSON_TABLE.search(sql):
+            self._make_json_tables()
+        self.refused = self.stopped_by = ""
+        self.stopped = None
+        self.stalled_s = 0.0
+        self._limits = limits
+        self._events = 0
+        self._usual_steps = STEPS_BETWEEN_LOOKS
+        if self._steps != STEPS_BETWEEN_LOOKS:
+            self._look_every(STEPS_BETWEEN_LOOKS)
+        self._calls = sql.count("||") if len(sql) > 100 else 0
+        self._allow_text(min(limits.max_cell_bytes, CALLS_PER_CELL * limits.max_cell_bytes // (len(sql) // 100 + 1)))
+        self._cpu_end = cpu_end
+        self._started = self._last_look = now = perf_counter()
+        self._wall_end = now + max(5.0, limits.stall_factor * limits.deadline_s)
+        self._temp_end = 0
+        self._next_look = now + min(LOOK_S, cpu_end - thread_time())
+
+    def _make_json_tables(self) -> None:
+        """Let SQLite make its tables json_each and json_tree, which to the authorizer looks like a changed schema."""
+        self._json_tables = True
+        self._connection.set_authorizer(None)
+        with suppress(sqlite3.Error):  # an SQLite built without JSON has none
+            for table in ("json_each", "json_tree"):
+                self._connection.execute(f"SELECT 1 FROM {table}('[]')").fetchall()
+        self._connection.set_authorizer(self._authorize)
+
+    def _allow_text(self, longest: int) -> None:
+        if longest != self.longest:
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
+            self.longest = longest
+
+    def _look_every(self, steps: int) -> None:
+        self._steps = steps
+        self._connection.set_progress_handler(self._look, steps)
+
+    def _look(self) -> int:
+        now = perf_counter()
+        wanted = 1 if now - self._last_look > SLOW_LOOK_S else self._usual_steps
+        self._last_look = now
+        if wanted != self._steps:
+            self._look_every(wanted)
+        return 0 if now < self._next_look else self._look_closely(now)
+
+    def _look_closely(self, now: float) -> int:
+        used = thread_time()
+        if used >= self._cpu_end:
+            return self.stop(Outcome.TIMEOUT, "the deadline")
+        if now >= self._wall_end:
+            self.stalled_s = now - self._started
+            return 1
+        written = bytes_written()
+        if not self._temp_end:
+            self._temp_end = written + self._limits.max_temp_bytes
+        if written > self._temp_end:
+            left = self._limits.max_temp_bytes - temporary_bytes()
+            if left < 0:
+                return self.stop(Outcome.TOO_LARGE, "the limit on temporary bytes")
+            self._temp_end = written + left
+        self._next_look = now + min(LOOK_S, self._cpu_end - used)
+        return 0
+
+    def is_overdue(self) -> bool:
+        """Whether the current statement's time is up."""
+        return thread_time() >= self._cpu_end
+
+    def stop(self, outcome: Outcome, by: str) -> int:
+        """Note why the current statement is being ended."""
+        self.stopped, self.stopped_by = outcome, by
+        return 1
+
+    def _authorize(self, action: int, first: str | None, second: str | None, _db: str | None, _by: str | None) -> int:
+        self._events += 1
+        if self._events > MAX_COMPILE_EVENTS:
+            self.stop(Outcome.TOO_LARGE, f"the limit of {MAX_COMPILE_EVENTS} names in one statement")
+            return sqlite3.SQLITE_DENY
+        if not self._events & 1023 and self.is_overdue():
+            self.stop(Outcome.TIMEOUT, "the deadline")
+            return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_READ:
+            if first in HIDDEN_TABLES:
+                return self._refuse(f"reading {first}")
+            if self.reads is not None and first:
+                self.reads.add((first.lower(), (second or "").lower()))
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_SELECT or action == sqlite3.SQLITE_RECURSIVE:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_FUNCTION:
+            return self._authorize_function((second or "").lower())
+        return self._refuse(_ACTIONS.get(action, f"action {action}"))
+
+    def _authorize_function(self, name: str) -> int:
+        if name not in ALLOWED_FUNCTIONS:
+            return self._refuse(f"the function {name}")
+        self._calls += 1
+        longest = self._limits.max_cell_bytes
+        if name in SCANNING_FUNCTIONS:
+            longest //= SCAN_FRACTION
+            if self._usual_steps != STEPS_WHILE_SCANNING:
+                self._usual_steps = STEPS_WHILE_SCANNING
+                self._look_every(STEPS_WHILE_SCANNING)
+        elif self._calls <= CALLS_PER_CELL:
+            return sqlite3.SQLITE_OK
+        self._allow_text(min(self.longest, longest, CALLS_PER_CELL * self._limits.max_cell_bytes // self._calls))
+        return sqlite3.SQLITE_OK
+
+    def _refuse(self, what: str) -> int:
+        self.refused = self.refused or what
+        return sqlite3.SQLITE_DENY
+
+
+_ACTION_NAMES: Final = (
+    "ALTER_TABLE ANALYZE ATTACH CREATE_INDEX CREATE_TABLE CREATE_TEMP_INDEX CREATE_TEMP_TABLE CREATE_TEMP_TRIGGER "
+    "CREATE_TEMP_VIEW CREATE_TRIGGER CREATE_VIEW CREATE_VTABLE DELETE DETACH DROP_INDEX DROP_TABLE DROP_TEMP_INDEX "
+    "DROP_TEMP_TABLE DROP_TEMP_TRIGGER DROP_TEMP_VIEW DROP_TRIGGER DROP_VIEW DROP_VTABLE INSERT PRAGMA REINDEX "
+    "SAVEPOINT TRANSACTION UPDATE"
+)
+_ACTIONS: Final = {getattr(sqlite3, f"SQLITE_{name}"): name.replace("_", " ") for name in _ACTION_NAMES.split()}
+"""What the authorizer's numbers mean, for the message of a refusal."""
