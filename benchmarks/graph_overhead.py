@@ -41,7 +41,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from sql_graph import ScriptedChat, SqlDatabase, answer
-from sql_graph.agent.parse import extract_sql
+from sql_graph.parse import extract_sql
 
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 QUESTION = "What is in the first table?"

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sql_graph.agent.graph import answer as answer
     from sql_graph.agent.graph import build_graph as build_graph
     from sql_graph.agent.graph import build_langgraph_sql_agent as build_langgraph_sql_agent
-    from sql_graph.agent.parse import extract_sql as extract_sql
     from sql_graph.agent.state import Attempt as Attempt
     from sql_graph.agent.state import CheckMode as CheckMode
     from sql_graph.agent.state import PromptStyle as PromptStyle
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from sql_graph.errors import SqlGraphError as SqlGraphError
     from sql_graph.errors import UnknownDialectError as UnknownDialectError
     from sql_graph.errors import UsageError as UsageError
+    from sql_graph.parse import extract_sql as extract_sql
     from sql_graph.ports import ChatModel as ChatModel
     from sql_graph.ports import Database as Database
     from sql_graph.ports import Observation as Observation
@@ -51,7 +51,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "databases.database": ("SqlDatabase",),
     "databases.limits": ("DatabaseLimits",),
     "ports": ("ChatModel", "Database", "Observation", "ObservationStatus", "SchemaStyle"),
-    "agent.parse": ("extract_sql",),
+    "parse": ("extract_sql",),
     "agent.tokens": ("estimate_tokens",),
     # doubles
     "testing": ("ScriptedChat", "TableDatabase"),

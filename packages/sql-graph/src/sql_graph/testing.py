@@ -14,10 +14,10 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
-from sql_graph.agent.parse import message_text
-from sql_graph.agent.sqltext import canonical_query
 from sql_graph.errors import SqlGraphError
+from sql_graph.parse import message_text
 from sql_graph.ports import Observation, ObservationStatus, SchemaStyle
+from sql_graph.sqltext import canonical_query
 
 
 class ScriptError(SqlGraphError):

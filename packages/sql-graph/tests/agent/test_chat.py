@@ -14,7 +14,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from sql_graph import ModelCallError, ModelFault, UsageError, open_chat
-from sql_graph.agent.parse import was_cut
+from sql_graph.parse import was_cut
 
 KEY = "sk-a-very-secret-key"
 ASK = [HumanMessage("hello")]

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from sql_graph import extract_sql
-from sql_graph.agent.parse import message_text, read_reply
-from sql_graph.agent.sqltext import same_query
-from sql_graph.agent.verdict import checker_remarks, parse_verdict
+from sql_graph.parse import message_text, read_reply
+from sql_graph.sqltext import same_query
+from sql_graph.verdict import checker_remarks, parse_verdict
 
 TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("replies.toml").read_text("utf-8"))
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[4] / ".." / "shared" / "data"))

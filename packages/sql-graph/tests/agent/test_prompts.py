@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 
 from sql_graph import EmptyQuestionError, Observation, PromptBudgetError, PromptStyle, SchemaStyle
-from sql_graph.agent.parse import extract_sql, message_text
 from sql_graph.agent.prompts import (
     Outcome,
     PromptBudget,
@@ -23,6 +22,7 @@ from sql_graph.agent.prompts import (
 )
 from sql_graph.agent.state import history_records
 from sql_graph.agent.tokens import clip, estimate_tokens
+from sql_graph.parse import extract_sql, message_text
 
 GOLDEN = Path(__file__).with_name("prompts")
 FULL_SCHEMA = """\

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from sql_graph.agent.checks import rule_feedback
-from sql_graph.agent.parse import message_text, read_reply
 from sql_graph.agent.prompts import PromptBudget, Task, check_messages, rewrite_messages, write_messages
-from sql_graph.agent.sqltext import same_query
 from sql_graph.agent.state import (
     AttemptRecord,
     CheckMode,
@@ -23,9 +21,11 @@ from sql_graph.agent.state import (
     from_record,
     to_record,
 )
-from sql_graph.agent.verdict import CheckVerdict, checker_remarks, parse_verdict
 from sql_graph.errors import UsageError
+from sql_graph.parse import message_text, read_reply
 from sql_graph.ports import ChatModel, Database
+from sql_graph.sqltext import same_query
+from sql_graph.verdict import CheckVerdict, checker_remarks, parse_verdict
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage

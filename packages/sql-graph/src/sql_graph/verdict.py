@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from sql_graph.agent.parse import without_thinking
+from sql_graph.parse import without_thinking
 
 
 class CheckVerdict(StrEnum):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from sql_graph.agent.sqltext import READ, WRITE, begins, continues, ends_sql, masked, plain, reads_as_prose
+from sql_graph.sqltext import READ, WRITE, begins, continues, ends_sql, masked, plain, reads_as_prose
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
