@@ -4,12 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sql_reward.errors import (
-    DatabaseNotFound,
-    DatabaseUnreadable,
+    DatabaseNotFoundError,
+    DatabaseUnreadableError,
     GoldSqlError,
+    InputError,
     LimitsError,
     SqlRewardError,
-    Stalled,
+    StalledError,
 )
 from sql_reward.exact.hardness import Hardness, hardness
 from sql_reward.exact.match import Component, ExactMatch, exact_match
@@ -35,14 +36,13 @@ from sql_reward.stats import (
 from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
 
 if TYPE_CHECKING:
-    from sql_reward.scoring.pairs import BadRow, InputError, Pair, read_official_pairs, read_pairs
+    from sql_reward.scoring.pairs import BadRow, Pair, read_official_pairs, read_pairs
     from sql_reward.scoring.report import ScoreReport
     from sql_reward.scoring.score import PairResult, ScoreOptions, score_pairs
     from sql_reward.scoring.workers import WorkersFailedError
 
 _LOADED_ON_USE = {
     "BadRow": "sql_reward.scoring.pairs",
-    "InputError": "sql_reward.scoring.pairs",
     "Pair": "sql_reward.scoring.pairs",
     "read_official_pairs": "sql_reward.scoring.pairs",
     "read_pairs": "sql_reward.scoring.pairs",
@@ -66,8 +66,8 @@ __all__ = [
     "SHAPED",
     "BadRow",
     "Component",
-    "DatabaseNotFound",
-    "DatabaseUnreadable",
+    "DatabaseNotFoundError",
+    "DatabaseUnreadableError",
     "ExactMatch",
     "GoldCache",
     "GoldSqlError",
@@ -90,7 +90,7 @@ __all__ = [
     "ScoreReport",
     "SqlFailure",
     "SqlRewardError",
-    "Stalled",
+    "StalledError",
     "UnparsableSqlError",
     "Verdict",
     "WorkersFailedError",

@@ -10,7 +10,7 @@ class SqlRewardError(Exception):
     """Base of all errors of this package."""
 
 
-class DatabaseNotFound(SqlRewardError):
+class DatabaseNotFoundError(SqlRewardError):
     """No database file where one was expected.
 
     `path` is the file or folder that was asked for; `expected` says what should have been there.
@@ -25,7 +25,7 @@ class DatabaseNotFound(SqlRewardError):
         return f"no database at {str(self.path)!r}: expected {self.expected}; check the path and the data"
 
 
-class DatabaseUnreadable(SqlRewardError):
+class DatabaseUnreadableError(SqlRewardError):
     """The database file is there and cannot be trusted: corrupt, locked, half written, or unreadable."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -56,7 +56,7 @@ class GoldSqlError(SqlRewardError):
         )
 
 
-class Stalled(SqlRewardError):
+class StalledError(SqlRewardError):
     """A statement got so little processor time that nothing can be said about it.
 
     The deadline counts processor seconds; this is the guard in wall-clock seconds behind it, hit only when the machine
@@ -76,4 +76,36 @@ class Stalled(SqlRewardError):
 
 
 class LimitsError(SqlRewardError, ValueError):
-    """A limit or a scale was set to a value that cannot work."""
+    """A limit or a scale was set to a value that cannot work.
+
+    `name` is the parameter, `value` what it was given, `expected` what it takes, `advice` the next step.
+    """
+
+    def __init__(self, name: str, value: object, expected: str, advice: str) -> None:
+        super().__init__(name, value, expected, advice)
+        self.name = name
+        self.value = value
+        self.expected = expected
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.name} must be {self.expected}, got {self.value!r}; {self.advice}"
+
+
+class InputError(SqlRewardError):
+    """A file given to a command cannot be used.
+
+    `path` is the file or folder, `reason` what is wrong with it, `advice` the next step, and `line` the number of the
+    line at fault, 0 if it is the whole file.
+    """
+
+    def __init__(self, path: Path, reason: str, advice: str, *, line: int = 0) -> None:
+        super().__init__(path, reason, advice)
+        self.path = path
+        self.reason = reason
+        self.advice = advice
+        self.line = line
+
+    def __str__(self) -> str:
+        where = f"line {self.line} of {str(self.path)!r}" if self.line else repr(str(self.path))
+        return f"cannot use {where}: {self.reason}; {self.advice}"

@@ -27,7 +27,7 @@ class GoldCache:
 
     def __init__(self, *, max_bytes: int = 256 * 1024 * 1024) -> None:
         if max_bytes <= 0:
-            raise LimitsError(f"max_bytes must be positive, got {max_bytes!r}; leave it out for the default")
+            raise LimitsError("max_bytes", max_bytes, "positive", "leave it out for the default")
         self.max_bytes = max_bytes
         """Memory for all entries, as estimated while fetching."""
         self.hits = 0

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from time import thread_time
 
-from sql_reward.errors import DatabaseNotFound, GoldSqlError
+from sql_reward.errors import DatabaseNotFoundError, GoldSqlError
 from sql_reward.gold import GoldCache
 from sql_reward.rules.modes import BirdExpected, Expected, OfficialExpected, Rules
 from sql_reward.rules.normalize import fix_current_year, official_text, order_matters
@@ -46,9 +46,9 @@ def judge(
 
     Raises:
         GoldSqlError: the gold query fails, or does not finish within `limits.gold_deadline_s`.
-        DatabaseNotFound: a file is missing, or the folder holds no database.
-        DatabaseUnreadable: a file is damaged, locked, or half written.
-        Stalled: the machine gave a statement too little processor time to say anything about it.
+        DatabaseNotFoundError: a file is missing, or the folder holds no database.
+        DatabaseUnreadableError: a file is damaged, locked, or half written.
+        StalledError: the machine gave a statement too little processor time to say anything about it.
     """
     limits = limits or DEFAULT_LIMITS
     files = suite(databases)
@@ -70,16 +70,16 @@ def suite(databases: Path | Sequence[Path]) -> tuple[Path, ...]:
     none.
 
     Raises:
-        DatabaseNotFound: nothing is there.
+        DatabaseNotFoundError: nothing is there.
     """
     if not isinstance(databases, Path):
         if not databases:
-            raise DatabaseNotFound(Path(), "at least one SQLite file in the sequence given")
+            raise DatabaseNotFoundError(Path(), "at least one SQLite file in the sequence given")
         return tuple(databases)
     try:
         return _files_in(databases, os.stat(databases).st_mtime_ns)  # noqa: PTH116  Path.stat is slower
     except (OSError, ValueError) as error:
-        raise DatabaseNotFound(databases, "a SQLite file, or a folder with *.sqlite files") from error
+        raise DatabaseNotFoundError(databases, "a SQLite file, or a folder with *.sqlite files") from error
 
 
 @lru_cache(maxsize=4096)
@@ -89,7 +89,7 @@ def _files_in(databases: Path, _changed_ns: int) -> tuple[Path, ...]:
     main = f"{databases.absolute().name}.sqlite"
     files = [file for file in databases.glob("*.sqlite") if file.is_file()]
     if not files:
-        raise DatabaseNotFound(databases, "a folder with *.sqlite files")
+        raise DatabaseNotFoundError(databases, "a folder with *.sqlite files")
     return tuple(sorted(files, key=lambda file: (file.name != main, len(file.name), file.name)))
 
 
@@ -98,7 +98,7 @@ def _gold_text(gold: str, keep_distinct: bool) -> str:
     return official_text(gold, keep_distinct=keep_distinct)
 
 
-class _OutOfTime(Exception):
+class _OutOfTimeError(Exception):
     """The deadline passed while rows were compared."""
 
 
@@ -150,7 +150,7 @@ class _Case:
 
         def tick() -> None:
             if thread_time() >= cpu_end + gold_s:
-                raise _OutOfTime
+                raise _OutOfTimeError
 
         empty = True
         for passed in range(len(self.files)):
@@ -166,7 +166,7 @@ class _Case:
             else:
                 try:
                     detail = expected.difference(rows, tick)
-                except _OutOfTime:
+                except _OutOfTimeError:
                     outcome, detail = Outcome.TIMEOUT, "stopped at the deadline while comparing rows"
             if detail:
                 seconds = thread_time() - started - gold_s

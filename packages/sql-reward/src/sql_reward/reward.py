@@ -43,8 +43,10 @@ class RewardScale:
         parts = [getattr(self, field.name) for field in fields(self)]
         if not all(math.isfinite(part) and part >= 0 for part in parts) or sum(parts) > MAX_PARTIAL + 1e-9:
             raise LimitsError(
-                f"partial credit must not be negative nor exceed {MAX_PARTIAL} in sum, got {self!r}; "
-                "lower the parts so that no wrong query comes near a right one"
+                "partial credit",
+                self,
+                f"finite, not negative, and at most {MAX_PARTIAL} in sum",
+                "lower the parts so that no wrong query comes near a right one",
             )
 
     @property
@@ -77,7 +79,12 @@ def reward_of(verdict: Verdict, *, scale: RewardScale | None = None) -> float:
     part = scale.executable
     if scale.tables or scale.columns:
         if verdict.overlap is None:
-            raise LimitsError("this scale needs the verdict's overlap; call judge(..., overlap=True)")
+            raise LimitsError(
+                "verdict.overlap",
+                None,
+                "a SchemaOverlap for a scale that counts tables or columns",
+                "call judge(..., overlap=True)",
+            )
         part += scale.tables * verdict.overlap.tables + scale.columns * verdict.overlap.columns
     return math.floor(part / STEP + 1e-9) * STEP
 

@@ -14,14 +14,15 @@ import pytest
 
 import sql_reward
 from sql_reward import (
-    DatabaseNotFound,
-    DatabaseUnreadable,
+    DatabaseNotFoundError,
+    DatabaseUnreadableError,
     GoldSqlError,
+    InputError,
     Limits,
     LimitsError,
     Rows,
     SqlFailure,
-    Stalled,
+    StalledError,
     run_sql,
 )
 
@@ -161,7 +162,7 @@ def test_temporary_files_are_limited(numbers_db: Path) -> None:
 
 def test_stalled(numbers_db: Path) -> None:
     """A statement that gets no processor time within many deadlines raises: nothing can be said about it."""
-    with pytest.raises(Stalled), HurriedClock():
+    with pytest.raises(StalledError), HurriedClock():
         run_sql(numbers_db, "SELECT count(*) FROM n a, n b, n c", limits=Limits(deadline_s=1000, stall_factor=1e-9))
 
 
@@ -200,7 +201,7 @@ def test_read_only_file(toy_db: Path, tmp_path: Path) -> None:
 
 def test_missing(tmp_path: Path) -> None:
     """A missing file is an error that names it, and is not created."""
-    with pytest.raises(DatabaseNotFound, match=r"missing\.sqlite"):
+    with pytest.raises(DatabaseNotFoundError, match=r"missing\.sqlite"):
         run_sql(tmp_path / "missing.sqlite", "SELECT 1")
     assert list(tmp_path.iterdir()) == []
 
@@ -208,9 +209,9 @@ def test_missing(tmp_path: Path) -> None:
 def test_not_a_database(tmp_path: Path) -> None:
     """Another kind of file is an error that names it, and so is a folder."""
     (tmp_path / "prose.sqlite").write_text("This is not a database. " * 100)
-    with pytest.raises(DatabaseUnreadable, match=r"prose\.sqlite.*not a database"):
+    with pytest.raises(DatabaseUnreadableError, match=r"prose\.sqlite.*not a database"):
         run_sql(tmp_path / "prose.sqlite", "SELECT 1")
-    with pytest.raises(DatabaseUnreadable):
+    with pytest.raises(DatabaseUnreadableError):
         run_sql(tmp_path, "SELECT 1")
 
 
@@ -219,7 +220,7 @@ def test_corrupt(numbers_db: Path, tmp_path: Path) -> None:
     content = bytearray(numbers_db.read_bytes())
     content[4096 * 3 : -4096] = b"\xa5" * (len(content) - 4096 * 4)
     (tmp_path / "bad.sqlite").write_bytes(content)
-    with pytest.raises(DatabaseUnreadable, match=r"bad\.sqlite"):
+    with pytest.raises(DatabaseUnreadableError, match=r"bad\.sqlite"):
         run_sql(tmp_path / "bad.sqlite", "SELECT sum(length(t)) FROM n")
 
 
@@ -229,7 +230,7 @@ def test_locked(toy_db: Path, tmp_path: Path) -> None:
     shutil.copy(toy_db, file)
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(DatabaseUnreadable, match=r"busy\.sqlite.*locked"):
+        with pytest.raises(DatabaseUnreadableError, match=r"busy\.sqlite.*locked"):
             run_sql(file, "SELECT 1")
         writer.execute("ROLLBACK")
     assert isinstance(run_sql(file, "SELECT 1"), Rows)
@@ -241,7 +242,7 @@ def test_write_ahead_log(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("CREATE TABLE t AS SELECT 7 AS i")
-        with pytest.raises(DatabaseUnreadable, match=r"log\.sqlite-wal"):
+        with pytest.raises(DatabaseUnreadableError, match=r"log\.sqlite-wal"):
             run_sql(file, "SELECT i FROM t")
     found = run_sql(file, "SELECT i FROM t")
     assert isinstance(found, Rows)
@@ -265,7 +266,7 @@ def test_hot_journal(toy_db: Path, tmp_path: Path) -> None:
         for name in ("open.sqlite", "open.sqlite-journal"):
             shutil.copy(tmp_path / name, broken / name)
     before = state(broken)
-    with pytest.raises(DatabaseUnreadable, match=r"open\.sqlite-journal"):
+    with pytest.raises(DatabaseUnreadableError, match=r"open\.sqlite-journal"):
         run_sql(broken / "open.sqlite", "SELECT 1")
     assert state(broken) == before
     shutil.copy(toy_db, broken / "fine.sqlite")
@@ -329,16 +330,17 @@ def test_connections_are_bounded(tmp_path: Path, toy_db: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     "error",
     [
-        DatabaseNotFound(Path("a"), "b"),
-        DatabaseUnreadable(Path("a"), "b"),
+        DatabaseNotFoundError(Path("a"), "b"),
+        DatabaseUnreadableError(Path("a"), "b"),
         GoldSqlError(Path("a"), "SELECT", "b"),
-        Stalled(Path("a"), 1.5),
-        LimitsError("a"),
+        StalledError(Path("a"), 1.5),
+        LimitsError("a", 0, "positive", "c"),
+        InputError(Path("a"), "b", "c", line=3),
     ],
     ids=lambda error: type(error).__name__,
 )
 def test_errors_cross_processes(error: sql_reward.SqlRewardError) -> None:
     """Every error survives pickling with its message, and is of the package's one family."""
     copy = pickle.loads(pickle.dumps(error))
-    assert (type(copy), str(copy), copy.args) == (type(error), str(error), error.args)
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
     assert isinstance(error, sql_reward.SqlRewardError)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sql_reward import DatabaseNotFound, GoldCache, GoldSqlError, Limits, Outcome, Rules, judge
+from sql_reward import DatabaseNotFoundError, GoldCache, GoldSqlError, Limits, Outcome, Rules, judge
 
 CASES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "verdicts.toml").read_text())["case"]
 
@@ -91,9 +91,9 @@ def test_stray_files_are_no_databases(tmp_path: Path, make_suite: Any) -> None:
 def test_no_database(where: str, tmp_path: Path) -> None:
     """A missing file and a folder without databases are errors, never a verdict."""
     (tmp_path / "empty_folder").mkdir()
-    with pytest.raises(DatabaseNotFound):
+    with pytest.raises(DatabaseNotFoundError):
         judge("SELECT 1", "SELECT 1", tmp_path / where)
-    with pytest.raises(DatabaseNotFound):
+    with pytest.raises(DatabaseNotFoundError):
         judge("SELECT 1", "SELECT 1", [])
 
 

@@ -92,8 +92,8 @@ def test_score_refuses_files_of_unequal_length(db_root: Path, files: tuple[Path,
     files[1].write_text("SELECT 1\n")
     result = run("score", "--gold", files[0], "--pred", files[1], "--db", db_root)
     assert result.exit_code == 2
-    assert "has 3 lines" in result.stderr
-    assert "has 1;" in result.stderr
+    assert "has 1 lines" in result.stderr
+    assert "has 3;" in result.stderr
     assert result.stdout == ""
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.scoring.pairs import BadRow, InputError, Pair, read_official_pairs, read_pairs
+from sql_reward.errors import InputError
+from sql_reward.scoring.pairs import BadRow, Pair, read_official_pairs, read_pairs
 
 GOOD = {"id": "q1", "db_id": "singers", "gold": "SELECT 1", "pred": "SELECT 2"}
 
@@ -88,9 +89,9 @@ def test_only_line_breaks_end_a_line(tmp_path: Path) -> None:
 def test_unequal_lengths_are_refused_with_both(tmp_path: Path) -> None:
     """A short prediction file is not scored on its length, nor a long one cut."""
     gold = "SELECT 1\tone\n" * 3
-    with pytest.raises(InputError, match=r"has 3 lines and .*has 2;"):
+    with pytest.raises(InputError, match=r"has 2 lines and .*has 3;"):
         official(tmp_path, gold, "SELECT 1\n" * 2)
-    with pytest.raises(InputError, match=r"has 3 lines and .*has 4 \(the last one is blank\)"):
+    with pytest.raises(InputError, match=r"has 4 lines \(the last one is blank\) and .*has 3;"):
         official(tmp_path, gold, "SELECT 1\n" * 3 + "\n")
 
 

@@ -59,7 +59,7 @@ def test_results_come_in_order_and_bad_rows_stop_nothing(db_root: Path) -> None:
     ]
     errors = {result.id: result.error for result in results if result.error}
     assert set(errors) == {None, 4, 6, "last"}
-    assert "DatabaseNotFound" in errors[4]
+    assert "DatabaseNotFoundError" in errors[4]
     assert "'nowhere'" in errors[4]
     assert "GoldSqlError" in errors[6]
 
@@ -71,7 +71,7 @@ def test_a_db_id_reaches_nothing_but_a_folder_of_the_root(db_root: Path, db_id: 
     """A db_id is a name, not a path."""
     result = score_pair(ScoreOptions(db_root=db_root), pair(1, "SELECT 1", gold="SELECT 1", db_id=db_id))
     assert result.verdict is None
-    assert "DatabaseNotFound" in result.error
+    assert "DatabaseNotFoundError" in result.error
 
 
 def test_a_suite_is_judged_on_all_its_databases(db_root: Path) -> None:

@@ -106,7 +106,7 @@ def audit_golds(
     `on_gold` hears how many golds are done, of how many.
 
     Raises:
-        sql_reward.DatabaseUnreadable: a database file is damaged; see `spider-data check`.
+        sql_reward.DatabaseUnreadableError: a database file is damaged; see `spider-data check`.
     """
     started = time.monotonic()
     limits = limits or Limits(gold_deadline_s=GOLD_DEADLINE_S)

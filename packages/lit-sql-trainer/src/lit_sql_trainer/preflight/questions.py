@@ -9,7 +9,7 @@ from lit_sql_trainer.preflight.golds import GoldAudit, Trouble, audit_golds
 from lit_sql_trainer.preflight.prompts import PromptAudit, audit_prompts
 from lit_sql_trainer.preflight.subject import Progress, Subject
 from sql_graph import DatabaseError
-from sql_reward import DatabaseUnreadable, Stalled
+from sql_reward import DatabaseUnreadableError, StalledError
 
 MOST_BLIND = 0.05
 """Share of questions with a gold table out of sight above which training is not worth starting."""
@@ -29,7 +29,7 @@ def check_golds(subject: Subject, progress: Progress, budget_s: float) -> Iterat
             budget_s=budget_s,
             on_gold=lambda done, total: progress(f"running gold query {done} of {total}"),
         )
-    except (DatabaseUnreadable, Stalled) as error:
+    except (DatabaseUnreadableError, StalledError) as error:
         yield failed(Family.GOLDS, "queries", str(error), f"See `spider-data check {subject.folder}`")
         return
     yield from _told_golds(audit)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from sql_reward.errors import DatabaseNotFound, DatabaseUnreadable
+from sql_reward.errors import DatabaseNotFoundError, DatabaseUnreadableError
 from sql_reward.sandbox.guard import Guard
 
 MAX_OPEN: Final = 256
@@ -37,12 +37,12 @@ def identify(path: str | Path) -> FileIdentity:
     """Which content this path holds now.
 
     Raises:
-        DatabaseNotFound: there is no such file.
+        DatabaseNotFoundError: there is no such file.
     """
     try:
         found = os.stat(path)  # noqa: PTH116  Path.stat doubles the cost of the most frequent call
     except (OSError, ValueError) as error:
-        raise DatabaseNotFound(Path(path)) from error
+        raise DatabaseNotFoundError(Path(path)) from error
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
@@ -77,7 +77,7 @@ def session_for(path: Path, identity: FileIdentity) -> Session:
     """The session of this thread for this content of `path`; opens one when needed.
 
     Raises:
-        DatabaseUnreadable: the file is not a database, is locked, or has changes that were never merged into it.
+        DatabaseUnreadableError: the file is not a database, is locked, or has changes that were never merged into it.
     """
     if _sessions.process != os.getpid():
         _inherited.append(_sessions.by_path)
@@ -117,9 +117,11 @@ def _open(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     except FileNotFoundError as error:
-        raise DatabaseNotFound(path) from error
+        raise DatabaseNotFoundError(path) from error
     except (sqlite3.Error, OSError) as error:
-        raise DatabaseUnreadable(path, f"{error}; expected a whole SQLite database that nobody is writing") from error
+        raise DatabaseUnreadableError(
+            path, f"{error}; expected a whole SQLite database that nobody is writing"
+        ) from error
     return connection
 
 
@@ -141,7 +143,7 @@ def _refuse_unfinished(path: Path) -> None:
     if len(header) == 20 and header[18] == 2:  # in write-ahead mode, another way of opening it would create files
         log = path.with_name(path.name + "-wal")
         if log.exists() and log.stat().st_size > 32:
-            raise DatabaseUnreadable(
+            raise DatabaseUnreadableError(
                 path, f"{log.name!r} holds changes not merged into it; close the program writing it"
             )
         return
@@ -157,7 +159,7 @@ def _refuse_unfinished(path: Path) -> None:
                 reason = (
                     f"{journal.name!r} undoes a write that broke off; open the database once with SQLite to undo it"
                 )
-                raise DatabaseUnreadable(path, reason) from error
+                raise DatabaseUnreadableError(path, reason) from error
 
 
 def _uri(path: Path, options: str) -> str:

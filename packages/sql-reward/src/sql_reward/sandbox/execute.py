@@ -16,7 +16,7 @@ from sys import getsizeof
 from time import thread_time
 from typing import Final
 
-from sql_reward.errors import DatabaseUnreadable, Stalled
+from sql_reward.errors import DatabaseUnreadableError, StalledError
 from sql_reward.rules.compare import Row
 from sql_reward.sandbox.connections import Session, identify, session_for
 from sql_reward.sandbox.expansion import expands_too_far
@@ -76,9 +76,9 @@ def run_sql(database: str | Path, sql: str, *, limits: Limits | None = None) -> 
     """Run one statement on a SQLite file and fetch its rows.
 
     Raises:
-        DatabaseNotFound: there is no such file.
-        DatabaseUnreadable: it is not a database, damaged, locked, or half written.
-        Stalled: the machine gave the statement too little processor time to say anything about it.
+        DatabaseNotFoundError: there is no such file.
+        DatabaseUnreadableError: it is not a database, damaged, locked, or half written.
+        StalledError: the machine gave the statement too little processor time to say anything about it.
     """
     limits = limits or DEFAULT_LIMITS
     path = Path(database)
@@ -167,7 +167,7 @@ def _explain(session: Session, error: sqlite3.Error, failed: Callable[[Outcome, 
     message = str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # absent on errors that Python itself raises
     if guard.stalled_s:
-        raise Stalled(session.path, guard.stalled_s) from error
+        raise StalledError(session.path, guard.stalled_s) from error
     if guard.stopped is not None:
         return failed(guard.stopped, f"stopped at {guard.stopped_by}")
     if guard.refused:
@@ -181,5 +181,5 @@ def _explain(session: Session, error: sqlite3.Error, failed: Callable[[Outcome, 
     ):
         return failed(Outcome.TOO_LARGE, message)
     if code in OUR_FAULTS:
-        raise DatabaseUnreadable(session.path, message) from error
+        raise DatabaseUnreadableError(session.path, message) from error
     return failed(Outcome.SQL_ERROR, message)

@@ -14,7 +14,7 @@ class Limits:
     gold_deadline_s: float = 60.0
     """The same for a gold query on one database; beyond it the gold is an error, not the prediction."""
     stall_factor: float = 20.0
-    """A statement that has waited this many deadlines on the wall clock (5 s at least) raises `Stalled`."""
+    """A statement that has waited this many deadlines on the wall clock (5 s at least) raises `StalledError`."""
     max_rows: int = 1_000_000
     """Rows of one result."""
     max_bytes: int = 256 * 1024 * 1024
@@ -31,4 +31,4 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             if not value > 0:
-                raise LimitsError(f"{field.name} must be positive, got {value!r}; leave it out for the default")
+                raise LimitsError(field.name, value, "positive", "leave it out for the default")

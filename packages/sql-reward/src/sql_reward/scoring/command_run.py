@@ -14,9 +14,9 @@ from types import FrameType
 
 import click
 
-from sql_reward.errors import LimitsError
+from sql_reward.errors import InputError, LimitsError
 from sql_reward.exact.schema import SchemaError
-from sql_reward.scoring.pairs import BadRow, InputError, Pair
+from sql_reward.scoring.pairs import BadRow, Pair
 from sql_reward.scoring.records import Record, record_file
 from sql_reward.scoring.score import PairResult, ScoreOptions, score_pairs
 from sql_reward.scoring.workers import WorkersFailedError
@@ -82,7 +82,7 @@ def run_pairs(
 def refuse_overwriting(out: Path | None, *inputs: Path | None) -> None:
     """Raise InputError if the output file is one of the inputs."""
     if out is not None and out.exists() and any(path is not None and out.samefile(path) for path in inputs):
-        raise InputError(f"--out {str(out)!r} is one of the input files; write to another one")
+        raise InputError(out, "--out is one of the input files", "write to another one")
 
 
 @contextmanager

@@ -10,13 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from sql_reward.errors import SqlRewardError
+from sql_reward.errors import InputError
 
 JsonId = str | int | float | bool | None
-
-
-class InputError(SqlRewardError):
-    """A file given to a command cannot be used; the message says which, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +44,7 @@ def read_pairs(path: Path) -> list[Pair | BadRow]:
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror}; give a file of JSON lines") from error
+        raise InputError(path, f"{error.strerror}", "give a file of JSON lines") from error
     return [_pair_of(line, number) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
@@ -93,14 +89,17 @@ def read_official_pairs(gold: Path, predictions: Path) -> list[Pair]:
     if len(gold_lines) != len(predicted_lines):
         blank = " (the last one is blank)" if predicted_lines and not predicted_lines[-1].strip() else ""
         raise InputError(
-            f"the files differ in length: {str(gold)!r} has {len(gold_lines)} lines and {str(predictions)!r} has "
-            f"{len(predicted_lines)}{blank}; give one prediction per gold query, an empty line for none"
+            predictions,
+            f"it has {len(predicted_lines)} lines{blank} and {str(gold)!r} has {len(gold_lines)}",
+            "give one prediction per gold query, an empty line for none",
         )
     pairs: list[Pair] = []
     for number, (gold_line, predicted) in enumerate(zip(gold_lines, predicted_lines, strict=True), start=1):
         sql, tab, db_id = gold_line.strip().rpartition("\t")
         if not tab or not sql.strip():
-            raise InputError(f"line {number} of {str(gold)!r} is {gold_line!r}: expected SQL, a tab, and a db_id")
+            raise InputError(
+                gold, f"expected SQL, a tab, and a db_id, got {gold_line!r}", "correct the line", line=number
+            )
         pairs.append(Pair(id=number, db_id=db_id.strip(), gold=sql.strip(), predicted=predicted.strip().split("\t")[0]))
     return pairs
 
@@ -109,9 +108,9 @@ def _lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror}; check the path") from error
+        raise InputError(path, f"{error.strerror}", "check the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error}; save it as UTF-8") from error
+        raise InputError(path, str(error), "save it as UTF-8") from error
     if lines[-1] == "":
         lines.pop()  # what follows the last line break is no line
     return lines

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from sql_reward.scoring.pairs import InputError
+from sql_reward.errors import InputError
 from sql_reward.scoring.score import PairResult
 from sql_reward.stats import PairedComparison, compare_paired
 
@@ -52,7 +52,7 @@ def record_file(path: Path | None) -> Generator[Callable[[Record], None]]:
     try:
         file = path.open("w", encoding="utf-8", buffering=1)
     except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error.strerror}; give a file in an existing folder") from error
+        raise InputError(path, f"{error.strerror}", "give a file in an existing folder") from error
     with file:
 
         def write(record: Record) -> None:
@@ -84,12 +84,14 @@ def compare_files(first: Path, second: Path) -> Comparison:
     one, other = _read_verdicts(first), _read_verdicts(second)
     if one.keys() != other.keys():
         raise InputError(
-            f"the files hold different questions: {_some(one.keys() - other.keys(), one)} only in {str(first)!r}, "
-            f"{_some(other.keys() - one.keys(), other)} only in {str(second)!r}; judge both on the same questions"
+            second,
+            f"it holds other questions than {str(first)!r}: {_some(one.keys() - other.keys(), one)} only in the "
+            f"first, {_some(other.keys() - one.keys(), other)} only in the second",
+            "judge both on the same questions",
         )
     judged = [key for key in one if one[key] is not None and other[key] is not None]
     if not judged:
-        raise InputError(f"no question has a verdict in both {str(first)!r} and {str(second)!r}; look at their errors")
+        raise InputError(second, f"no question has a verdict both there and in {str(first)!r}", "look at their errors")
     return Comparison(
         paired=compare_paired([bool(one[key]) for key in judged], [bool(other[key]) for key in judged]),
         won=[key for key in judged if other[key] and not one[key]],
@@ -111,7 +113,7 @@ def _read_verdicts(path: Path) -> dict[str, bool | None]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {str(path)!r}: {error}; give a file that `judge` or `score` wrote") from error
+        raise InputError(path, str(error), "give a file that `judge` or `score` wrote") from error
     verdicts: dict[str, bool | None] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -121,10 +123,12 @@ def _read_verdicts(path: Path) -> dict[str, bool | None]:
             key, matched, outcome = json.dumps(record["id"]), record["matched"], record["outcome"]
         except (ValueError, LookupError, TypeError) as error:
             raise InputError(
-                f"line {number} of {str(path)!r} is no verdict ({error!r}): expected a JSON object with id, "
-                "outcome and matched, as `judge` and `score` write it"
+                path,
+                f"expected a JSON object with id, outcome and matched, got {line[:80]!r}",
+                "give a file that `judge` or `score` wrote",
+                line=number,
             ) from error
         if key in verdicts:
-            raise InputError(f"line {number} of {str(path)!r} repeats the id {key}; keep one verdict per question")
+            raise InputError(path, f"it repeats the id {key}", "keep one verdict per question", line=number)
         verdicts[key] = None if outcome is None else bool(matched)
     return verdicts

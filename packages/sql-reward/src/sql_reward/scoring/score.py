@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 
-from sql_reward.errors import DatabaseNotFound, SqlRewardError
+from sql_reward.errors import DatabaseNotFoundError, SqlRewardError
 from sql_reward.exact.hardness import Hardness, hardness
 from sql_reward.exact.match import ExactMatch, exact_match
 from sql_reward.exact.parser import UnparsableSqlError
@@ -142,12 +142,12 @@ def database_folder(root: Path, db_id: str) -> Path:
     """The folder of one database.
 
     Raises:
-        DatabaseNotFound: there is none of that name directly in `root`.
+        DatabaseNotFoundError: there is none of that name directly in `root`.
     """
     folder = root / db_id
     # os.path.isdir, unlike Path.is_dir, takes a name that no file can have for an absent one.
     if folder.parent != root or db_id == ".." or not os.path.isdir(folder):  # noqa: PTH112
-        raise DatabaseNotFound(folder, f"a folder of *.sqlite files for the db_id {db_id!r}")
+        raise DatabaseNotFoundError(folder, f"a folder of *.sqlite files for the db_id {db_id!r}")
     return folder
 
 
@@ -174,7 +174,7 @@ def _patience(options: ScoreOptions, pair: Pair) -> Patience:
     limits = options.limits
     try:
         databases = len(list(database_folder(options.db_root, pair.db_id).glob("*.sqlite")))
-    except DatabaseNotFound:
+    except DatabaseNotFoundError:
         databases = 0
     cpu_s = GRACE_S + limits.deadline_s + databases * limits.gold_deadline_s
     return Patience(cpu_s=cpu_s, wall_s=limits.stall_factor * cpu_s)
@@ -206,7 +206,7 @@ def _schema(tables: Path | None, db_root: Path, db_id: str) -> Schema:
     listed = _listed_schemas(tables).get(db_id) if tables else None
     try:
         folder = database_folder(db_root, db_id)
-    except DatabaseNotFound:
+    except DatabaseNotFoundError:
         if listed is None:
             raise
         return listed
