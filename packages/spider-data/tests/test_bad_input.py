@@ -11,27 +11,27 @@ import pytest
 
 from spider_data import ConvertOptions, convert_spider
 from spider_data.errors import (
-    ArchiveDamaged,
-    DiskFull,
-    OptionInvalid,
-    RecordInvalid,
-    SchemaMismatch,
-    SourceNotFound,
-    SourceUnreadable,
-    UnsafeMember,
+    ArchiveDamagedError,
+    DiskFullError,
+    OptionInvalidError,
+    RecordInvalidError,
+    SchemaMismatchError,
+    SourceNotFoundError,
+    SourceUnreadableError,
+    UnsafeMemberError,
 )
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
     """Says what was looked for and how to get it."""
-    with pytest.raises(SourceNotFound, match=r"no such folder or zip: .*nowhere.*spider-data download"):
+    with pytest.raises(SourceNotFoundError, match=r"no such folder or zip: .*nowhere.*spider-data download"):
         convert_spider(tmp_path / "nowhere", tmp_path / "data")
 
 
 def test_a_folder_without_questions(tmp_path: Path) -> None:
     """The usual slip: naming the folder of databases."""
     (tmp_path / "database").mkdir()
-    with pytest.raises(SourceNotFound, match=r"no training questions in .*train_spider\.json"):
+    with pytest.raises(SourceNotFoundError, match=r"no training questions in .*train_spider\.json"):
         convert_spider(tmp_path / "database", tmp_path / "data")
 
 
@@ -41,7 +41,7 @@ def test_a_truncated_zip(zipped: Path, tmp_path: Path, share: float) -> None:
     data = zipped.read_bytes()
     zipped.write_bytes(data[: int(share * len(data))])
     before = set(tmp_path.iterdir())
-    with pytest.raises(ArchiveDamaged, match=r"spider_data\.zip' is damaged or truncated .* download it again"):
+    with pytest.raises(ArchiveDamagedError, match=r"spider_data\.zip' is damaged or truncated .* download it again"):
         convert_spider(zipped, tmp_path / "data")
     assert set(tmp_path.iterdir()) == before
 
@@ -53,7 +53,7 @@ def test_a_zip_with_a_flipped_byte(zipped: Path, tmp_path: Path) -> None:
         info = packed.getinfo("spider_data/train_spider.json")
     data[info.header_offset + 30 + len(info.filename) + 40] ^= 0xFF
     zipped.write_bytes(data)
-    with pytest.raises(ArchiveDamaged, match="damaged"):
+    with pytest.raises(ArchiveDamagedError, match="damaged"):
         convert_spider(zipped, tmp_path / "data")
 
 
@@ -66,13 +66,13 @@ def test_a_zip_with_a_password(zipped: Path, tmp_path: Path) -> None:
             data[at + flags] |= 1
             at = data.find(signature, at + 4)
     zipped.write_bytes(data)
-    with pytest.raises(ArchiveDamaged, match="encrypted"):
+    with pytest.raises(ArchiveDamagedError, match="encrypted"):
         convert_spider(zipped, tmp_path / "data")
 
 
 def test_a_file_that_is_no_zip(spider: Path, tmp_path: Path) -> None:
     """Naming one JSON file is a slip; the advice must not be to delete it."""
-    with pytest.raises(ArchiveDamaged, match="is no zip file") as caught:
+    with pytest.raises(ArchiveDamagedError, match="is no zip file") as caught:
         convert_spider(spider / "dev.json", tmp_path / "data")
     assert "delete" not in str(caught.value)
 
@@ -81,7 +81,7 @@ def test_a_zip_of_something_else(tmp_path: Path) -> None:
     """A sound zip without Spider in it."""
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as packed:
         packed.writestr("holiday.jpg", b"")
-    with pytest.raises(SourceNotFound, match=r"no training questions in .*other\.zip"):
+    with pytest.raises(SourceNotFoundError, match=r"no training questions in .*other\.zip"):
         convert_spider(tmp_path / "other.zip", tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -93,7 +93,7 @@ def test_a_file_that_may_not_be_read(spider: Path, tmp_path: Path, monkeypatch: 
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(SourceUnreadable, match=r"cannot read .*train_spider\.json' \(Permission denied\)"):
+    with pytest.raises(SourceUnreadableError, match=r"cannot read .*train_spider\.json' \(Permission denied\)"):
         convert_spider(spider, tmp_path / "data")
 
 
@@ -105,7 +105,7 @@ def test_a_zip_that_climbs_out(zipped: Path, tmp_path: Path, member: str) -> Non
     """A single hostile member condemns the archive before anything is written."""
     with zipfile.ZipFile(zipped, "a") as packed:
         packed.writestr(zipfile.ZipInfo(member), "boo")
-    with pytest.raises(UnsafeMember) as caught:
+    with pytest.raises(UnsafeMemberError) as caught:
         convert_spider(zipped, tmp_path / "data")
     assert caught.value.member == member
     assert not list(tmp_path.rglob("outside*"))
@@ -118,14 +118,14 @@ def test_a_zip_with_a_link(zipped: Path, tmp_path: Path) -> None:
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(zipped, "a") as packed:
         packed.writestr(info, "/etc")
-    with pytest.raises(UnsafeMember, match="is a link"):
+    with pytest.raises(UnsafeMemberError, match="is a link"):
         convert_spider(zipped, tmp_path / "data")
 
 
 def test_a_zip_larger_than_the_disk(zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Known from the directory, so nothing is unpacked first."""
     monkeypatch.setattr("shutil.disk_usage", lambda place: type("usage", (), {"free": 1000}))
-    with pytest.raises(DiskFull, match="not enough room"):
+    with pytest.raises(DiskFullError, match="not enough room"):
         convert_spider(zipped, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -169,7 +169,7 @@ def broken(change: dict[str, object], drop: str = "") -> object:
 def test_json_faults(spider: Path, tmp_path: Path, text: str, words: list[str]) -> None:
     """Each names the file, the record, the key, and what was found there."""
     (spider / "dev.json").write_text(text)
-    with pytest.raises(RecordInvalid) as caught:
+    with pytest.raises(RecordInvalidError) as caught:
         convert_spider(spider, tmp_path / "data")
     for word in (str(spider / "dev.json"), *words):
         assert word in str(caught.value)
@@ -179,7 +179,7 @@ def test_json_faults(spider: Path, tmp_path: Path, text: str, words: list[str]) 
 def test_json_in_another_encoding(spider: Path, tmp_path: Path) -> None:
     """Latin-1 is not guessed at; a byte order mark is fine."""
     (spider / "dev.json").write_bytes(json.dumps(broken({"question": "é"}), ensure_ascii=False).encode("latin-1"))
-    with pytest.raises(RecordInvalid, match="not UTF-8"):
+    with pytest.raises(RecordInvalidError, match="not UTF-8"):
         convert_spider(spider, tmp_path / "data")
     (spider / "dev.json").write_text(json.dumps(broken({})), encoding="utf-8-sig")
     assert convert_spider(spider, tmp_path / "data").rows["dev.parquet"] == 3
@@ -191,7 +191,7 @@ def test_parquet_of_the_wrong_type_as_a_source(spider: Path, tmp_path: Path) -> 
 
     (spider / "dev.json").unlink()
     pd.DataFrame({"db_id": [1], "question": ["q"], "query": ["SELECT 1"]}).to_parquet(spider / "dev.parquet")
-    with pytest.raises(SchemaMismatch, match="'db_id' is int64"):
+    with pytest.raises(SchemaMismatchError, match="'db_id' is int64"):
         convert_spider(spider, tmp_path / "data")
 
 
@@ -204,12 +204,12 @@ def test_parquet_of_the_wrong_type_as_a_source(spider: Path, tmp_path: Path) -> 
 )
 def test_options_that_lead_nowhere(spider: Path, tmp_path: Path, options: ConvertOptions, words: str) -> None:
     """A name given by hand must exist; it is never silently skipped."""
-    with pytest.raises(SourceNotFound, match=words):
+    with pytest.raises(SourceNotFoundError, match=words):
         convert_spider(spider, tmp_path / "data", options=options)
 
 
 @pytest.mark.parametrize("share", [1.0, 1.5, -0.1])
 def test_a_share_that_leaves_nothing(spider: Path, tmp_path: Path, share: float) -> None:
     """Shares are parts of one."""
-    with pytest.raises(OptionInvalid, match=f"{share}"):
+    with pytest.raises(OptionInvalidError, match=f"{share}"):
         convert_spider(spider, tmp_path / "data", options=ConvertOptions(validation_share=share))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spider_data import DatabaseCatalog, DatabaseNotFound
-from spider_data.errors import SourceNotFound
+from spider_data import DatabaseCatalog, DatabaseNotFoundError
+from spider_data.errors import SourceNotFoundError
 
 
 def test_a_suite_is_the_main_file_and_its_variants_in_natural_order(spider: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_database_folder_alone_is_enough(spider: Path) -> None:
 
 def test_what_is_not_found_names_both_places_and_the_nearest(spider: Path) -> None:
     """A slip of the pen gets the right id offered; the places are also fields of the error."""
-    with pytest.raises(DatabaseNotFound) as caught:
+    with pytest.raises(DatabaseNotFoundError) as caught:
         DatabaseCatalog(spider).suite("bakry")
     for folder in ("database", "test_database"):
         assert str(spider / folder / "bakry" / "bakry.sqlite") in str(caught.value)
@@ -55,7 +55,7 @@ def test_what_is_not_found_names_both_places_and_the_nearest(spider: Path) -> No
 def test_no_id_leads_out_of_the_folder(spider: Path, db_id: str) -> None:
     """An id is one folder name; anything else is not found, whatever lies there."""
     (spider / "database" / "database.sqlite").touch()
-    with pytest.raises(DatabaseNotFound):
+    with pytest.raises(DatabaseNotFoundError):
         DatabaseCatalog(spider).path(db_id)
 
 
@@ -65,7 +65,7 @@ def test_the_root_comes_from_the_environment(spider: Path, monkeypatch: pytest.M
     assert DatabaseCatalog().root == spider
     monkeypatch.delenv("VERL_SPIDER_DATA_DIR")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SourceNotFound, match=r"no data folder 'data'.*VERL_SPIDER_DATA_DIR"):
+    with pytest.raises(SourceNotFoundError, match=r"no data folder 'data'.*VERL_SPIDER_DATA_DIR"):
         DatabaseCatalog()
 
 

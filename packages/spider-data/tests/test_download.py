@@ -18,7 +18,14 @@ from click.testing import CliRunner
 
 from spider_data import Bundle, check_data, download_bundle
 from spider_data.cli.main import main
-from spider_data.errors import ArchiveDamaged, DiskFull, DownloadFailed, OptionInvalid, SourceNotFound, TargetOccupied
+from spider_data.errors import (
+    ArchiveDamagedError,
+    DiskFullError,
+    DownloadError,
+    OptionInvalidError,
+    SourceNotFoundError,
+    TargetOccupiedError,
+)
 from spider_data.spider.bundle import ADDRESSES
 from spider_data.spider.fetch import fetch_drive, fetch_http
 
@@ -109,7 +116,7 @@ def test_a_broken_connection_is_taken_up_where_it_stopped(serve: Callable[..., S
 def test_the_next_call_goes_on(serve: Callable[..., Server], tmp_path: Path) -> None:
     """After three breaks the call fails, keeps what arrived under another name, and the next call goes on."""
     server = serve(DATA, breaks_after=[100_000] * 3)
-    with pytest.raises(DownloadFailed, match="broke off"):
+    with pytest.raises(DownloadError, match="broke off"):
         fetch_http(server.url, tmp_path / "a.zip")
     assert not (tmp_path / "a.zip").exists()
     fetch_http(server.url, tmp_path / "a.zip")
@@ -138,7 +145,7 @@ def test_a_partial_file_with_nothing_missing(serve: Callable[..., Server], tmp_p
 def test_a_refusal_is_told_with_its_number(serve: Callable[..., Server], tmp_path: Path, status: int) -> None:
     """The server's words, and no file of either name."""
     server = serve(DATA, status=status)
-    with pytest.raises(DownloadFailed, match=f"answers {status}"):
+    with pytest.raises(DownloadError, match=f"answers {status}"):
         fetch_http(server.url, tmp_path / "a.zip")
     assert not list(tmp_path.iterdir())
 
@@ -148,7 +155,7 @@ def test_nobody_answers(serve: Callable[..., Server], tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(DownloadFailed, match="refused"):
+    with pytest.raises(DownloadError, match="refused"):
         fetch_http(f"http://127.0.0.1:{port}/spider.zip", tmp_path / "a.zip")
     assert not list(tmp_path.iterdir())
 
@@ -167,7 +174,7 @@ def test_a_mirror_by_command(serve: Callable[..., Server], zipped: Path, tmp_pat
 
 def test_only_http_is_fetched(tmp_path: Path) -> None:
     """`file:` and the like would read this machine."""
-    with pytest.raises(OptionInvalid, match="file:///etc/hosts"):
+    with pytest.raises(OptionInvalidError, match="file:///etc/hosts"):
         fetch_http("file:///etc/hosts", tmp_path / "a.zip")
 
 
@@ -188,9 +195,9 @@ def test_without_a_network_one_message_says_what_to_do(tmp_path: Path, bundle: B
 
     def no_network(url: str, path: Path) -> None:
         path.parent.mkdir(parents=True)
-        raise DownloadFailed(f"{url} cannot be fetched: no connection", url=url)
+        raise DownloadError(f"{url} cannot be fetched: no connection", url=url)
 
-    with pytest.raises(DownloadFailed) as caught:
+    with pytest.raises(DownloadError) as caught:
         download_bundle(tmp_path / "data", bundle=bundle, fetch=no_network)
     message = str(caught.value)
     assert ADDRESSES[bundle].url in message
@@ -206,7 +213,7 @@ def test_a_file_placed_by_hand_is_taken(zipped: Path, tmp_path: Path) -> None:
 
     assert download_bundle(tmp_path / "data", from_file=zipped, fetch=unexpected).rows["test.parquet"] == 6
     assert zipped.is_file()
-    with pytest.raises(SourceNotFound, match=r"none\.zip"):
+    with pytest.raises(SourceNotFoundError, match=r"none\.zip"):
         download_bundle(tmp_path / "other", from_file=tmp_path / "none.zip", fetch=unexpected)
 
 
@@ -218,7 +225,7 @@ def test_a_web_page_instead_of_the_zip_is_thrown_away(tmp_path: Path, zipped: Pa
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(answers.pop(0))
 
-    with pytest.raises(ArchiveDamaged):
+    with pytest.raises(ArchiveDamagedError):
         download_bundle(tmp_path / "data", fetch=fetch)
     assert not (tmp_path / "data").exists()
     assert download_bundle(tmp_path / "data", fetch=fetch).rows["dev.parquet"] == 4
@@ -227,7 +234,7 @@ def test_a_web_page_instead_of_the_zip_is_thrown_away(tmp_path: Path, zipped: Pa
 def test_a_checksum_is_compared_before_the_zip_is_opened(zipped: Path, tmp_path: Path) -> None:
     """With the right one the folder is made; with another nothing is."""
     right = hashlib.sha256(zipped.read_bytes()).hexdigest()
-    with pytest.raises(ArchiveDamaged, match=right):
+    with pytest.raises(ArchiveDamagedError, match=right):
         download_bundle(tmp_path / "data", from_file=zipped, sha256="0" * 64)
     assert not (tmp_path / "data").exists()
     download_bundle(tmp_path / "data", from_file=zipped, sha256=right.upper())
@@ -241,10 +248,10 @@ def test_nothing_is_fetched_for_a_target_that_cannot_be_made(tmp_path: Path, mon
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
-    with pytest.raises(TargetOccupied):
+    with pytest.raises(TargetOccupiedError):
         download_bundle(tmp_path / "mine", fetch=unexpected)
     monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=10**9))
-    with pytest.raises(DiskFull, match=r"1,500 MB are needed, 1,000 MB are free"):
+    with pytest.raises(DiskFullError, match=r"1,500 MB are needed, 1,000 MB are free"):
         download_bundle(tmp_path / "data", fetch=unexpected)
 
 
@@ -278,5 +285,5 @@ def test_google_drives_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         raise error("\n\tToo many users have viewed the file recently.\n more")
 
     monkeypatch.setattr("gdown.download", refuse)
-    with pytest.raises(DownloadFailed, match=words):
+    with pytest.raises(DownloadError, match=words):
         fetch_drive(ADDRESSES[Bundle.TUTORIAL].url, tmp_path / "a.zip")

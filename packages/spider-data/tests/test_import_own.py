@@ -22,7 +22,7 @@ from spider_data import (
     read_manifest,
     read_tasks,
 )
-from spider_data.errors import DatabaseUnreadable, OptionInvalid, QuestionsInvalid, SourceNotFound
+from spider_data.errors import DatabaseUnreadableError, OptionInvalidError, QuestionsInvalidError, SourceNotFoundError
 
 Row = dict[str, object]
 
@@ -104,7 +104,7 @@ def test_three_broken_lines_are_named_at_once(shop: Path, tmp_path: Path) -> Non
     rows.insert(1, "{broken")
     rows.insert(2, {"question": "no query"})
     rows.append({"question": "Which?", "query": "SELECT 1", "db_id": "shopp"})
-    with pytest.raises(QuestionsInvalid) as caught:
+    with pytest.raises(QuestionsInvalidError) as caught:
         import_data(shop, lines(tmp_path / "q.jsonl", rows), tmp_path / "data")
     message = str(caught.value)
     assert "3 faults; nothing was written" in message
@@ -139,7 +139,7 @@ def test_a_gold_that_cannot_be_used_is_named(shop: Path, tmp_path: Path, sql: st
     """It is run, read-only and with a deadline, before anything is written."""
     before = shop.read_bytes()
     rows: list[Row | str] = [*asks(2), {"question": "bad", "query": sql}]
-    with pytest.raises(QuestionsInvalid, match=f"line 3: the query fails on 'shop': .*{reason}"):
+    with pytest.raises(QuestionsInvalidError, match=f"line 3: the query fails on 'shop': .*{reason}"):
         import_data(shop, lines(tmp_path / "q.jsonl", rows), tmp_path / "data", options=ImportOptions(deadline_s=0.3))
     assert shop.read_bytes() == before
     assert not (tmp_path / "data").exists()
@@ -148,7 +148,7 @@ def test_a_gold_that_cannot_be_used_is_named(shop: Path, tmp_path: Path, sql: st
 def test_broken_lines_and_failing_golds_come_together(shop: Path, tmp_path: Path) -> None:
     """One round of mending, not two."""
     rows: list[Row | str] = [{"question": "bad", "query": "SELECT nme FROM item"}, "[]", *asks(2)]
-    with pytest.raises(QuestionsInvalid) as caught:
+    with pytest.raises(QuestionsInvalidError) as caught:
         import_data(shop, lines(tmp_path / "q.jsonl", rows), tmp_path / "data")
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["line 1", "line 2"]
 
@@ -172,32 +172,32 @@ def test_broken_lines_and_failing_golds_come_together(shop: Path, tmp_path: Path
 def test_files_that_are_not_what_they_should_be(shop: Path, tmp_path: Path, name: str, text: str, words: str) -> None:
     """Each with its own message."""
     (tmp_path / name).write_text(text)
-    with pytest.raises(QuestionsInvalid, match=words):
+    with pytest.raises(QuestionsInvalidError, match=words):
         import_data(shop, tmp_path / name, tmp_path / "data")
 
 
 def test_a_file_in_latin_1(shop: Path, tmp_path: Path) -> None:
     """Not guessed at."""
     (tmp_path / "q.jsonl").write_bytes('{"question": "é", "query": "SELECT 1"}\n'.encode("latin-1"))
-    with pytest.raises(QuestionsInvalid, match="not UTF-8"):
+    with pytest.raises(QuestionsInvalidError, match="not UTF-8"):
         import_data(shop, tmp_path / "q.jsonl", tmp_path / "data")
 
 
 def test_databases_that_are_not_there_or_none(shop: Path, tmp_path: Path, database: Callable[..., Path]) -> None:
     """No such file, a folder without any, a text file, two of one name."""
     questions = lines(tmp_path / "q.jsonl", asks(3))
-    with pytest.raises(SourceNotFound, match="no file or folder"):
+    with pytest.raises(SourceNotFoundError, match="no file or folder"):
         import_data(tmp_path / "none", questions, tmp_path / "data")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceNotFound, match="no database in"):
+    with pytest.raises(SourceNotFoundError, match="no database in"):
         import_data(tmp_path / "empty", questions, tmp_path / "data")
-    with pytest.raises(SourceNotFound, match="no question file"):
+    with pytest.raises(SourceNotFoundError, match="no question file"):
         import_data(shop, tmp_path / "none.jsonl", tmp_path / "data")
     (tmp_path / "empty" / "shop.sqlite").write_text("no database at all, but long enough to be taken for a header" * 3)
-    with pytest.raises(DatabaseUnreadable, match=r"shop\.sqlite.*not a database"):
+    with pytest.raises(DatabaseUnreadableError, match=r"shop\.sqlite.*not a database"):
         import_data(tmp_path / "empty", questions, tmp_path / "data")
     database(tmp_path / "empty" / "shop.db")
-    with pytest.raises(OptionInvalid, match="called 'shop'"):
+    with pytest.raises(OptionInvalidError, match="called 'shop'"):
         import_data(tmp_path / "empty", questions, tmp_path / "data")
 
 
@@ -234,7 +234,7 @@ def test_by_database_no_schema_is_on_both_sides(tmp_path: Path, database: Callab
     assert sum(map(len, ids)) == 6
     assert all(ids)
     one = lines(tmp_path / "one.jsonl", asks(5, db_id="db0"))
-    with pytest.raises(OptionInvalid, match="only one"):
+    with pytest.raises(OptionInvalidError, match="only one"):
         import_data(tmp_path / "dbs", one, tmp_path / "other", options=options)
 
 
@@ -244,7 +244,7 @@ def test_given_splits_are_kept(shop: Path, tmp_path: Path) -> None:
     manifest = import_data(shop, lines(tmp_path / "q.jsonl", rows), tmp_path / "data")
     assert manifest.rows == {"train.parquet": 4, "validation.parquet": 0, "test.parquet": 1}
     assert "validation.parquet is empty" in manifest.notes
-    with pytest.raises(QuestionsInvalid, match="fill it in every row"):
+    with pytest.raises(QuestionsInvalidError, match="fill it in every row"):
         import_data(shop, lines(tmp_path / "q.jsonl", [*rows, *asks(9)[8:]]), tmp_path / "other")
 
 
@@ -281,6 +281,6 @@ def test_twice_gives_the_same_bytes(shop: Path, tmp_path: Path, contents: Callab
 
 def test_shares_must_leave_something_to_train_on(shop: Path, tmp_path: Path) -> None:
     """Half and half is nothing."""
-    with pytest.raises(OptionInvalid, match="sum is below 1"):
+    with pytest.raises(OptionInvalidError, match="sum is below 1"):
         questions = lines(tmp_path / "q.jsonl", asks(4))
         import_data(shop, questions, tmp_path / "data", options=ImportOptions(validation_share=0.5, test_share=0.5))

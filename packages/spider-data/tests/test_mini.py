@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from spider_data import DatabaseCatalog, Hardness, SpiderTask, mini_benchmark, read_tasks
 from spider_data.cli.main import main
-from spider_data.errors import DiskFull, TargetOccupied
+from spider_data.errors import DiskFullError, TargetOccupiedError
 from spider_data.manifest import Origin, read_manifest
 from spider_data.mini import HABITS, UNSEEN, MiniReport, build_mini, noisy_demonstration, pattern_of
 from spider_data.mini.build import open_pool, pick
@@ -247,7 +247,7 @@ def test_command_prints_the_worth(tmp_path: Path) -> None:
 def test_an_occupied_folder_is_left_alone(tmp_path: Path) -> None:
     """A folder with anything in it is refused and keeps what it has."""
     (tmp_path / "mine.txt").write_text("keep me")
-    with pytest.raises(TargetOccupied):
+    with pytest.raises(TargetOccupiedError):
         mini_benchmark(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -259,6 +259,6 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(DiskFull, match="disk is full"):
+    with pytest.raises(DiskFullError, match="disk is full"):
         mini_benchmark(tmp_path / "mini")
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from spider_data import convert_spider, data_stats, read_tasks, write_tasks
 from spider_data.cli.main import main
-from spider_data.errors import MissingExtra, OptionInvalid, SourceNotFound
+from spider_data.errors import MissingExtraError, OptionInvalidError, SourceNotFoundError
 from spider_data.plot import plot_stats
 
 
@@ -57,7 +57,7 @@ def test_absent_databases_and_empty_files_are_no_obstacle(data: Path) -> None:
 
 def test_a_folder_without_tasks_is_told(spider: Path) -> None:
     """Databases alone have no figures."""
-    with pytest.raises(SourceNotFound, match="no task files"):
+    with pytest.raises(SourceNotFoundError, match="no task files"):
         data_stats(spider)
 
 
@@ -69,7 +69,7 @@ def test_the_picture_is_a_png_and_always_the_same(data: Path, tmp_path: Path) ->
     picture = (tmp_path / "a.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert (tmp_path / "b.png").read_bytes() == picture
-    with pytest.raises(OptionInvalid, match=r"ends in \.png"):
+    with pytest.raises(OptionInvalidError, match=r"ends in \.png"):
         plot_stats(stats, tmp_path / "a.jpg")
 
 
@@ -77,7 +77,7 @@ def test_without_matplotlib_the_extra_is_named(data: Path, tmp_path: Path, monke
     """What to install, and that the table needs nothing."""
     find = importlib.util.find_spec
     monkeypatch.setattr("spider_data.plot.find_spec", lambda name: None if name == "matplotlib" else find(name))
-    with pytest.raises(MissingExtra, match=r"spider-data\[plot\]"):
+    with pytest.raises(MissingExtraError, match=r"spider-data\[plot\]"):
         plot_stats(data_stats(data), tmp_path / "a.png")
     result = CliRunner().invoke(main, ["stats", str(data), "--plot", str(tmp_path / "a.png")])
     assert result.exit_code == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spider_data import SpiderTask, convert_spider, import_data, write_tasks
-from spider_data.errors import DiskFull, TargetOccupied, TargetUnwritable
+from spider_data.errors import DiskFullError, TargetOccupiedError, TargetUnwritableError
 from spider_data.spider.archive import require_space
 from spider_data.storage import new_file, new_folder
 
@@ -33,7 +33,7 @@ def test_a_full_disk_leaves_nothing_behind(spider: Path, tmp_path: Path, monkeyp
     """The disk fills up at the fourth file: the message says so, and the target never appears."""
     monkeypatch.setattr("pyarrow.parquet.write_table", refuse(errno.ENOSPC, "test.parquet"))
     before = set(tmp_path.iterdir())
-    with pytest.raises(DiskFull, match="disk is full") as caught:
+    with pytest.raises(DiskFullError, match="disk is full") as caught:
         convert_spider(spider, tmp_path / "data")
     assert repr(str(tmp_path / "data" / "test.parquet")) in str(caught.value)
     assert set(tmp_path.iterdir()) == before
@@ -47,7 +47,7 @@ def test_a_full_disk_leaves_the_earlier_conversion_whole(
     before = contents(tmp_path / "data")
     (spider / "dev.json").write_text("[]")
     monkeypatch.setattr("pyarrow.parquet.write_table", refuse(errno.EDQUOT, "test.parquet"))
-    with pytest.raises(DiskFull):
+    with pytest.raises(DiskFullError):
         convert_spider(spider, tmp_path / "data")
     assert contents(tmp_path / "data") == before
 
@@ -58,7 +58,7 @@ def test_one_task_file_is_whole_or_as_before(tmp_path: Path, monkeypatch: pytest
     write_tasks(path, [TASK])
     old = path.read_bytes()
     monkeypatch.setattr("pyarrow.parquet.write_table", refuse(errno.ENOSPC, "train"))
-    with pytest.raises(DiskFull, match=r"train\.parquet"):
+    with pytest.raises(DiskFullError, match=r"train\.parquet"):
         write_tasks(path, [TASK] * 9)
     assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
@@ -70,18 +70,18 @@ def test_a_read_only_target_is_called_one(
 ) -> None:
     """The operating system's own words, the path, and what to do; nothing remains."""
     monkeypatch.setattr("pyarrow.parquet.write_table", refuse(number, "dev.parquet"))
-    with pytest.raises(TargetUnwritable) as caught:
+    with pytest.raises(TargetUnwritableError) as caught:
         convert_spider(spider, tmp_path / "data")
     assert os.strerror(number) in str(caught.value)
     assert "choose a target" in str(caught.value)
-    assert not isinstance(caught.value, DiskFull)
+    assert not isinstance(caught.value, DiskFullError)
     assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs Linux's /proc, where nobody may make folders")
 def test_a_place_where_nobody_may_write(spider: Path) -> None:
     """A real refusal, not a simulated one."""
-    with pytest.raises(TargetUnwritable, match="/proc/spider"):
+    with pytest.raises(TargetUnwritableError, match="/proc/spider"):
         convert_spider(spider, Path("/proc/spider"))
 
 
@@ -89,11 +89,11 @@ def test_a_file_in_the_way_is_named(spider: Path, tmp_path: Path, database: Call
     """A target that is a file, or lies under one, is refused, and the file stays."""
     (tmp_path / "data").write_text("mine")
     for target in (tmp_path / "data", tmp_path / "data" / "deeper"):
-        with pytest.raises(TargetUnwritable, match="data"):
+        with pytest.raises(TargetUnwritableError, match="data"):
             convert_spider(spider, target)
     questions = tmp_path / "q.jsonl"
     questions.write_text('{"question": "How many?", "query": "SELECT count(*) FROM item"}\n')
-    with pytest.raises(TargetUnwritable, match="in the way"):
+    with pytest.raises(TargetUnwritableError, match="in the way"):
         import_data(database(tmp_path / "shop.db"), questions, tmp_path / "data")
     assert (tmp_path / "data").read_text() == "mine"
 
@@ -102,7 +102,7 @@ def test_a_folder_with_other_things_is_left_alone(spider: Path, tmp_path: Path) 
     """Nothing is added to a folder that this command did not make."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.txt").write_text("mine")
-    with pytest.raises(TargetOccupied, match="not empty"):
+    with pytest.raises(TargetOccupiedError, match="not empty"):
         convert_spider(spider, tmp_path / "data")
     assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["thesis.txt"]
 
@@ -116,7 +116,7 @@ def test_an_empty_folder_is_a_fine_target(spider: Path, tmp_path: Path) -> None:
 
 def test_space_is_asked_for_before_the_work(tmp_path: Path) -> None:
     """Both figures are in the message; a folder that does not exist yet is measured at its parent."""
-    with pytest.raises(DiskFull, match=r"1,000,000,000 MB are needed, [\d,]+ MB are free"):
+    with pytest.raises(DiskFullError, match=r"1,000,000,000 MB are needed, [\d,]+ MB are free"):
         require_space(tmp_path / "not" / "yet", 10**15)
     require_space(tmp_path / "not" / "yet", 1)
 

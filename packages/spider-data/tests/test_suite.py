@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from spider_data.cli.main import main
 from spider_data.errors import (
-    DatabaseNotFound,
-    DatabaseUnreadable,
-    DiskFull,
-    SourceNotFound,
+    DatabaseNotFoundError,
+    DatabaseUnreadableError,
+    DiskFullError,
+    SourceNotFoundError,
     SpiderDataError,
-    TargetOccupied,
+    TargetOccupiedError,
 )
-from spider_data.suite import GoldFails, GoldsInvalid, SchemaFails, make_suite, make_suites
+from spider_data.suite import GoldFailsError, GoldsInvalidError, SchemaFailsError, make_suite, make_suites
 from spider_data.suite.power import choose
 from spider_data.suite.recipe import make_recipe
 from spider_data.suite.schema import ident, read_schema
@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_the_old_suite(shop: Path, monkeypatch: pytest.Monkey
             return file.write(content)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(DiskFull, match="disk is full"):
+    with pytest.raises(DiskFullError, match="disk is full"):
         make_suite(shop, SHOP_GOLDS, variants=4, seed=1, yardstick=0)
     assert {path.name: digest(path) for path in shop.parent.iterdir()} == before
 
@@ -238,7 +238,7 @@ def test_variants_of_others_are_kept(shop: Path) -> None:
     """An official variant is never overwritten without `force`."""
     official = shop.with_name("shop_v1.sqlite")
     official.write_bytes(shop.read_bytes())
-    with pytest.raises(TargetOccupied, match="shop_v1"):
+    with pytest.raises(TargetOccupiedError, match="shop_v1"):
         make_suite(shop, SHOP_GOLDS, variants=2, yardstick=0)
     assert digest(official) == digest(shop)
     make_suite(shop, SHOP_GOLDS, variants=2, yardstick=0, force=True)
@@ -258,7 +258,7 @@ def test_a_gold_that_fails_on_a_variant_is_our_fault(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE doc (body TEXT)")
         connection.executemany("INSERT INTO doc VALUES (?)", [(json.dumps({"n": i}),) for i in range(9)])
         connection.commit()
-    with pytest.raises(GoldFails, match="json_extract") as caught:
+    with pytest.raises(GoldFailsError, match="json_extract") as caught:
         make_suite(path, ["SELECT json_extract(body, '$.n') FROM doc"], variants=2, yardstick=0)
     assert caught.value.path == path
 
@@ -271,7 +271,7 @@ def test_a_schema_that_does_not_run_is_named(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE t (x TEXT)")
         connection.execute("CREATE INDEX i ON t(x COLLATE mine)")
         connection.commit()
-    with pytest.raises(SchemaFails, match="COLLATE mine"):
+    with pytest.raises(SchemaFailsError, match="COLLATE mine"):
         make_suite(path, [], variants=1, yardstick=0)
 
 
@@ -325,20 +325,20 @@ def test_ties(query: str, tied: bool, tmp_path: Path) -> None:
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
     """A missing file, a file that is no database, a broken line of golds, an unknown database."""
-    with pytest.raises(SourceNotFound, match=r"gone\.sqlite"):
+    with pytest.raises(SourceNotFoundError, match=r"gone\.sqlite"):
         make_suite(tmp_path / "gone.sqlite", [])
     noise = tmp_path / "noise.sqlite"
     noise.write_bytes(b"no database" * 100)
-    with pytest.raises(DatabaseUnreadable, match=r"noise\.sqlite"):
+    with pytest.raises(DatabaseUnreadableError, match=r"noise\.sqlite"):
         make_suite(noise, [])
     golds = tmp_path / "golds.sql"
     golds.write_text("SELECT 1\tshop\nSELECT 2\n")
-    with pytest.raises(GoldsInvalid, match="line 2"):
+    with pytest.raises(GoldsInvalidError, match="line 2"):
         make_suites(tmp_path, golds=[golds])
     golds.write_text("SELECT 1\tshop\n")
-    with pytest.raises(DatabaseNotFound, match="shop"):
+    with pytest.raises(DatabaseNotFoundError, match="shop"):
         make_suites(tmp_path, golds=[golds])
-    with pytest.raises(SourceNotFound, match="gold queries"):
+    with pytest.raises(SourceNotFoundError, match="gold queries"):
         make_suites(tmp_path)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spider_data import Hardness, SpiderDataError, SpiderTask, Split, read_tasks, write_tasks
-from spider_data.errors import SchemaMismatch, SourceNotFound, TaskInvalid
+from spider_data.errors import SchemaMismatchError, SourceNotFoundError, TaskInvalidError
 
 TASK = SpiderTask(
     task_id="dev-00003",
@@ -118,7 +118,7 @@ def test_a_wrong_column_is_named(
     """The error says which file, row and column, and what was found there; also as fields."""
     path = tmp_path / "train.parquet"
     pq.write_table(pa.table(table), path)
-    with pytest.raises(SchemaMismatch) as caught:
+    with pytest.raises(SchemaMismatchError) as caught:
         read_tasks(path)
     for word in (str(path), *words):
         assert word in str(caught.value)
@@ -159,10 +159,10 @@ def test_a_path_with_equals_signs_adds_no_column(tmp_path: Path) -> None:
 def test_what_is_no_parquet_is_said_to_be_none(tmp_path: Path) -> None:
     """A JSON file under a Parquet name, a missing file and a folder each get a plain answer."""
     (tmp_path / "dev.parquet").write_text("[]")
-    with pytest.raises(SchemaMismatch, match="cannot be read as Parquet"):
+    with pytest.raises(SchemaMismatchError, match="cannot be read as Parquet"):
         read_tasks(tmp_path / "dev.parquet")
     for absent in (tmp_path / "none.parquet", tmp_path):
-        with pytest.raises(SourceNotFound, match="no task file"):
+        with pytest.raises(SourceNotFoundError, match="no task file"):
             read_tasks(absent)
 
 
@@ -172,7 +172,7 @@ def test_what_is_no_parquet_is_said_to_be_none(tmp_path: Path) -> None:
 )
 def test_a_row_without_its_parts_is_refused(change: dict[str, object], field: str) -> None:
     """From Python the same rules hold, and the field is named."""
-    with pytest.raises(TaskInvalid) as caught:
+    with pytest.raises(TaskInvalidError) as caught:
         SpiderTask.from_row(TASK.to_row() | change)
     assert caught.value.field == field
     assert ("is empty" if change == {"db_id": ""} else repr(next(iter(change.values())))) in str(caught.value)
@@ -187,7 +187,7 @@ def test_tasks_survive_pickling_and_never_change() -> None:
 
 def test_errors_survive_pickling() -> None:
     """A worker process hands on the message and the fields."""
-    error = SchemaMismatch("message", path=Path("a"), column="c", found="f")
+    error = SchemaMismatchError("message", path=Path("a"), column="c", found="f")
     again = pickle.loads(pickle.dumps(error))
     assert isinstance(again, SpiderDataError)
     assert (str(again), again.path, again.column, again.found) == ("message", Path("a"), "c", "f")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spider_data.catalog import DatabaseCatalog
     from spider_data.check.findings import CheckReport, Finding
     from spider_data.check.folder import check_data
-    from spider_data.errors import DatabaseNotFound, SpiderDataError
+    from spider_data.errors import DatabaseNotFoundError, SpiderDataError
     from spider_data.manifest import Manifest, Origin, read_manifest
     from spider_data.mini import mini_benchmark
     from spider_data.own.importing import ImportOptions, SplitBy, import_data
@@ -58,7 +58,7 @@ __all__ = [  # noqa: RUF022  grouped by meaning
     "DataStats",
     # what can be refused
     "SpiderDataError",
-    "DatabaseNotFound",
+    "DatabaseNotFoundError",
 ]
 
 _HOMES = {
@@ -66,7 +66,7 @@ _HOMES = {
     "catalog": ("DatabaseCatalog",),
     "check.folder": ("check_data",),
     "spider.convert": ("convert_spider",),
-    "errors": ("DatabaseNotFound", "SpiderDataError"),
+    "errors": ("DatabaseNotFoundError", "SpiderDataError"),
     "check.findings": ("CheckReport", "Finding"),
     "spider.layout": ("ConvertOptions",),
     "manifest": ("Manifest", "Origin", "read_manifest"),

@@ -10,7 +10,7 @@ import difflib
 import re
 from pathlib import Path
 
-from spider_data.errors import DatabaseNotFound, SourceNotFound
+from spider_data.errors import DatabaseNotFoundError, SourceNotFoundError
 from spider_data.storage import data_dir
 
 FOLDERS = ("database", "test_database")
@@ -23,13 +23,13 @@ class DatabaseCatalog:
     `root` may be the data folder or the database folder itself; without it, see `data_dir`.
 
     Raises:
-        SourceNotFound: `root` is no folder.
+        SourceNotFoundError: `root` is no folder.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = data_dir(root)
         if not self.root.is_dir():
-            raise SourceNotFound(
+            raise SourceNotFoundError(
                 f"no data folder {str(self.root)!r}; name the folder, set VERL_SPIDER_DATA_DIR, "
                 f"or make one with `spider-data download`, `convert`, `import` or `mini`",
                 path=self.root,
@@ -56,7 +56,7 @@ class DatabaseCatalog:
         """The main SQLite file of a database: in `database/` if it is there, else in `test_database/`.
 
         Raises:
-            DatabaseNotFound: in neither; names both places and the nearest ids.
+            DatabaseNotFoundError: in neither; names both places and the nearest ids.
         """
         found = self._find(db_id)
         if found is not None:
@@ -64,7 +64,7 @@ class DatabaseCatalog:
         tried = tuple(self.root / name / db_id / f"{db_id}.sqlite" for name in FOLDERS)
         nearest = tuple(difflib.get_close_matches(db_id, self.ids, n=3))
         hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
-        raise DatabaseNotFound(
+        raise DatabaseNotFoundError(
             f"no database {db_id!r}: neither {str(tried[0])!r} nor {str(tried[1])!r} is a file{hint} "
             f"See what is there with `spider-data check {self.root}`",
             db_id=db_id,
@@ -78,7 +78,7 @@ class DatabaseCatalog:
         Only names that end in `.sqlite` count: `-journal`, `-wal` and `.bak` leftovers are no databases.
 
         Raises:
-            DatabaseNotFound: see `path`.
+            DatabaseNotFoundError: see `path`.
         """
         main = self.path(db_id)
         others = [file for file in main.parent.glob("*.sqlite") if file != main and file.is_file()]

@@ -17,32 +17,32 @@ class SpiderDataError(Exception):
         self.__dict__.update(fields)
 
 
-class SourceNotFound(SpiderDataError):
+class SourceNotFoundError(SpiderDataError):
     """A folder or file that was to be read is not there."""
 
     path: Path
 
 
-class SourceUnreadable(SpiderDataError):
+class SourceUnreadableError(SpiderDataError):
     """A file is there, but the operating system refuses to read it."""
 
     path: Path
 
 
-class ArchiveDamaged(SpiderDataError):
+class ArchiveDamagedError(SpiderDataError):
     """A zip is truncated, is no zip, or holds bytes that fail its own checksum."""
 
     path: Path
 
 
-class UnsafeMember(SpiderDataError):
+class UnsafeMemberError(SpiderDataError):
     """A zip member would land outside the target, or is a link."""
 
     path: Path
     member: str
 
 
-class RecordInvalid(SpiderDataError):
+class RecordInvalidError(SpiderDataError):
     """A record of a source file lacks a key or holds the wrong kind of value."""
 
     path: Path
@@ -50,13 +50,13 @@ class RecordInvalid(SpiderDataError):
     key: str
 
 
-class TaskInvalid(SpiderDataError):
+class TaskInvalidError(SpiderDataError):
     """A task has a value outside its closed set, or lacks one it cannot do without."""
 
     field: str
 
 
-class SchemaMismatch(SpiderDataError):
+class SchemaMismatchError(SpiderDataError):
     """A Parquet file does not have the columns of a task file, or is no Parquet file."""
 
     path: Path
@@ -64,7 +64,7 @@ class SchemaMismatch(SpiderDataError):
     found: str
 
 
-class DatabaseNotFound(SpiderDataError):
+class DatabaseNotFoundError(SpiderDataError):
     """No SQLite file for a `db_id` in any place it may live."""
 
     db_id: str
@@ -72,48 +72,48 @@ class DatabaseNotFound(SpiderDataError):
     nearest: tuple[str, ...]
 
 
-class DatabaseUnreadable(SpiderDataError):
+class DatabaseUnreadableError(SpiderDataError):
     """A file is there under the right name, but SQLite cannot read it."""
 
     path: Path
 
 
-class QuestionsInvalid(SpiderDataError):
+class QuestionsInvalidError(SpiderDataError):
     """A question file has broken lines or failing gold queries; all of them are named."""
 
     path: Path
     problems: tuple[str, ...]
 
 
-class TargetOccupied(SpiderDataError):
+class TargetOccupiedError(SpiderDataError):
     """The target holds something that this command did not write."""
 
     path: Path
 
 
-class TargetUnwritable(SpiderDataError):
+class TargetUnwritableError(SpiderDataError):
     """The target cannot be written: read-only, a file in the way, or no permission."""
 
     path: Path
 
 
-class DiskFull(TargetUnwritable):
+class DiskFullError(TargetUnwritableError):
     """The disk is full, or would be before the work is done."""
 
 
-class DownloadFailed(SpiderDataError):
+class DownloadError(SpiderDataError):
     """A bundle could not be fetched; says how to place the file by hand."""
 
     url: str
 
 
-class MissingExtra(SpiderDataError):
+class MissingExtraError(SpiderDataError):
     """An optional dependency is not installed."""
 
     extra: str
 
 
-class OptionInvalid(SpiderDataError):
+class OptionInvalidError(SpiderDataError):
     """An option has a value that cannot work, such as a share of the rows above 1."""
 
     option: str

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from spider_data.errors import RecordInvalid
+from spider_data.errors import RecordInvalidError
 from spider_data.storage import new_file, reading
 
 NAME = "manifest.json"
@@ -53,7 +53,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into `folder`; equal manifests give equal bytes.
 
     Raises:
-        DiskFull, TargetUnwritable: the place cannot take the file.
+        DiskFullError, TargetUnwritableError: the place cannot take the file.
     """
     content = {
         "origin": str(manifest.origin),
@@ -71,7 +71,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a data folder; None when it has none.
 
     Raises:
-        RecordInvalid: the file is there but is no manifest.
+        RecordInvalidError: the file is there but is no manifest.
     """
     path = folder / NAME
     if not path.is_file():
@@ -87,7 +87,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             notes=tuple(content.get("notes", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordInvalid(
+        raise RecordInvalidError(
             f"{str(path)!r} is not a manifest of this tool ({error!r}); remove it or make the folder again",
             path=path,
             row=0,
@@ -99,7 +99,7 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal.
 
     Raises:
-        SourceUnreadable: the operating system refuses.
+        SourceUnreadableError: the operating system refuses.
     """
     with reading(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
-from spider_data.errors import SchemaMismatch, SourceNotFound, TaskInvalid
+from spider_data.errors import SchemaMismatchError, SourceNotFoundError, TaskInvalidError
 from spider_data.storage import new_file
 from spider_data.task import COLUMNS, SpiderTask, split_of, task_id
 
@@ -32,8 +32,8 @@ def read_tasks(path: Path | str, limit: int | None = None) -> list[SpiderTask]:
     Other columns are ignored.
 
     Raises:
-        SourceNotFound: there is no such file.
-        SchemaMismatch: not a Parquet file, a needed column is missing or not text, a value is null or unusable.
+        SourceNotFoundError: there is no such file.
+        SchemaMismatchError: not a Parquet file, a needed column is missing or not text, a value is null or unusable.
     """
     path = Path(path)
     table = _read(path)
@@ -50,7 +50,7 @@ def read_tasks(path: Path | str, limit: int | None = None) -> list[SpiderTask]:
             if value is None and name in _MAY_BE_NULL:
                 value = ""
             if value is None:
-                raise SchemaMismatch(
+                raise SchemaMismatchError(
                     f"{str(path)!r}, row {row}: column {name!r} is null, expected text; "
                     f"drop that row or write '' if the text is unknown",
                     path=path,
@@ -60,8 +60,8 @@ def read_tasks(path: Path | str, limit: int | None = None) -> list[SpiderTask]:
             values[name] = value
         try:
             tasks.append(SpiderTask.from_row(values))
-        except TaskInvalid as error:
-            raise SchemaMismatch(
+        except TaskInvalidError as error:
+            raise SchemaMismatchError(
                 f"{str(path)!r}, row {row}: {error}", path=path, column=error.field, found=repr(values.get(error.field))
             ) from error
     return tasks
@@ -73,7 +73,7 @@ def write_tasks(path: Path | str, tasks: Iterable[SpiderTask]) -> None:
     The file appears under its name only when it is complete.
 
     Raises:
-        DiskFull, TargetUnwritable: the place cannot take the file.
+        DiskFullError, TargetUnwritableError: the place cannot take the file.
     """
     pa, pq = import_module("pyarrow"), import_module("pyarrow.parquet")
 
@@ -95,7 +95,7 @@ def _strings(pa: Any, values: Sequence[str]) -> Any:
 def _read(path: Path) -> Any:
     """The columns that a task has, as an Arrow table; their types are checked before any data are read."""
     if not path.is_file():
-        raise SourceNotFound(
+        raise SourceNotFoundError(
             f"no task file {str(path)!r}; make one with `spider-data convert`, "
             f"`spider-data import` or `spider-data mini`",
             path=path,
@@ -106,7 +106,7 @@ def _read(path: Path) -> Any:
             schema = file.schema_arrow
             for column in NEEDED:
                 if column not in schema.names:
-                    raise SchemaMismatch(
+                    raise SchemaMismatchError(
                         f"{str(path)!r} has no column {column!r}; expected {', '.join(NEEDED)}, found "
                         f"{', '.join(schema.names)}: make task files with `spider-data convert`",
                         path=path,
@@ -118,7 +118,7 @@ def _read(path: Path) -> Any:
                 _check_text(path, column, schema.field(column).type)
             return file.read(columns=present)
     except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
-        raise SchemaMismatch(
+        raise SchemaMismatchError(
             f"{str(path)!r} cannot be read as Parquet ({error}); write it again with `spider-data convert`",
             path=path,
             column="",
@@ -135,7 +135,7 @@ def _check_text(path: Path, column: str, kind: Any) -> None:
         return
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
         return
-    raise SchemaMismatch(
+    raise SchemaMismatchError(
         f"{str(path)!r}: column {column!r} is {kind}, expected string; cast it to text and write the file again",
         path=path,
         column=column,

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from spider_data.errors import MissingExtra, OptionInvalid
+from spider_data.errors import MissingExtraError, OptionInvalidError
 from spider_data.parquet import read_tasks
 from spider_data.stats import DataStats, word_counts
 from spider_data.storage import new_file
@@ -27,14 +27,14 @@ def plot_stats(stats: DataStats, path: Path) -> None:
     Shows train, validation, dev and test; where none of these is there, every file.
 
     Raises:
-        MissingExtra: matplotlib is not installed.
-        OptionInvalid: `path` does not end in `.png`.
-        DiskFull, TargetUnwritable: `path` cannot take the file.
+        MissingExtraError: matplotlib is not installed.
+        OptionInvalidError: `path` does not end in `.png`.
+        DiskFullError, TargetUnwritableError: `path` cannot take the file.
     """
     if path.suffix.lower() != ".png":
-        raise OptionInvalid(f"cannot draw {path.name!r}; give the plot a name that ends in .png", option="plot")
+        raise OptionInvalidError(f"cannot draw {path.name!r}; give the plot a name that ends in .png", option="plot")
     if find_spec("matplotlib") is None:
-        raise MissingExtra(
+        raise MissingExtraError(
             "drawing needs matplotlib, which is not installed; install 'spider-data[plot]' or leave --plot out",
             extra="plot",
         )

@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from spider_data.errors import DatabaseUnreadable
+from spider_data.errors import DatabaseUnreadableError
 
 _STEPS = 10_000
 """SQLite counts virtual-machine steps, so the clock is read every so many of them."""
@@ -23,7 +23,7 @@ def open_readonly(path: Path, *, deadline_s: float = 60.0) -> Generator[sqlite3.
     """A read-only connection; any statement still running `deadline_s` seconds after opening is interrupted.
 
     Raises:
-        DatabaseUnreadable: the file is missing, is no database, or cannot be opened.
+        DatabaseUnreadableError: the file is missing, is no database, or cannot be opened.
     """
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
@@ -63,7 +63,7 @@ def failure_of(path: Path, sql: str, *, deadline_s: float) -> tuple[str, int]:
     The query must be one statement that only reads; it is run to its end or to the deadline.
 
     Raises:
-        DatabaseUnreadable: the fault is the file's, not the query's.
+        DatabaseUnreadableError: the fault is the file's, not the query's.
     """
     with open_readonly(path, deadline_s=deadline_s) as connection:
         connection.set_authorizer(_only_reads)
@@ -105,7 +105,7 @@ def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def _unreadable(path: Path, error: sqlite3.Error) -> DatabaseUnreadable:
-    return DatabaseUnreadable(
+def _unreadable(path: Path, error: sqlite3.Error) -> DatabaseUnreadableError:
+    return DatabaseUnreadableError(
         f"{str(path)!r} cannot be read as a SQLite database ({error}); replace the file", path=path
     )

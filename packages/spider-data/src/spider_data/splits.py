@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from spider_data.errors import OptionInvalid
+from spider_data.errors import OptionInvalidError
 from spider_data.task import SpiderTask, Split
 
 
@@ -22,14 +22,14 @@ def carve_by_database(
     Both keep the order of `tasks`; the held-out ones get `split`. At least one database stays on each side.
 
     Raises:
-        OptionInvalid: `share` is not between 0 and 1, or there is only one database.
+        OptionInvalidError: `share` is not between 0 and 1, or there is only one database.
     """
     _check_share(share)
     sizes = Counter(task.db_id for task in tasks)
     if share == 0 or not tasks:
         return list(tasks), []
     if len(sizes) < 2:
-        raise OptionInvalid(
+        raise OptionInvalidError(
             f"cannot hold out whole databases when there is only one ({next(iter(sizes))!r}); "
             "split by question instead",
             option="split-by",
@@ -56,7 +56,7 @@ def carve_by_question(
     more and a share above 0, neither list is empty.
 
     Raises:
-        OptionInvalid: `share` is not between 0 and 1.
+        OptionInvalidError: `share` is not between 0 and 1.
     """
     _check_share(share)
     groups = _kin(tasks)
@@ -103,6 +103,6 @@ def _part(tasks: Sequence[SpiderTask], held: Sequence[bool], split: Split) -> tu
 
 def _check_share(share: float) -> None:
     if not 0 <= share < 1:
-        raise OptionInvalid(
+        raise OptionInvalidError(
             f"the share held out is {share!r}; expected at least 0 and below 1, such as 0.1", option="share"
         )

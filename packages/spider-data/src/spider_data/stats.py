@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from spider_data.catalog import DatabaseCatalog
-from spider_data.errors import DatabaseUnreadable, SourceNotFound
+from spider_data.errors import DatabaseUnreadableError, SourceNotFoundError
 from spider_data.parquet import read_tasks
 from spider_data.readonly import open_readonly, tables_of
 from spider_data.task import Hardness, SpiderTask
@@ -63,13 +63,13 @@ def data_stats(root: Path | str | None = None) -> DataStats:
     """Count every task file of a data folder.
 
     Raises:
-        SourceNotFound: no such folder, or no task file in it.
-        SchemaMismatch: a Parquet file there is no task file.
+        SourceNotFoundError: no such folder, or no task file in it.
+        SchemaMismatchError: a Parquet file there is no task file.
     """
     catalog = DatabaseCatalog(root)
     paths = {path.stem: path for path in sorted(catalog.root.glob("*.parquet"))}
     if not paths:
-        raise SourceNotFound(
+        raise SourceNotFoundError(
             f"no task files in {str(catalog.root)!r}; make them with `spider-data convert`, `import` or `mini`",
             path=catalog.root,
         )
@@ -118,5 +118,5 @@ def _table_count(catalog: DatabaseCatalog, db_id: str) -> int | None:
     try:
         with open_readonly(catalog.path(db_id)) as connection:
             return len(tables_of(connection))
-    except DatabaseUnreadable:  # `check` is where this is reported
+    except DatabaseUnreadableError:  # `check` is where this is reported
         return None

@@ -14,7 +14,7 @@ from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spider_data.errors import DiskFull, SourceUnreadable, TargetOccupied, TargetUnwritable
+from spider_data.errors import DiskFullError, SourceUnreadableError, TargetOccupiedError, TargetUnwritableError
 
 
 def data_dir(path: Path | str | None = None) -> Path:
@@ -27,21 +27,21 @@ def writing(path: Path) -> Generator[None]:
     """Turn the operating system's refusals while writing `path` into this package's errors.
 
     Raises:
-        DiskFull: no space or quota left.
-        TargetUnwritable: any other refusal, such as a read-only file system.
+        DiskFullError: no space or quota left.
+        TargetUnwritableError: any other refusal, such as a read-only file system.
     """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
+            raise DiskFullError(
                 f"the disk is full while writing {str(path)!r}; nothing was left under that name: "
                 f"free some space or choose another target",
                 path=path,
             ) from error
         about = f": {error.filename!r}" if error.filename not in (None, str(path)) else ""
         reason = f"{error.strerror or error}{about}"
-        raise TargetUnwritable(
+        raise TargetUnwritableError(
             f"cannot write {str(path)!r} ({reason}); choose a target folder that you may write to", path=path
         ) from error
 
@@ -51,12 +51,12 @@ def reading(path: Path) -> Generator[None]:
     """Turn the operating system's refusals while reading `path` into this package's error.
 
     Raises:
-        SourceUnreadable: no permission, a broken disk, and the like.
+        SourceUnreadableError: no permission, a broken disk, and the like.
     """
     try:
         yield
     except OSError as error:
-        raise SourceUnreadable(
+        raise SourceUnreadableError(
             f"cannot read {str(path)!r} ({error.strerror or error}); check the file and its permissions", path=path
         ) from error
 
@@ -66,7 +66,7 @@ def new_file(path: Path) -> Generator[Path]:
     """A temporary path to write to, which becomes `path` when the block ends well and vanishes when not.
 
     Raises:
-        DiskFull, TargetUnwritable: see `writing`.
+        DiskFullError, TargetUnwritableError: see `writing`.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,11 +86,11 @@ def new_folder(target: Path) -> Generator[Path]:
     """A temporary folder beside `target`, which becomes `target` when the block ends well and vanishes when not.
 
     Raises:
-        TargetOccupied: `target` exists and is not an empty folder.
-        DiskFull, TargetUnwritable: see `writing`.
+        TargetOccupiedError: `target` exists and is not an empty folder.
+        DiskFullError, TargetUnwritableError: see `writing`.
     """
     if target.is_dir() and any(target.iterdir()):
-        raise TargetOccupied(
+        raise TargetOccupiedError(
             f"{str(target)!r} already exists and is not empty; name a new folder, or remove that one first", path=target
         )
     with writing(target):
@@ -104,7 +104,7 @@ def new_folder(target: Path) -> Generator[Path]:
             if target.is_dir():
                 target.rmdir()
             part.rename(target)
-        except TargetUnwritable as error:
+        except TargetUnwritableError as error:
             # The user knows the target, not the temporary folder.
             raise type(error)(str(error).replace(str(part), str(target)), path=target) from error
         finally:
@@ -117,7 +117,7 @@ def working_folder(target: Path) -> Generator[Path]:
     """A temporary folder inside an existing `target`, removed at the end: fill it, then `merge_folder` it.
 
     Raises:
-        DiskFull, TargetUnwritable: see `writing`.
+        DiskFullError, TargetUnwritableError: see `writing`.
     """
     with writing(target), tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=target) as name:
         yield Path(name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from spider_data.errors import TaskInvalid
+from spider_data.errors import TaskInvalidError
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -55,13 +55,13 @@ class SpiderTask:
     def __post_init__(self) -> None:
         for name in ("task_id", "db_id", "query"):
             if not getattr(self, name):
-                raise TaskInvalid(
+                raise TaskInvalidError(
                     f"task {self.task_id!r}: {name!r} is empty; every task needs an id, a database and a gold query",
                     field=name,
                 )
         for name in ("task_id", "db_id", "question", "query"):
             if not _is_text(getattr(self, name)):
-                raise TaskInvalid(
+                raise TaskInvalidError(
                     f"task {self.task_id!r}: {name!r} holds half a character (a lone surrogate), "
                     "which no file can store; mend the text",
                     field=name,
@@ -86,13 +86,13 @@ class SpiderTask:
         """Read a row back; keys that a task does not have are ignored, `split` and `hardness` may be absent.
 
         Raises:
-            TaskInvalid: a needed key is missing or is not text, or a value is outside its closed set.
+            TaskInvalidError: a needed key is missing or is not text, or a value is outside its closed set.
         """
         values: dict[str, str] = {}
         for name in ("task_id", "db_id", "question", "query"):
             value = row.get(name)
             if not isinstance(value, str):
-                raise TaskInvalid(
+                raise TaskInvalidError(
                     f"row with keys {sorted(row)}: {name!r} must be text, got {value!r}; "
                     "read task files with `read_tasks`",
                     field=name,
@@ -135,4 +135,4 @@ def _member(kind: type[E], value: object, field: str, of: str) -> E:
         return kind(value)  # pyright: ignore[reportArgumentType]  the enum itself refuses what is not text
     except ValueError as error:
         allowed = ", ".join(repr(str(member)) for member in kind)
-        raise TaskInvalid(f"task {of!r}: {field} is {value!r}; expected one of {allowed}", field=field) from error
+        raise TaskInvalidError(f"task {of!r}: {field} is {value!r}; expected one of {allowed}", field=field) from error

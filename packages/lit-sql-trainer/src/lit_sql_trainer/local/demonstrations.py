@@ -71,7 +71,7 @@ def demonstrations(
 
     Raises:
         ModelError: the graph asked for another number of turns than the script holds.
-        DatabaseNotFound: a task's database is not under `root`.
+        DatabaseNotFoundError: a task's database is not under `root`.
     """
     catalog = DatabaseCatalog(root)
     draw = random.Random(seed)  # noqa: S311  reproducible data, not a secret

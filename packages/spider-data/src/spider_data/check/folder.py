@@ -30,8 +30,8 @@ def check_data(
     names. `deep` searches official files for damage too. `on_file` hears each file's name before it is read.
 
     Raises:
-        SourceNotFound: there is no such folder.
-        RecordInvalid: its manifest is unreadable.
+        SourceNotFoundError: there is no such folder.
+        RecordInvalidError: its manifest is unreadable.
     """
     catalog = DatabaseCatalog(root)
     manifest = read_manifest(catalog.root)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spider_data.catalog import DatabaseCatalog
 from spider_data.check.findings import Finding, Kind, fault, note
-from spider_data.errors import SchemaMismatch
+from spider_data.errors import SchemaMismatchError
 from spider_data.manifest import Manifest, Origin
 from spider_data.parquet import read_tasks
 from spider_data.task import SpiderTask
@@ -31,7 +31,7 @@ def read_folder(root: Path) -> tuple[dict[str, list[SpiderTask]], list[Finding]]
     for path in sorted(root.glob("*.parquet")):
         try:
             tasks[path.stem] = read_tasks(path)
-        except SchemaMismatch as error:
+        except SchemaMismatchError as error:
             findings.append(fault(Kind.BAD_TASKS, path.name, str(error)))
     return tasks, findings
 

@@ -46,8 +46,8 @@ def mini_benchmark(folder: Path | str) -> Path:
     file and `VARIANTS` suite variants.
 
     Raises:
-        TargetOccupied: `folder` exists and is not empty.
-        DiskFull, TargetUnwritable: the place cannot take the files.
+        TargetOccupiedError: `folder` exists and is not empty.
+        DiskFullError, TargetUnwritableError: the place cannot take the files.
     """
     return build_mini(folder).folder
 

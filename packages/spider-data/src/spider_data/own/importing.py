@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from spider_data.catalog import DatabaseCatalog, is_plain_name
-from spider_data.errors import OptionInvalid, QuestionsInvalid, SourceNotFound
+from spider_data.errors import OptionInvalidError, QuestionsInvalidError, SourceNotFoundError
 from spider_data.manifest import Manifest, Origin, sha256_of, write_manifest
 from spider_data.own.questions import Line, Problem, read_question_file
 from spider_data.parquet import write_tasks
@@ -65,16 +65,16 @@ def import_data(
     are used as they are. `on_query` hears how many gold queries have been run, of how many.
 
     Raises:
-        SourceNotFound: no such file or folder, or no database in it.
-        DatabaseUnreadable: a database is none.
-        QuestionsInvalid: broken lines or queries that fail; all of them are named.
-        OptionInvalid: the shares leave nothing to train on, or two databases have one name.
-        TargetOccupied, DiskFull, TargetUnwritable: the target cannot take the files.
+        SourceNotFoundError: no such file or folder, or no database in it.
+        DatabaseUnreadableError: a database is none.
+        QuestionsInvalidError: broken lines or queries that fail; all of them are named.
+        OptionInvalidError: the shares leave nothing to train on, or two databases have one name.
+        TargetOccupiedError, DiskFullError, TargetUnwritableError: the target cannot take the files.
     """
     options = options or ImportOptions()
     questions, target = Path(questions), data_dir(target)
     if options.validation_share + options.test_share >= 1:
-        raise OptionInvalid("validation and test take all rows; give shares whose sum is below 1", option="share")
+        raise OptionInvalidError("validation and test take all rows; give shares whose sum is below 1", option="share")
     files = find_databases(Path(databases))
     for suite in files.values():
         with open_readonly(suite[0]):
@@ -86,7 +86,7 @@ def import_data(
         problems = [Problem(number=0, text="the file has no line")]
     if problems:
         sentences = tuple(map(str, problems))
-        raise QuestionsInvalid(_complaint(questions, sentences), path=questions, problems=sentences)
+        raise QuestionsInvalidError(_complaint(questions, sentences), path=questions, problems=sentences)
     tasks = [line.task for line in read.lines]
     parts, how = _split(questions, tasks, options)
     notes: list[str] = []
@@ -119,23 +119,25 @@ def find_databases(place: Path) -> dict[str, tuple[Path, ...]]:
     """Files by `db_id`, main file first, sorted by id: one file, a flat folder, or Spider's layout.
 
     Raises:
-        SourceNotFound: nothing there, or no database in it.
-        OptionInvalid: two files give the same `db_id`.
+        SourceNotFoundError: nothing there, or no database in it.
+        OptionInvalidError: two files give the same `db_id`.
     """
     if place.is_file():
         return {_id_of(place): (place,)}
     if not place.is_dir():
-        raise SourceNotFound(f"no file or folder {str(place)!r}; name a SQLite file or a folder of them", path=place)
+        raise SourceNotFoundError(
+            f"no file or folder {str(place)!r}; name a SQLite file or a folder of them", path=place
+        )
     catalog = DatabaseCatalog(place)
     found = {db_id: catalog.suite(db_id) for db_id in catalog.ids}
     for file in sorted(file for file in place.iterdir() if file.suffix in _ENDINGS and file.is_file()):
         if _id_of(file) in found:
-            raise OptionInvalid(
+            raise OptionInvalidError(
                 f"two databases in {str(place)!r} are called {_id_of(file)!r}; rename one of them", option="db"
             )
         found[_id_of(file)] = (file,)
     if not found:
-        raise SourceNotFound(
+        raise SourceNotFoundError(
             f"no database in {str(place)!r}; expected files ending in {', '.join(_ENDINGS)}, "
             f"or folders <db_id>/<db_id>.sqlite",
             path=place,
@@ -167,7 +169,7 @@ def _split(
     if given != {Split.UNKNOWN}:
         if Split.UNKNOWN in given or Split.DEV in given or Split.TRAIN not in given:
             found = ", ".join(repr(str(split)) for split in sorted(given))
-            raise QuestionsInvalid(
+            raise QuestionsInvalidError(
                 f"{str(questions)!r}: column 'split' has {found}; fill it in every row with train, validation or test, "
                 f"or leave it out",
                 path=questions,
@@ -196,7 +198,7 @@ def _place(file: Path, place: Path, *, copy: bool) -> None:
 
 def _id_of(file: Path) -> str:
     if not is_plain_name(file.stem):
-        raise OptionInvalid(f"{file.name!r} gives no usable db_id; rename the file", option="db")
+        raise OptionInvalidError(f"{file.name!r} gives no usable db_id; rename the file", option="db")
     return file.stem
 
 

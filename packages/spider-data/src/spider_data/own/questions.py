@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from spider_data.errors import QuestionsInvalid, SourceNotFound, TaskInvalid
+from spider_data.errors import QuestionsInvalidError, SourceNotFoundError, TaskInvalidError
 from spider_data.storage import reading
 from spider_data.task import SpiderTask, task_id
 
@@ -54,14 +54,14 @@ def read_question_file(path: Path, db_ids: Collection[str]) -> QuestionFile:
     """Read all lines, the broken ones too; `db_ids` are the databases that a line may name.
 
     Raises:
-        SourceNotFound, SourceUnreadable: there is no such file, or it cannot be read.
-        QuestionsInvalid: the file as a whole is of no known kind.
+        SourceNotFoundError, SourceUnreadableError: there is no such file, or it cannot be read.
+        QuestionsInvalidError: the file as a whole is of no known kind.
     """
     if not path.is_file():
-        raise SourceNotFound(f"no question file {str(path)!r}; expected a .jsonl or .csv file", path=path)
+        raise SourceNotFoundError(f"no question file {str(path)!r}; expected a .jsonl or .csv file", path=path)
     readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv}
     if path.suffix.lower() not in readers:
-        raise QuestionsInvalid(
+        raise QuestionsInvalidError(
             f"{str(path)!r} ends in {path.suffix!r}; expected .jsonl (one object a line) or .csv (with a header)",
             path=path,
             problems=(),
@@ -145,5 +145,5 @@ def _task(stem: str, position: int, record: Mapping[str, Any], db_ids: Collectio
                 "hardness": record.get("hardness") or "",
             }
         )
-    except TaskInvalid as error:
+    except TaskInvalidError as error:
         return str(error)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from spider_data.errors import ArchiveDamaged, DiskFull, SourceNotFound, UnsafeMember
+from spider_data.errors import ArchiveDamagedError, DiskFullError, SourceNotFoundError, UnsafeMemberError
 from spider_data.storage import reading, writing
 
 
@@ -24,18 +24,18 @@ def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bo
     whose name starts with `marker`, the shallowest if there are several; without a hit nothing is removed.
 
     Raises:
-        SourceNotFound, SourceUnreadable: there is no such file, or it cannot be read.
-        ArchiveDamaged: truncated, not a zip, encrypted, or a checksum does not hold.
-        UnsafeMember: any member, wanted or not, has an absolute path, climbs out with `..`, or is a link.
-        DiskFull: the wanted members do not fit on the disk; nothing was written.
-        TargetUnwritable: `target` refuses.
+        SourceNotFoundError, SourceUnreadableError: there is no such file, or it cannot be read.
+        ArchiveDamagedError: truncated, not a zip, encrypted, or a checksum does not hold.
+        UnsafeMemberError: any member, wanted or not, has an absolute path, climbs out with `..`, or is a link.
+        DiskFullError: the wanted members do not fit on the disk; nothing was written.
+        TargetUnwritableError: `target` refuses.
     """
     if not archive.is_file():
-        raise SourceNotFound(f"no zip file {str(archive)!r}; get it with `spider-data download`", path=archive)
+        raise SourceNotFoundError(f"no zip file {str(archive)!r}; get it with `spider-data download`", path=archive)
     with reading(archive), archive.open("rb") as stream:
         start = stream.read(4)
     if not start.startswith(b"PK"):
-        raise ArchiveDamaged(
+        raise ArchiveDamagedError(
             f"{str(archive)!r} is no zip file (it begins with {start!r}); name Spider's folder or its zip", path=archive
         )
     try:
@@ -54,7 +54,7 @@ def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bo
             with writing(target):
                 return [_write(zipped, info, target / name) for info, name in chosen]
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: encrypted, or packed oddly
-        raise ArchiveDamaged(
+        raise ArchiveDamagedError(
             f"{str(archive)!r} is damaged or truncated ({error}); delete it and download it again", path=archive
         ) from error
 
@@ -63,13 +63,13 @@ def require_space(place: Path, needed: int) -> None:
     """Check that `needed` bytes, and a reserve of 64 MiB, are free where `place` is or will be.
 
     Raises:
-        DiskFull: they are not; names both figures.
+        DiskFullError: they are not; names both figures.
     """
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed + 64 * 2**20:
-        raise DiskFull(
+        raise DiskFullError(
             f"not enough room in {str(place)!r}: {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free; "
             f"free some space or choose another target",
             path=place,
@@ -81,7 +81,7 @@ def _refuse_unsafe(archive: Path, info: zipfile.ZipInfo) -> None:
     parts = name.replace("\\", "/").split("/")
     climbs = name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name
     if climbs or stat.S_ISLNK(info.external_attr >> 16):
-        raise UnsafeMember(
+        raise UnsafeMemberError(
             f"{str(archive)!r}: member {name!r} would be written outside the target or is a link; nothing was "
             f"extracted: get the zip from a source you trust",
             path=archive,

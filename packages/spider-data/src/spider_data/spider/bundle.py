@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from spider_data.errors import ArchiveDamaged, DownloadFailed, SourceNotFound
+from spider_data.errors import ArchiveDamagedError, DownloadError, SourceNotFoundError
 from spider_data.manifest import Manifest, sha256_of
 from spider_data.spider.archive import require_space
 from spider_data.spider.convert import convert_spider, require_target
@@ -67,17 +67,17 @@ def download_bundle(
     the file before it is opened. The zip is removed afterwards unless `keep_zip`; `from_file` is never removed.
 
     Raises:
-        TargetOccupied, DiskFull: the target cannot be made; nothing is downloaded.
-        DownloadFailed: the file could not be fetched; what has arrived is kept, and the next call goes on.
-        ArchiveDamaged: the file is no zip, is cut short, or has another checksum.
-        UnsafeMember, SourceNotFound, RecordInvalid, SchemaMismatch: see `convert_spider`.
+        TargetOccupiedError, DiskFullError: the target cannot be made; nothing is downloaded.
+        DownloadError: the file could not be fetched; what has arrived is kept, and the next call goes on.
+        ArchiveDamagedError: the file is no zip, is cut short, or has another checksum.
+        UnsafeMemberError, SourceNotFoundError, RecordInvalidError, SchemaMismatchError: see `convert_spider`.
     """
     target = data_dir(target)
     require_target(target)
     address = ADDRESSES[bundle]
     if from_file is not None:
         if not from_file.is_file():
-            raise SourceNotFound(f"no file {str(from_file)!r}; name the downloaded zip", path=from_file)
+            raise SourceNotFoundError(f"no file {str(from_file)!r}; name the downloaded zip", path=from_file)
         _compare(from_file, sha256)
         return convert_spider(from_file, target, options=options)
     require_space(target, SPACE_BYTES)
@@ -86,8 +86,8 @@ def download_bundle(
     if not archive.is_file():
         try:
             fetch(url or address.url, archive)
-        except DownloadFailed as error:
-            raise DownloadFailed(
+        except DownloadError as error:
+            raise DownloadError(
                 f"{error}.\nRun the same command again to go on where it stopped. Without a network here, get the file "
                 f"in a browser elsewhere from\n  {address.url}\ncopy it to this machine, and run\n"
                 f"  spider-data download {target} --bundle {bundle} --from {address.filename}",
@@ -99,7 +99,7 @@ def download_bundle(
     try:
         _compare(archive, sha256)
         manifest = convert_spider(archive, target, options=options)
-    except ArchiveDamaged:
+    except ArchiveDamagedError:
         archive.unlink()
         raise
     if keep_zip:
@@ -113,7 +113,7 @@ def _compare(archive: Path, sha256: str | None) -> None:
         return
     found = sha256_of(archive)
     if found != sha256.strip().lower():
-        raise ArchiveDamaged(
+        raise ArchiveDamagedError(
             f"{str(archive)!r} has sha256 {found}, expected {sha256}; download it again, or check the expected value",
             path=archive,
         )

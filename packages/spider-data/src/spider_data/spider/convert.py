@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from spider_data.catalog import FOLDERS
-from spider_data.errors import SourceNotFound, TargetOccupied
+from spider_data.errors import SourceNotFoundError, TargetOccupiedError
 from spider_data.manifest import NAME, Manifest, Origin, read_manifest, sha256_of, write_manifest
 from spider_data.parquet import write_tasks
 from spider_data.spider.archive import extract
@@ -40,15 +40,15 @@ def convert_spider(
     source has the questions for it.
 
     Raises:
-        SourceNotFound: no such source, or it holds no training questions.
-        RecordInvalid, SchemaMismatch: a question file is broken; names the record and the key.
-        ArchiveDamaged, UnsafeMember: the zip is truncated or hostile.
-        TargetOccupied: the target holds something else.
-        DiskFull, TargetUnwritable: the target cannot take the files.
+        SourceNotFoundError: no such source, or it holds no training questions.
+        RecordInvalidError, SchemaMismatchError: a question file is broken; names the record and the key.
+        ArchiveDamagedError, UnsafeMemberError: the zip is truncated or hostile.
+        TargetOccupiedError: the target holds something else.
+        DiskFullError, TargetUnwritableError: the target cannot take the files.
     """
     source, target, options = Path(source), data_dir(target), options or ConvertOptions()
     if not source.exists():
-        raise SourceNotFound(
+        raise SourceNotFoundError(
             f"no such folder or zip: {str(source)!r}; name the unpacked Spider folder, its zip, "
             f"or get one with `spider-data download`",
             path=source,
@@ -71,13 +71,13 @@ def require_target(target: Path) -> bool:
     """Whether `target` already holds an earlier conversion; False when it is free.
 
     Raises:
-        TargetOccupied: it holds something else.
+        TargetOccupiedError: it holds something else.
     """
     if not target.is_dir() or not any(target.iterdir()):
         return False
     manifest = read_manifest(target)
     if manifest is None or manifest.origin is not Origin.SPIDER:
-        raise TargetOccupied(
+        raise TargetOccupiedError(
             f"{str(target)!r} is not empty and no earlier conversion of Spider made it; name a new folder", path=target
         )
     return True
@@ -94,7 +94,7 @@ def _convert_into(source: Path, part: Path, options: ConvertOptions, *, in_place
     marker = PurePosixPath(options.names.get("train_spider", "train_spider.")).name
     extract(source, raw, wanted=lambda name: is_wanted(name, options), marker=marker)
     if question_file(raw, "train_spider", options) is None:
-        raise SourceNotFound(
+        raise SourceNotFoundError(
             f"no training questions in {str(source)!r}: expected train_spider.json or train_spider.parquet there; "
             f"name Spider's zip, or the file in it by option",
             path=source,

@@ -10,14 +10,14 @@ from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
 
-from spider_data.errors import DownloadFailed, OptionInvalid
+from spider_data.errors import DownloadError, OptionInvalidError
 from spider_data.storage import writing
 
 Progress = Callable[[int, int | None], None]
 """Hears bytes present so far and bytes in all, None while unknown."""
 
 Fetch = Callable[[str, Path], None]
-"""Puts what an address names at a path, or raises `DownloadFailed`."""
+"""Puts what an address names at a path, or raises `DownloadError`."""
 
 _ATTEMPTS = 3
 _CHUNK = 1 << 18
@@ -28,12 +28,12 @@ def fetch_http(url: str, path: Path, *, on_progress: Progress = lambda done, tot
     """Download an http or https address to `path`; what arrives before a break is kept beside it for the next call.
 
     Raises:
-        OptionInvalid: another kind of address.
-        DownloadFailed: no connection, refused by the server, or broken off three times.
-        DiskFull, TargetUnwritable: `path` cannot take the bytes.
+        OptionInvalidError: another kind of address.
+        DownloadError: no connection, refused by the server, or broken off three times.
+        DiskFullError, TargetUnwritableError: `path` cannot take the bytes.
     """
     if not url.startswith(("http://", "https://")):
-        raise OptionInvalid(f"cannot download {url!r}; expected an http:// or https:// address", option="url")
+        raise OptionInvalidError(f"cannot download {url!r}; expected an http:// or https:// address", option="url")
     part = path.with_name(f"{path.name}.part")
     reason = ""
     for attempt in range(_ATTEMPTS):
@@ -52,15 +52,15 @@ def fetch_http(url: str, path: Path, *, on_progress: Progress = lambda done, tot
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if attempt == 0 and not part.exists():
             break
-    raise DownloadFailed(f"{url} cannot be fetched: {reason}", url=url)
+    raise DownloadError(f"{url} cannot be fetched: {reason}", url=url)
 
 
 def fetch_drive(url: str, path: Path) -> None:
     """Download a Google Drive file with gdown, which shows its own progress and resumes.
 
     Raises:
-        DownloadFailed: no connection, or Google refuses (its daily quota for popular files is a common reason).
-        DiskFull, TargetUnwritable: `path` cannot take the bytes.
+        DownloadError: no connection, or Google refuses (its daily quota for popular files is a common reason).
+        DiskFullError, TargetUnwritableError: `path` cannot take the bytes.
     """
     gdown, exceptions = import_module("gdown"), import_module("gdown.exceptions")
     requests = import_module("requests")
@@ -74,7 +74,7 @@ def fetch_drive(url: str, path: Path) -> None:
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             if isinstance(error, requests.ConnectionError):
                 reason = "no connection to drive.google.com"
-            raise DownloadFailed(f"{url} cannot be fetched: {reason}", url=url) from error
+            raise DownloadError(f"{url} cannot be fetched: {reason}", url=url) from error
 
 
 def _transfer(url: str, part: Path, on_progress: Progress) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from spider_data.catalog import FOLDERS
-from spider_data.errors import SourceNotFound
+from spider_data.errors import SourceNotFoundError
 from spider_data.task import Split
 
 QUESTION_FILES = {
@@ -47,11 +47,11 @@ class ConvertOptions:
         """The place given for `database` or `test_database`.
 
         Raises:
-            SourceNotFound: a place is given, but it is no folder.
+            SourceNotFoundError: a place is given, but it is no folder.
         """
         given = self.databases if folder == FOLDERS[0] else self.test_databases
         if given is not None and not given.is_dir():
-            raise SourceNotFound(f"no database folder {str(given)!r}; check the option", path=given)
+            raise SourceNotFoundError(f"no database folder {str(given)!r}; check the option", path=given)
         return given
 
 
@@ -59,7 +59,7 @@ def question_folder(source: Path, options: ConvertOptions) -> Path:
     """`source`, or the one folder in it that has the questions: zips are often unpacked one level too deep.
 
     Raises:
-        SourceNotFound: there are no training questions.
+        SourceNotFoundError: there are no training questions.
     """
     if question_file(source, "train_spider", options) is not None:
         return source
@@ -70,7 +70,7 @@ def question_folder(source: Path, options: ConvertOptions) -> Path:
     ]
     if len(inner) == 1:
         return inner[0]
-    raise SourceNotFound(
+    raise SourceNotFoundError(
         f"no training questions in {str(source)!r}: expected train_spider.json there; "
         f"name the unpacked Spider folder, or the file itself by option",
         path=source / "train_spider.json",
@@ -81,14 +81,14 @@ def question_file(folder: Path, stem: str, options: ConvertOptions) -> Path | No
     """The file of one stem, JSON before Parquet; None when the source has none.
 
     Raises:
-        SourceNotFound: a name is given by option, but no file has it.
+        SourceNotFoundError: a name is given by option, but no file has it.
     """
     given = options.names.get(stem)
     if given is not None:
         for path in (folder / given, Path(given)):
             if path.is_file():
                 return path
-        raise SourceNotFound(
+        raise SourceNotFoundError(
             f"no file {given!r} for {stem}: neither in {str(folder)!r} nor in the current folder; check the option",
             path=folder / given,
         )

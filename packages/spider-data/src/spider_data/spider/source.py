@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from spider_data.errors import RecordInvalid, SourceNotFound, TaskInvalid
+from spider_data.errors import RecordInvalidError, SourceNotFoundError, TaskInvalidError
 from spider_data.parquet import read_tasks
 from spider_data.spider.hardness import hardness_of
 from spider_data.storage import reading
@@ -25,12 +25,12 @@ def read_questions(path: Path, *, stem: str, split: Split) -> list[SpiderTask]:
     keep their meaning. Hardness comes from `hardness`, else from the parse tree `sql`, else it is unknown.
 
     Raises:
-        SourceNotFound, SourceUnreadable: there is no such file, or it cannot be read.
-        RecordInvalid: the file is no JSON list, or a record lacks a key or has another type of value.
-        SchemaMismatch: a Parquet file without the columns of a task.
+        SourceNotFoundError, SourceUnreadableError: there is no such file, or it cannot be read.
+        RecordInvalidError: the file is no JSON list, or a record lacks a key or has another type of value.
+        SchemaMismatchError: a Parquet file without the columns of a task.
     """
     if not path.is_file():
-        raise SourceNotFound(f"no question file {str(path)!r}; give its place by option", path=path)
+        raise SourceNotFoundError(f"no question file {str(path)!r}; give its place by option", path=path)
     if path.suffix == ".parquet":
         return [
             SpiderTask(
@@ -67,7 +67,7 @@ def _task(path: Path, row: int, record: Any, stem: str, split: Split) -> SpiderT
     level = Hardness(given) or (hardness_of(parsed) if parsed else Hardness.UNKNOWN)
     try:
         return SpiderTask(task_id=task_id(stem, row), split=split, hardness=level, **texts)
-    except TaskInvalid as error:
+    except TaskInvalidError as error:
         raise _invalid(path, row, error.field, str(error)) from error
 
 
@@ -104,8 +104,8 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _invalid(path: Path, row: int, key: str, what: str) -> RecordInvalid:
-    return RecordInvalid(
+def _invalid(path: Path, row: int, key: str, what: str) -> RecordInvalidError:
+    return RecordInvalidError(
         f"{str(path)!r}, record {row} (counted from 0): {what}; get the file again or mend that record",
         path=path,
         row=row,

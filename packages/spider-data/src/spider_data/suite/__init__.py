@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from spider_data.suite.errors import GoldFails, GoldsInvalid, SchemaFails
+from spider_data.suite.errors import GoldFailsError, GoldsInvalidError, SchemaFailsError
 from spider_data.suite.folder import make_suites
 from spider_data.suite.make import SuiteReport, make_suite
 from spider_data.suite.power import Power
 
-__all__ = ["GoldFails", "GoldsInvalid", "Power", "SchemaFails", "SuiteReport", "make_suite", "make_suites"]
+__all__ = [
+    "GoldFailsError",
+    "GoldsInvalidError",
+    "Power",
+    "SchemaFailsError",
+    "SuiteReport",
+    "make_suite",
+    "make_suites",
+]

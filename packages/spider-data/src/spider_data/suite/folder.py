@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from spider_data.catalog import DatabaseCatalog
-from spider_data.errors import SourceNotFound
+from spider_data.errors import SourceNotFoundError
 from spider_data.parquet import read_tasks
 from spider_data.storage import link_file, writing
-from spider_data.suite.errors import GoldsInvalid
+from spider_data.suite.errors import GoldsInvalidError
 from spider_data.suite.make import SuiteReport, make_suite
 
 OnStep = Callable[[str, int, int], None]
@@ -35,9 +35,9 @@ def make_suites(
     link to the main file, and `data` is not written to.
 
     Raises:
-        SourceNotFound: no data folder, no such gold file, or no golds at all.
-        DatabaseNotFound: golds or `only` name a database that is not there.
-        GoldsInvalid: a line of a text file has no database id.
+        SourceNotFoundError: no data folder, no such gold file, or no golds at all.
+        DatabaseNotFoundError: golds or `only` name a database that is not there.
+        GoldsInvalidError: a line of a text file has no database id.
         and what `make_suite` raises.
     """
     catalog = DatabaseCatalog(data)
@@ -45,7 +45,7 @@ def make_suites(
     queries = read_golds(files)
     wanted = sorted(only or queries)
     if not wanted:
-        raise SourceNotFound(
+        raise SourceNotFoundError(
             f"no gold queries under {str(catalog.root)!r}: expected *.parquet task files there; "
             f"name the queries with --golds FILE",
             path=catalog.root,
@@ -78,8 +78,8 @@ def read_golds(files: Iterable[Path]) -> dict[str, list[str]]:
     """Gold queries by database, from Parquet task files or `query<TAB>db_id` text files.
 
     Raises:
-        SourceNotFound: no such file.
-        GoldsInvalid: a line has no database id.
+        SourceNotFoundError: no such file.
+        GoldsInvalidError: a line has no database id.
     """
     found: dict[str, list[str]] = {}
     for file in files:
@@ -91,14 +91,14 @@ def read_golds(files: Iterable[Path]) -> dict[str, list[str]]:
 
 def _lines(file: Path) -> list[tuple[str, str]]:
     if not file.is_file():
-        raise SourceNotFound(f"no file of gold queries {str(file)!r}; check the path given to --golds", path=file)
+        raise SourceNotFoundError(f"no file of gold queries {str(file)!r}; check the path given to --golds", path=file)
     pairs: list[tuple[str, str]] = []
     for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
         if not line.strip():
             continue
         query, tab, db_id = line.rpartition("\t")
         if not tab or not query.strip() or not db_id.strip():
-            raise GoldsInvalid(
+            raise GoldsInvalidError(
                 f"{str(file)!r}, line {number}: expected a query, a tab and a db_id, got {line[:80]!r}; "
                 f"use a file like Spider's dev_gold.sql, or Parquet",
                 path=file,

@@ -13,13 +13,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from spider_data.errors import TargetOccupied
+from spider_data.errors import TargetOccupiedError
 from spider_data.storage import new_file
-from spider_data.suite.errors import GoldFails
+from spider_data.suite.errors import GoldFailsError
 from spider_data.suite.power import Power, Tally, choose
 from spider_data.suite.recipe import Recipe, make_recipe
 from spider_data.suite.schema import read_schema, reading
-from spider_data.suite.trials import GoldStopped, prepare, refutations, tied_golds
+from spider_data.suite.trials import GoldStoppedError, prepare, refutations, tied_golds
 from spider_data.suite.variant import VARIANT_MARK, make_variant
 
 YARDSTICK = 40
@@ -67,10 +67,10 @@ def make_suite(
     gold's answer open are avoided at some cost in power. `on_step` hears (done, all).
 
     Raises:
-        SourceNotFound, DatabaseUnreadable: the main file is missing or no SQLite file.
-        TargetOccupied: variants that this package did not make are there; `force` replaces them.
-        GoldFails: a gold runs on the main file but not on a variant; that is this package's fault.
-        DiskFull, TargetUnwritable: the place cannot take the files.
+        SourceNotFoundError, DatabaseUnreadableError: the main file is missing or no SQLite file.
+        TargetOccupiedError: variants that this package did not make are there; `force` replaces them.
+        GoldFailsError: a gold runs on the main file but not on a variant; that is this package's fault.
+        DiskFullError, TargetUnwritableError: the place cannot take the files.
     """
     folder = main.parent if into is None else into
     stale = _earlier_variants(folder, main.stem, force=force)
@@ -90,7 +90,7 @@ def make_suite(
         with closing(make_variant(recipe, seed=label, number=number)) as variant:
             try:
                 found = refutations(trials, variant, untried=untried if number < count else untried & ~everything)
-            except GoldStopped as stopped:
+            except GoldStoppedError as stopped:
                 raise _gold_fails(main, str(stopped), number) from stopped
             everything |= found
             if number < count:
@@ -123,8 +123,8 @@ def _union(bit_sets: Iterable[int]) -> int:
     return union
 
 
-def _gold_fails(main: Path, query: str, number: int) -> GoldFails:
-    return GoldFails(
+def _gold_fails(main: Path, query: str, number: int) -> GoldFailsError:
+    return GoldFailsError(
         f"variant {number} of {main.name!r} breaks the gold query {query!r}, which runs on the main file; "
         f"try another --seed and report the schema",
         path=main,
@@ -146,7 +146,7 @@ def _earlier_variants(folder: Path, db_id: str, *, force: bool) -> list[Path]:
     found = sorted(file for file in folder.glob("*.sqlite") if pattern.fullmatch(file.name)) if folder.is_dir() else []
     foreign = [file for file in found if not is_ours(file)]
     if foreign and not force:
-        raise TargetOccupied(
+        raise TargetOccupiedError(
             f"{str(foreign[0])!r} and {len(foreign) - 1} more variants were not made by this command; "
             f"keep them, or replace them with --force",
             path=foreign[0],

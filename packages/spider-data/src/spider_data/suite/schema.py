@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-from spider_data.errors import DatabaseUnreadable, SourceNotFound
+from spider_data.errors import DatabaseUnreadableError, SourceNotFoundError
 
 Scalar = str | int | float | bytes | None
 SAMPLE_ROWS = 1500
@@ -84,18 +84,18 @@ def reading(path: Path) -> Generator[sqlite3.Connection]:
     """A read-only connection that also leaves no journal or lock beside the file.
 
     Raises:
-        SourceNotFound: no such file.
-        DatabaseUnreadable: SQLite refuses it.
+        SourceNotFoundError: no such file.
+        DatabaseUnreadableError: SQLite refuses it.
     """
     if not path.is_file():
-        raise SourceNotFound(f"no database file {str(path)!r}; name a SQLite file", path=path)
+        raise SourceNotFoundError(f"no database file {str(path)!r}; name a SQLite file", path=path)
     connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
     connection.text_factory = decode
     try:
         yield connection
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR"):
-            raise DatabaseUnreadable(
+            raise DatabaseUnreadableError(
                 f"{str(path)!r} cannot be read as SQLite ({error}); check the data with `spider-data check`", path=path
             ) from error
         raise
@@ -117,7 +117,7 @@ def read_schema(path: Path) -> SourceSchema:
     """The schema of a SQLite file with a sample of its data.
 
     Raises:
-        SourceNotFound, DatabaseUnreadable: see `reading`.
+        SourceNotFoundError, DatabaseUnreadableError: see `reading`.
     """
     with reading(path) as connection:
         kinds = {row[1]: row[2] for row in connection.execute("PRAGMA table_list") if row[0] == "main"}

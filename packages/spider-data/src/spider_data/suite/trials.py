@@ -89,14 +89,14 @@ def refutations(trials: Trials, variant: sqlite3.Connection, *, untried: int) ->
     """The mutants among `untried` that this variant refutes.
 
     Raises:
-        GoldStopped: a gold, which ran on the main file, fails here.
+        GoldStoppedError: a gold, which ran on the main file, fails here.
     """
     runner = Runner(variant, max_steps=VARIANT_STEPS)
     found = 0
     for trial in trials.items:
         answer = runner.gold(trial.gold)
         if answer is Stop.ERROR:
-            raise GoldStopped(trial.gold)
+            raise GoldStoppedError(trial.gold)
         if isinstance(answer, Stop):
             continue
         for place, mutant in enumerate(trial.mutants, start=trial.first):
@@ -105,5 +105,5 @@ def refutations(trials: Trials, variant: sqlite3.Connection, *, untried: int) ->
     return found
 
 
-class GoldStopped(Exception):
+class GoldStoppedError(Exception):
     """A gold query that runs on the main file fails on a variant; the argument is the query."""

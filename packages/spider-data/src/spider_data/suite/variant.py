@@ -6,7 +6,7 @@ import random
 import sqlite3
 from collections.abc import Iterable
 
-from spider_data.suite.errors import SchemaFails
+from spider_data.suite.errors import SchemaFailsError
 from spider_data.suite.filler import Filler
 from spider_data.suite.recipe import Recipe, profile
 from spider_data.suite.schema import SourceSchema
@@ -19,7 +19,7 @@ def make_variant(recipe: Recipe, *, seed: str, number: int) -> sqlite3.Connectio
     """A variant in memory, marked as ours; equal arguments give equal content.
 
     Raises:
-        SchemaFails: a CREATE statement of the source does not run here.
+        SchemaFailsError: a CREATE statement of the source does not run here.
     """
     connection = sqlite3.connect(":memory:")
     connection.execute("PRAGMA foreign_keys = OFF")
@@ -38,7 +38,7 @@ def _create(connection: sqlite3.Connection, schema: SourceSchema, statements: It
         try:
             connection.execute(statement)
         except sqlite3.Error as error:
-            raise SchemaFails(
+            raise SchemaFailsError(
                 f"{str(schema.path)!r}: its own statement {statement!r} fails in an empty database ({error}); "
                 f"mend the schema, or leave this database out with --only",
                 path=schema.path,
