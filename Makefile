@@ -20,7 +20,7 @@ ENVS := $(CURDIR)/.uv/envs
 MARK ?= not slow and not gpu
 
 LEAVES := spider-data sql-graph sql-reward
-SOURCES := packages/spider-data/src:packages/sql-graph/src:packages/sql-reward/src:packages/lit-sql-trainer/src
+SOURCES := packages/spider-data/src:packages/sql-graph/src:packages/sql-reward/src:packages/lit-sql-trainer/src:apps/train/src
 # One environment per purpose, side by side, so that none is torn down and built again.
 in_env = UV_PROJECT_ENVIRONMENT=$(ENVS)/$(1) $(UV)
 PROOF := --python 3.11 --package lit-sql-trainer --no-group app --group proof
@@ -80,7 +80,7 @@ proof: $(UV)
 	$(call in_env,proof) run --exact $(PROOF) train fast --cpu-proof
 
 proofs: $(UV)
-	$(call in_env,proof) run --exact $(PROOF) --group dev pytest packages/lit-sql-trainer/tests/verl -v --durations=0
+	$(call in_env,proof) run --exact $(PROOF) --group dev pytest packages/lit-sql-trainer/tests/verl apps/train/tests/proof -v --durations=0
 
 clean:
 	rm -rf .uv/envs dist site .pytest_cache .ruff_cache

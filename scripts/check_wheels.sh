@@ -2,7 +2,7 @@
 # Build every member's wheel, then install and import each outside the workspace, where only what it declares is there.
 #
 # The leaves resolve freely, as they would for a user. lit-sql-trainer takes the versions of uv.lock as constraints.
-# sql-train is installed without its dependencies: the GPU stack is 10 GB, and the package itself is only pins.
+# sql-train is installed without its dependencies: the GPU stack is 10 GB, and the package itself needs none of it to be imported.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=${UV:-uv}
@@ -30,5 +30,5 @@ imported spider-data spider_data spider-data
 imported sql-graph sql_graph sql-graph
 imported sql-reward sql_reward sql-reward
 imported lit-sql-trainer lit_sql_trainer train --constraint "$place/constraints.txt"
-imported sql-train sql_train "" --no-deps
+imported sql-train sql_train.proof "" --no-deps
 say "all wheels import outside the workspace"

@@ -1,1 +1,1 @@
-"""The GPU stack for lit-sql-trainer: this package pins versions and holds no code of its own."""
+"""The GPU stack for lit-sql-trainer: this package pins its versions, and `proof` runs VERL's loop without a GPU."""

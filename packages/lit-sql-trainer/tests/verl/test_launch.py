@@ -15,7 +15,6 @@ from lit_sql_trainer.commands.train import train_main
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.profile.overrides import from_plain
 from lit_sql_trainer.runs.folder import RunFolder
-from lit_sql_trainer.verl import cpu
 from lit_sql_trainer.verl.launch import check_sizes, run_config
 from lit_sql_trainer.verl.relay import RunFacts
 
@@ -59,18 +58,9 @@ def test_too_few_tasks_are_refused(tmp_path: Path) -> None:
     check_sizes(composed(tmp_path), train_tasks=4)
 
 
-def test_the_cpu_changes_only_what_needs_a_gpu(tmp_path: Path) -> None:
-    """Sizes and learning settings stay."""
-    changed = cpu.configure(composed(tmp_path))
-    actor = changed["actor_rollout_ref"]["actor"]
-    assert (actor["strategy"], actor["ppo_mini_batch_size"], actor["use_torch_compile"]) == ("fsdp2", 4, False)
-    assert changed["actor_rollout_ref"]["model"]["path"] == "some/model"
-    assert changed["data"]["train_batch_size"] == 4
-
-
 def test_the_arithmetic_needs_neither_torch_nor_verl() -> None:
-    """Importing it, and the way in, pulls none of the GPU stack nor the library."""
-    modules = "batch, cpu, launch, plan, proof, proof_checks, relay, rows, state"
+    """Importing it pulls none of the GPU stack nor the library."""
+    modules = "batch, launch, plan, relay, rows, state"
     code = (
         f"import sys; from lit_sql_trainer.verl import {modules}; "
         "print([name for name in ('torch', 'verl', 'vllm', 'ray', 'agentlightning') if name in sys.modules])"

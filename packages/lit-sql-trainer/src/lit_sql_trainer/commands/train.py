@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
 
 from lit_sql_trainer.commands.failures import STOPPED, told
-from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.errors import ConfigError, SetupError
 
 EXISTING = click.Path(path_type=Path)
+PROOF_INSTALL = "uv sync --exact --package lit-sql-trainer --no-group app --group proof"
+"""What brings sql-train, which holds the proof; sql-train names it as an entry point, so nothing here imports it."""
 
 
 @click.command("train", context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,11 +87,12 @@ def train_main(
 
 
 def _prove(profile: str, *, runs: Path, name: str | None, alone: bool) -> bool:
-    from lit_sql_trainer.verl.proof import ProofSettings
-    from lit_sql_trainer.verl.proof_report import prove
-
     if profile != "fast" or not alone:
         raise ConfigError(
             "the proof has a model, data and settings of its own: `train fast --cpu-proof` takes only --runs and --name"
         )
-    return prove(ProofSettings(runs=runs, name=name), say=click.echo)
+    found = entry_points(group="lit_sql_trainer", name="cpu_proof")
+    if not found:
+        raise SetupError(f"the proof is part of sql-train, not installed here: `{PROOF_INSTALL}` (8.8 GB, Python 3.11)")
+    prove = next(iter(found)).load()
+    return prove(runs=runs, name=name, say=click.echo)

@@ -8,7 +8,7 @@ Takes the library's trainer class for what it inherits from VERL (workers, vLLM,
 - a batch without a gradient is a step without an update, counted as such;
 - validation is greedy and seeded, with numbers per hardness.
 
-`validate` and `update` are where a subclass looks in (`proof.py` does).
+`validate` and `update` are where a subclass looks in (the proof of `sql-train` does).
 """
 
 # verl, ray and omegaconf ship no types, and the environment in which types are checked has none of them:

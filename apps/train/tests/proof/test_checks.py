@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.models.inputs import model_source
-from lit_sql_trainer.verl.proof_checks import (
+from sql_train.proof.checks import (
     Check,
     Evidence,
     check_drops,
@@ -163,7 +163,7 @@ def test_a_gradient_is_known_by_its_norm() -> None:
     """Of padded rows together it is what the check finds row by row; another scale or another advantage is not."""
     torch = pytest.importorskip("torch", reason="needs the `cpu` dependency group")
     from lit_sql_trainer.local.policy import load_policy
-    from lit_sql_trainer.verl.proof_weights import check_gradient
+    from sql_train.proof.weights import check_gradient
 
     start = Path(model_source(None))
     rows = [

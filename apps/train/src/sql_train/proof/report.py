@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.errors import FailureLimitError, RunError
 from lit_sql_trainer.runs.folder import RunFolder, read_lines, write_json
 from lit_sql_trainer.verl.plan import update_plan
-from lit_sql_trainer.verl.proof import (
+from lit_sql_trainer.verl.state import latest_step
+from sql_train.proof.checks import (
+    Check,
+    Evidence,
+    as_json,
+    check_drops,
+    check_nodes,
+    check_numbers,
+    check_validations,
+    first_replies,
+)
+from sql_train.proof.run import (
     GROUPS,
     ROLLOUTS,
     STEPS,
@@ -22,17 +34,6 @@ from lit_sql_trainer.verl.proof import (
     run_proof,
     start_model,
 )
-from lit_sql_trainer.verl.proof_checks import (
-    Check,
-    Evidence,
-    as_json,
-    check_drops,
-    check_nodes,
-    check_numbers,
-    check_validations,
-    first_replies,
-)
-from lit_sql_trainer.verl.state import latest_step
 
 
 def prove(settings: ProofSettings, *, say: Callable[[str], None] = print) -> bool:
@@ -57,6 +58,16 @@ def prove(settings: ProofSettings, *, say: Callable[[str], None] = print) -> boo
     say(f"times: {', '.join(f'{phase} {seconds:g} s' for phase, seconds in report['seconds'].items())}")
     say(json.dumps(report))
     return bool(report["ok"])
+
+
+def prove_from_command(*, runs: Path, name: str | None, say: Callable[[str], None]) -> bool:
+    """`prove`, as `train fast --cpu-proof` calls it through this package's entry point.
+
+    Args:
+        runs, name: where the run folder is made, and its name.
+        say: takes each line of the report.
+    """
+    return prove(ProofSettings(runs=runs, name=name), say=say)
 
 
 def check_run(run: RunFolder, settings: ProofSettings) -> list[Check]:
@@ -147,14 +158,14 @@ def check_ended() -> Check:
 
 
 def _gradient(run: RunFolder, evidence: Evidence) -> Check:
-    from lit_sql_trainer.verl.proof_weights import check_gradient
+    from sql_train.proof.weights import check_gradient
 
     rows = [row for row in evidence.rows if (row["step"], row["part"]) == (1, 0)]
     return check_gradient(start_model(run), rows, measured=evidence.gradients[0]["grad_norm"])
 
 
 def _weights(run: RunFolder, evidence: Evidence, step: int) -> list[Check]:
-    from lit_sql_trainer.verl.proof_weights import check_weights
+    from sql_train.proof.weights import check_weights
 
     start = start_model(run)
     eos = json.loads((start / "config.json").read_text(encoding="utf-8"))["eos_token_id"]

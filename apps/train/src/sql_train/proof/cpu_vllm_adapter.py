@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from lit_sql_trainer.verl import cpu_vllm, lora_hook
+from lit_sql_trainer.verl import lora_hook
+from sql_train.proof import cpu_vllm
 
 __all__ = ["cpu_vllm", "lora_hook"]

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from lit_sql_trainer.export.weights import read_weights
 from lit_sql_trainer.models.source import Kind, Source
-from lit_sql_trainer.verl.proof_checks import Check
+from sql_train.proof.checks import Check
 
 GRADIENT_TOLERANCE = 1e-3
 """Float32 sums in another order, of terms that nearly cancel."""

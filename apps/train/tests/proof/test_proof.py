@@ -16,8 +16,8 @@ import pytest
 from lit_sql_trainer.errors import SetupError
 from lit_sql_trainer.profile.verl import Strategy
 from lit_sql_trainer.runs.folder import RunFolder, read_lines
-from lit_sql_trainer.verl.proof import INSTALL, check_environment
-from lit_sql_trainer.verl.proof_checks import Evidence, batch_order
+from sql_train.proof.checks import Evidence, batch_order
+from sql_train.proof.run import INSTALL, check_environment
 
 try:
     check_environment()
@@ -26,18 +26,7 @@ except SetupError as missing:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2700)]
 
-CODE = """
-import sys
-from pathlib import Path
-from lit_sql_trainer.verl.proof import Fault, ProofSettings
-from lit_sql_trainer.verl.proof_report import prove
-from lit_sql_trainer.profile.verl import Strategy
-given = dict(zip(sys.argv[4::2], sys.argv[5::2]))
-kinds = {"resume": Path, "validate_only": Path, "strategy": Strategy}
-given = {name: kinds.get(name, int)(value) for name, value in given.items()}
-settings = ProofSettings(runs=Path(sys.argv[1]), name=sys.argv[2], fault=Fault(sys.argv[3]), **given)
-sys.exit(0 if prove(settings) else 1)
-"""
+PROGRAM = Path(__file__).with_name("prove.py")
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,7 @@ def prove(runs: Path, name: str, fault: str = "none", **settings: object) -> Pro
     """Run a proof in a process of its own: a run forks, starts Ray, and ends all of it."""
     given = [str(part) for setting in settings.items() for part in setting]
     done = subprocess.run(
-        [sys.executable, "-c", CODE, str(runs), name, fault, *given],
+        [sys.executable, str(PROGRAM), str(runs), name, fault, *given],
         capture_output=True, text=True, check=False, timeout=2400,
     )  # fmt: skip
     assert done.returncode == 0, f"{INSTALL}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
@@ -72,7 +61,7 @@ def first(runs: Path) -> Proof:
 
 
 def test_the_loop_does_what_it_should(first: Proof) -> None:
-    """Every check of the proof holds; see `proof_checks` and `proof_weights`."""
+    """Every check of the proof holds; see `checks` and `weights`."""
     assert first.report["ok"], first.output
     assert first.report["dropped"] == [1, 0]
 

@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from lit_sql_trainer.profile.verl import Strategy
 
-HOOK = "lit_sql_trainer.verl.cpu.apply"
-EXTERNAL_LIB = "lit_sql_trainer.verl.cpu_vllm"
-EXTERNAL_LIB_WITH_ADAPTER = "lit_sql_trainer.verl.cpu_vllm_adapter"
+HOOK = "sql_train.proof.cpu.apply"
+EXTERNAL_LIB = "sql_train.proof.cpu_vllm"
+EXTERNAL_LIB_WITH_ADAPTER = "sql_train.proof.cpu_vllm_adapter"
 OBJECT_STORE_BYTES = 512 * 2**20
 KEY_VALUE_GIGABYTES = 1
 

@@ -1,7 +1,7 @@
 """`train fast --cpu-proof`: VERL's real loop on a machine without a GPU, with our trainer, daemon and agent.
 
 Validation, two GRPO steps, validation, checkpoint, end; one rollout is made to fail. Then what happened is compared
-with what should have (`proof_checks`). A run takes minutes on two cores: the tiny model of this package on the
+with what should have (`checks`). A run takes minutes on two cores: the trainer's tiny model on the
 embedded benchmark, verl with FSDP2, and the CPU build of vLLM.
 """
 
@@ -25,9 +25,9 @@ from lit_sql_trainer.profile.profile import Profile, RolloutSettings
 from lit_sql_trainer.profile.verl import Strategy, VerlSettings
 from lit_sql_trainer.rollouts.seeds import TaskOrder
 from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run, open_run
-from lit_sql_trainer.verl import cpu
 from lit_sql_trainer.verl.launch import guarded_variables, train_with_verl
 from sql_graph import CheckMode, PromptStyle
+from sql_train.proof import cpu
 
 GROUPS, ROLLOUTS, STEPS = 4, 4, 2
 MAX_PROMPT, MAX_REPLY = 768, 96
@@ -182,7 +182,7 @@ def start_model(run: RunFolder) -> Path:
 
 
 def run_proof(settings: ProofSettings, run: RunFolder) -> None:
-    """Do a proof run; `proof_report.check_run` says what is to be made of it.
+    """Do a proof run; `report.check_run` says what is to be made of it.
 
     Raises:
         TrainerError: the run stopped, as it should with some faults.
@@ -197,8 +197,8 @@ def run_proof(settings: ProofSettings, run: RunFolder) -> None:
 
     from lit_sql_trainer.machine.interrupt import Interrupt
     from lit_sql_trainer.runs.console import open_display
-    from lit_sql_trainer.verl.proof_agent import BrokenWorld
-    from lit_sql_trainer.verl.proof_parts import ProofDaemon, ProofTrainer
+    from sql_train.proof.agent import BrokenWorld
+    from sql_train.proof.parts import ProofDaemon, ProofTrainer
 
     agent = BrokenWorld(
         data=data.folder,
@@ -229,7 +229,7 @@ def run_proof(settings: ProofSettings, run: RunFolder) -> None:
 
 def breakage(settings: ProofSettings, tasks: int) -> Any:
     """Where the run is broken: always in one rollout of the first step, in others as the fault says."""
-    from lit_sql_trainer.verl.proof_agent import Breakage, Place
+    from sql_train.proof.agent import Breakage, Place
 
     first, second = TaskOrder(tasks, seed=settings.seed).take(2)
     world = Breakage(endpoint=frozenset({Place(step=1, task=first, sample=0)}))

@@ -1,11 +1,11 @@
 """Trainer and daemon of the proof run: ours, with every model call and every trained row written down.
 
-Runs inside Ray. The files lie in `proof/` of the run folder; `proof_checks` reads them.
+Runs inside Ray. The files lie in `proof/` of the run folder; `sql_train.proof.checks` reads them.
 """
 
 # ray ships no types, and the environment in which types are checked has none of it:
 # pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
