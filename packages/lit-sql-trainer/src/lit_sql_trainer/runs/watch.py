@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.monitors import MonitorSettings, replay
+from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.runs.folder import RunFolder, append_line
 from lit_sql_trainer.runs.tally import tally
 
