@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lit_sql_trainer.machine.environment import guard_environment
+from lit_sql_trainer.runs.folder import read_lines
+from lit_sql_trainer.testing import PlayedRollout, play_rollout
 from spider_data import SpiderTask, write_tasks
 
 guard_environment(local_model=True)  # before any test imports the library
@@ -176,38 +177,20 @@ class Listener:
 
 @dataclass
 class Played:
-    """What one rollout left in the library."""
+    """What one rollout left in the library, and the record that the agent wrote."""
 
-    spans: list[Any]
-    status: str
-    error: BaseException | None
-    record: dict[str, Any] = field(default_factory=dict)
+    rollout: PlayedRollout
+    record: dict[str, Any]
 
-    def triplets(self, active_agent: str | None = None) -> list[Any]:
-        """What the adapter makes of the spans."""
-        from lit_sql_trainer.profile.profile import TRAINED_NODES
-        from lit_sql_trainer.rollouts.trainer import make_adapter
-
-        return make_adapter(active_agent or TRAINED_NODES).adapt(self.spans)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rollout, name)
 
     @property
     def calls(self) -> list[str]:
         """The replies that were traced, trained or not."""
-        replies = [span.attributes.get("response_token_ids") for span in self.spans if "completion" in span.name]
+        completions = [span for span in self.rollout.spans if "completion" in span.name]
+        replies = [span.attributes.get("response_token_ids") for span in completions]
         return [text_of(reply) for reply in replies if reply]
-
-    @property
-    def rewards(self) -> list[float]:
-        """Every reward in the spans."""
-        import agentlightning as agl
-
-        found = [agl.get_reward_value(span) for span in self.spans]
-        return [value for value in found if value is not None]
-
-    @property
-    def everything(self) -> str:
-        """All that the spans hold, as text."""
-        return "\n".join(span.model_dump_json() for span in self.spans)
 
 
 def text_of(token_ids: Any) -> str:
@@ -216,40 +199,15 @@ def text_of(token_ids: Any) -> str:
 
 
 class Stage:
-    """Plays single rollouts through the library's runner, tracer and store, in this process."""
+    """Plays single rollouts and reads the agent's record of them."""
 
     def play(
         self, agent: Any, row: dict[str, Any], llm: Any, *, mode: str = "train", seed: int | None = None
     ) -> Played:
         """One rollout, with its spans as the store holds them."""
-        return asyncio.run(self._play(agent, row, llm, mode, seed))
-
-    async def _play(self, agent: Any, row: dict[str, Any], llm: Any, mode: str, seed: int | None) -> Played:
-        import agentlightning as agl
-
-        from lit_sql_trainer.rollouts.wire import SAMPLING_SEED
-        from lit_sql_trainer.runs.folder import read_lines
-
-        store = agl.InMemoryLightningStore()
-        runner = agl.LitAgentRunner(agl.AgentOpsTracer())
-        error: BaseException | None = None
-        with runner.run_context(agent=agent, store=store):
-            resources = await store.add_resources({"main_llm": llm})
-            await store.enqueue_rollout(
-                input=row,
-                mode=mode,
-                resources_id=resources.resources_id,
-                metadata={} if seed is None else {SAMPLING_SEED: seed, "step": 3, "sample": 1},
-            )
-            attempted = await store.dequeue_rollout(worker_id="stage")
-            try:
-                await runner._step_impl(attempted, raise_on_exception=True)
-            except Exception as caught:  # noqa: BLE001  what it is, is for the test to say
-                error = caught
-        rollout = await store.get_rollout_by_id(attempted.rollout_id)
-        spans = list(await store.query_spans(attempted.rollout_id, attempt_id="latest"))
+        played = play_rollout(agent, row, llm, mode=mode, seed=seed)
         record = list(read_lines(agent.rollouts_file))[-1] if agent.rollouts_file else {}
-        return Played(spans=spans, status=rollout.status, error=error, record=record)
+        return Played(rollout=played, record=record)
 
 
 @pytest.fixture(scope="session")

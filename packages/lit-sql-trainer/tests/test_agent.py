@@ -144,7 +144,7 @@ def test_the_gold_query_is_nowhere(
         played = play(endpoint, row={**toy_rows[0], "query": gold})
     assert played.record["outcome"] == "mismatch"
     kept = (tmp_path / "rollouts.jsonl").read_text()
-    for text in (played.everything, str(endpoint.requests), caplog.text, kept):
+    for text in (played.text, str(endpoint.requests), caplog.text, kept):
         assert text
         assert "gold-mark" not in text
         assert "count(*)" not in text
@@ -209,7 +209,7 @@ def test_a_gold_that_fails_is_our_fault(
     assert "train-00000" in str(played.error)
     assert "GoldSqlError" in played.record["failed"]
     assert (played.status, played.rewards) == ("failed", [])
-    for text in (str(played.error), played.everything, caplog.text, str(played.record)):
+    for text in (str(played.error), played.text, caplog.text, str(played.record)):
         assert "gold-mark" not in text
 
 

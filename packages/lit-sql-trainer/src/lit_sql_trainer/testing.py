@@ -1,19 +1,25 @@
-"""A public double: an OpenAI-compatible endpoint that says what it is told to say and fails when it is told to fail.
+"""Public doubles: a scripted endpoint, and single rollouts through the real library without a trainer.
 
-It lets the whole machinery (agent, runners, tracer, adapter, algorithm) run without a model. Token ids are the
-characters' code points, so a triplet can be read; every request is remembered.
+`ScriptedEndpoint` is OpenAI-compatible, says what it is told to say and fails when it is told to fail. With it the
+whole machinery (agent, runners, tracer, adapter, algorithm) runs without a model. Token ids are the characters' code
+points, so a triplet can be read; every request is remembered. `play_rollout` shows what one rollout leaves behind.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 Reply = Callable[[dict[str, Any]], str]
 """From a request body to the reply's text."""
@@ -149,3 +155,79 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
             """Quiet."""
 
     return Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayedRollout:
+    """What one rollout left in the library's store."""
+
+    spans: Sequence[agl.Span]
+    status: str
+    """The library's word: `succeeded` or `failed`."""
+    error: BaseException | None
+    """What ended a failed rollout."""
+
+    def triplets(self, active_agent: str | None = None) -> list[agl.Triplet]:
+        """The model calls that would be trained, by the adapter that training uses."""
+        from lit_sql_trainer.profile.profile import TRAINED_NODES  # late: the library takes a quarter of a minute
+        from lit_sql_trainer.rollouts.trainer import make_adapter
+
+        return make_adapter(active_agent or TRAINED_NODES).adapt(list(self.spans))
+
+    @property
+    def rewards(self) -> list[float]:
+        """Every reward in the spans."""
+        import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  late, as above
+
+        found = [agl.get_reward_value(span) for span in self.spans]
+        return [value for value in found if value is not None]
+
+    @property
+    def text(self) -> str:
+        """All that the spans hold."""
+        return "\n".join(span.model_dump_json() for span in self.spans)
+
+
+def play_rollout(
+    agent: agl.LitAgent[Any], row: dict[str, Any], llm: agl.LLM, *, mode: str = "train", seed: int | None = None
+) -> PlayedRollout:
+    """Play one rollout through the library's runner, tracer and an in-memory store, in this process.
+
+    Args:
+        agent: a `LitSQLAgent`, or any agent that takes `main_llm`.
+        row: one task, as `SpiderTask.to_row` gives it.
+        llm: the model's address and sampling parameters.
+        mode: `train`, `val` or `test`, as the library names them.
+        seed: the sampling seed that an algorithm would give; None gives none.
+    """
+    return asyncio.run(_play(agent, row, llm, mode, seed))
+
+
+async def _play(
+    agent: agl.LitAgent[Any], row: dict[str, Any], llm: agl.LLM, mode: str, seed: int | None
+) -> PlayedRollout:
+    import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  late, as above
+
+    from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE, SAMPLING_SEED
+
+    store = agl.InMemoryLightningStore()
+    runner: Any = agl.LitAgentRunner[Any](agl.AgentOpsTracer())
+    error: BaseException | None = None
+    with runner.run_context(agent=agent, store=store):
+        resources = await store.add_resources({MODEL_RESOURCE: llm})
+        await store.enqueue_rollout(
+            input=row,
+            mode=mode,  # pyright: ignore[reportArgumentType]  the library's own literal
+            resources_id=resources.resources_id,
+            metadata={} if seed is None else {SAMPLING_SEED: seed, "step": 3, "sample": 1},
+        )
+        attempted = await store.dequeue_rollout(worker_id="stage")
+        assert attempted is not None  # it was put in just now
+        try:
+            await runner._step_impl(attempted, raise_on_exception=True)
+        except Exception as caught:  # noqa: BLE001  what it is, is for the caller to say
+            error = caught
+    rollout = await store.get_rollout_by_id(attempted.rollout_id)
+    assert rollout is not None
+    spans = tuple(await store.query_spans(attempted.rollout_id, attempt_id="latest"))
+    return PlayedRollout(spans=spans, status=rollout.status, error=error)
