@@ -20,6 +20,8 @@ CREATE INDEX song_plays ON song (plays);
 CREATE TABLE nobody (a INTEGER, b INTEGER);
 CREATE TABLE raw (x BLOB);
 INSERT INTO raw VALUES (CAST(x'61E962' AS TEXT)), (x'FF');
+CREATE TABLE tag (label TEXT COLLATE NOCASE, code TEXT, n INTEGER);
+INSERT INTO tag VALUES ('a', 'x ', 1), ('A', 'X', 2), ('b', 'x', 3), ('B', 'y', 3);
 CREATE VIEW french AS SELECT * FROM singer WHERE country = 'France';
 """
 

@@ -1,114 +1,27 @@
-"""The strict rules: what order and which rows the gold query leaves open, and how far computed reals may differ.
+"""The strict rules: order counts up to ties, and computed reals may differ by rounding.
 
-The gold query is parsed and run once more without its LIMIT and with its sort keys beside the columns. Rows with
-equal keys are a tie and may come in any order; a LIMIT that cuts through a tie accepts any of its rows. Where that
-cannot be told, the rows must come as the gold query gave them.
+Rows that tie come in any order; a LIMIT that cuts through a tie accepts any of its rows. What ties is found out by
+`ties`; where that cannot be told, the rows must come as the gold query gave them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
 from typing import Final
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from sql_reward.rules.compare import Cell, Row, Table, Tick, columns_fit
 from sql_reward.rules.modes import Expected, first_difference, shape_difference
+from sql_reward.rules.ties import plan_of
 from sql_reward.sandbox.execute import Rows, Shape, SqlFailure
+from sql_reward.verdict import Outcome
 
 RELATIVE_TOLERANCE: Final = 1e-6
 ABSOLUTE_TOLERANCE: Final = 1e-9
 """For sums that cancel out to nearly nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How to find out what a gold query leaves open."""
-
-    ordered: bool
-    """It has a top-level ORDER BY."""
-    sql: str
-    """The query without its top-level LIMIT and with its missing sort keys as last columns; '' if there is nothing to
-    find."""
-    keys: tuple[int, ...]
-    """Where the sort keys are among the columns of `sql`; negative from the end."""
-    added: int
-    """How many columns `sql` has more than the gold query."""
-    offset: int
-    computed: bool
-    """Some column is computed, so its reals carry rounding errors."""
-
-
-@lru_cache(maxsize=1024)
-def plan_of(gold_sql: str) -> Plan:
-    """The plan for a gold query. A query that cannot be parsed is ordered if it says ORDER BY, and left as it is."""
-    unknown = Plan(ordered="order by" in gold_sql.lower(), sql="", keys=(), added=0, offset=0, computed=True)
-    try:
-        statements = sqlglot.parse(gold_sql, read="sqlite")
-    except (SqlglotError, RecursionError):
-        return unknown
-    tree = statements[0] if len(statements) == 1 else None
-    if not isinstance(tree, exp.Query):
-        return unknown
-    order = tree.args.get("order")
-    exact = Plan(ordered=order is not None, sql="", keys=(), added=0, offset=0, computed=_computes(tree))
-    offset = _number(tree.args.get("offset"), default=0)
-    if offset is None or (order is None and tree.args.get("limit") is None):
-        return exact
-    open_tree = tree.copy()
-    open_tree.set("limit", None)
-    open_tree.set("offset", None)
-    keys: list[int] = []
-    missing: list[exp.Expr] = []
-    for ordered in order.expressions if order is not None else ():
-        key = ordered.this
-        index = _column_of(key, tree)
-        if index is None:
-            if not isinstance(open_tree, exp.Select) or tree.args.get("distinct") is not None:
-                return exact
-            missing.append(key)
-        keys.append(index if index is not None else -len(missing))
-    if isinstance(open_tree, exp.Select):
-        for number, key in enumerate(reversed(missing)):
-            open_tree.select(exp.alias_(key.copy(), f"sort_key_{number}"), append=True, copy=False)
-    return Plan(
-        ordered=order is not None,
-        sql=open_tree.sql(dialect="sqlite"),
-        keys=tuple(keys),
-        added=len(missing),
-        offset=offset,
-        computed=exact.computed,
-    )
-
-
-def _number(clause: exp.Expr | None, *, default: int) -> int | None:
-    if clause is None:
-        return default
-    value = clause.args.get("expression")
-    return int(value.this) if isinstance(value, exp.Literal) and value.is_int else None
-
-
-def _column_of(key: exp.Expr, tree: exp.Query) -> int | None:
-    """Which result column a sort key is, by number, by name or as the same expression; None if it is none of them."""
-    columns: Sequence[exp.Expr] = tree.selects
-    if any(column.is_star for column in columns):
-        return None
-    if isinstance(key, exp.Literal) and key.is_int:
-        return int(key.this) - 1 if 0 < int(key.this) <= len(columns) else None
-    for index, column in enumerate(columns):
-        named = isinstance(key, exp.Column) and not key.table and key.name.lower() == column.alias_or_name.lower()
-        if named or column.unalias() == key:
-            return index
-    return None
-
-
-def _computes(tree: exp.Query) -> bool:
-    plain = (exp.Column, exp.Star, exp.Count, exp.Min, exp.Max, exp.Literal)
-    return any(not isinstance(column.unalias(), plain) for column in tree.selects)
+WHOLE_TOLERANCE: Final = 1e-3
+"""A real equals a whole number only within this, so that ten million and a half is not ten million."""
 
 
 def strict_expected(gold_sql: str, run: Callable[[str], Rows | SqlFailure]) -> Expected | SqlFailure:
@@ -116,17 +29,16 @@ def strict_expected(gold_sql: str, run: Callable[[str], Rows | SqlFailure]) -> E
     gold = run(gold_sql)
     if isinstance(gold, SqlFailure):
         return gold
-    plan = plan_of(gold_sql)
-    opened = run(plan.sql) if plan.sql and gold.rows else None
-    if isinstance(opened, Rows) and len(opened.columns) == len(gold.columns) + plan.added:
-        groups = _number_runs([tuple([row[key] for key in plan.keys]) for row in opened.rows])
-        rows = [row[: len(gold.columns)] for row in opened.rows]
+    plan = plan_of(gold_sql, gold.columns)
+    opened = _first_accepted(plan.statements, run) if gold.rows else None
+    if opened is not None:
+        groups = [int(str(row[-1])) for row in opened.rows]
         window = groups[plan.offset : plan.offset + len(gold.rows)]
         wanted = set(window)
         kept = [index for index, group in enumerate(groups) if group in wanted]
         expected = StrictExpected(
             gold,
-            rows=[rows[index] for index in kept],
+            rows=[opened.rows[index][:-1] for index in kept],
             row_groups=[groups[index] for index in kept],
             place_groups=window,
             tolerant=plan.computed,
@@ -137,10 +49,15 @@ def strict_expected(gold_sql: str, run: Callable[[str], Rows | SqlFailure]) -> E
     return StrictExpected(gold, rows=gold.rows, row_groups=places, place_groups=places, tolerant=plan.computed)
 
 
-def _number_runs(keys: list[Row]) -> list[int]:
-    """Number the rows by their sort keys: equal keys, equal number."""
-    numbers: dict[Row, int] = {}
-    return [numbers.setdefault(key, len(numbers)) for key in keys]
+def _first_accepted(statements: Iterable[str], run: Callable[[str], Rows | SqlFailure]) -> Rows | None:
+    """The rows of the first statement that compiles; None if none does, or it does not run to its end."""
+    for statement in statements:
+        found = run(statement)
+        if isinstance(found, Rows):
+            return found
+        if found.outcome is not Outcome.SQL_ERROR:
+            return None
+    return None
 
 
 class StrictExpected:
@@ -172,15 +89,41 @@ class StrictExpected:
 
 
 def _snapped(*tables: Sequence[Row]) -> list[list[Row]]:
-    """The tables with numbers that differ by rounding only replaced by one of them. Two whole numbers never merge."""
+    """The tables with numbers that differ by rounding only replaced by one of them.
+
+    Two whole numbers never become one, written as reals or not, and infinity stays what it is. A number that is not
+    whole becomes the nearest whole number of the tables, if that is near enough, or else the least of its neighbours.
+    """
     numbers = sorted(
-        {cell for columns in tables for column in columns for cell in column if isinstance(cell, (int, float))}
+        {
+            cell
+            for columns in tables
+            for column in columns
+            for cell in column
+            if isinstance(cell, (int, float)) and isfinite(cell)
+        }
     )
+    wholes = [number for number in numbers if isinstance(number, int) or number.is_integer()]
     anchors: dict[Cell, Cell] = {}
-    anchor: int | float | None = None
+    anchor: float | None = None
     for number in numbers:
-        close = anchor is not None and abs(number - anchor) <= max(RELATIVE_TOLERANCE * abs(number), ABSOLUTE_TOLERANCE)
-        if anchor is None or not close or (isinstance(anchor, int) and isinstance(number, int)):
+        if isinstance(number, int) or number.is_integer():
+            continue
+        place = bisect_left(wholes, number)
+        nearest = min(wholes[max(0, place - 1) : place + 1], key=lambda whole: abs(whole - number), default=None)
+        if nearest is not None and _is_close(nearest, number) and abs(nearest - number) <= _near_whole(number):
+            anchors[number] = nearest
+            continue
+        if anchor is None or not _is_close(anchor, number):
             anchor = number
         anchors[number] = anchor
     return [[tuple([anchors.get(cell, cell) for cell in column]) for column in columns] for columns in tables]
+
+
+def _near_whole(number: float) -> float:
+    """How far a computed real may be from the whole number that it stands for."""
+    return max(WHOLE_TOLERANCE, 1e-9 * abs(number))
+
+
+def _is_close(one: float, other: float) -> bool:
+    return abs(other - one) <= max(RELATIVE_TOLERANCE * abs(other), ABSOLUTE_TOLERANCE)
