@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import agentlightning as agl
 
 from lit_sql_trainer.errors import CanaryError, FailureLimitError, RunError
 from lit_sql_trainer.local.server import Sampled
-from lit_sql_trainer.rollouts.collect import Collected, Collector, PlannedRollout
+from lit_sql_trainer.rollouts.collect import Collected, Collector, GivenUp, PlannedRollout
 from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.rollouts.wire import SAMPLING_SEED
 
@@ -87,7 +88,13 @@ async def clean(store: agl.LightningStore, rollout: agl.AttemptedRollout) -> Non
 
 
 def collect(
-    behaviours: list[Behaviour], *, train: bool = True, max_dropped_share: float = 0.5, **waits: float
+    behaviours: list[Behaviour],
+    *,
+    train: bool = True,
+    max_dropped_share: float = 0.5,
+    work_done: Callable[[], int] | None = None,
+    give_up: Callable[[bool], bool] = lambda train: False,
+    **waits: float,
 ) -> tuple[Collected, Collector]:
     """Do one rollout per behaviour, one after the other, on a store of its own."""
 
@@ -101,6 +108,8 @@ def collect(
             settings=Waits(**waits),
             drops=DropWindow(limit=max_dropped_share, size=20),
             resources_id=resources.resources_id,
+            work_done=work_done,
+            give_up=give_up,
         )
         plan = [
             PlannedRollout(group=number, task=number, sample=0, row={"number": number}, seed=100 + number)
@@ -192,6 +201,33 @@ def test_anything_else_is_dropped_with_its_reason(behaviour: Behaviour, reason: 
     assert dropped.group == 1
     assert reason in dropped.reason
     assert (collector.drops.seen, collector.drops.dropped) == (2, 1)
+
+
+async def slow(store: agl.LightningStore, rollout: agl.AttemptedRollout) -> None:
+    await asyncio.sleep(2.0)
+    await clean(store, rollout)
+
+
+def test_a_slow_rollout_of_a_living_server_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes ten times its limit and half of the run's; the model was at work all the while."""
+    monkeypatch.setattr("lit_sql_trainer.rollouts.pulse.HEARTBEAT_S", 0.1)
+    steps = itertools.count()
+    result, _ = collect([clean, slow], work_done=lambda: next(steps), rollout_timeout_s=0.2, stall_timeout_s=1.0)
+    assert [episode.group for episode in result.episodes] == [0, 1]
+
+
+def test_a_rollout_of_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing ended and no step was decoded for so long: the rollout is dropped with that reason."""
+    monkeypatch.setattr("lit_sql_trainer.rollouts.pulse.HEARTBEAT_S", 0.1)
+    result, _ = collect([clean, hangs], work_done=lambda: 7, rollout_timeout_s=0.2)
+    assert [dropped.reason for dropped in result.dropped] == ["timeout after 0.2 s"]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_somebody_may_give_the_rollouts_up(train: bool) -> None:
+    """The question says whether they train, and the answer ends the wait."""
+    with pytest.raises(GivenUp, match="2"):
+        collect([hangs, hangs], train=train, give_up=lambda asked: asked is train)
 
 
 def test_validation_reads_the_reward_only() -> None:

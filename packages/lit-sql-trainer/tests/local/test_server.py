@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
 import threading
+import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +20,13 @@ torch = pytest.importorskip("torch", reason="needs the `cpu` dependency group")
 
 from lit_sql_trainer.errors import ModelError, SetupError  # noqa: E402
 from lit_sql_trainer.local.batcher import Batcher  # noqa: E402
+from lit_sql_trainer.local.gate import MAX_BODY_BYTES  # noqa: E402
 from lit_sql_trainer.local.generate import FinishReason, Reply, Request  # noqa: E402
 from lit_sql_trainer.local.policy import Policy, load_policy  # noqa: E402
 from lit_sql_trainer.local.server import LocalServer  # noqa: E402
 
 CASES = tomllib.loads((Path(__file__).parent / "refusals.toml").read_text(encoding="utf-8"))["case"]
+JSON = {"Content-Type": "application/json"}
 HELLO = [{"role": "user", "content": "hello"}]
 
 
@@ -58,6 +64,141 @@ def test_refusals(server: LocalServer, case: dict[str, Any]) -> None:
 def test_a_body_that_is_no_object_is_refused(server: LocalServer, content: bytes) -> None:
     """Broken JSON and JSON of another kind are 400, never 500."""
     assert httpx.post(f"{server.url}/chat/completions", content=content).status_code == 400
+
+
+ODD = tomllib.loads((Path(__file__).parent / "odd_bodies.toml").read_text(encoding="utf-8"))["case"]
+
+
+@pytest.mark.parametrize("case", ODD, ids=[case["name"] for case in ODD])
+def test_odd_json_is_the_clients_fault(server: LocalServer, case: dict[str, Any]) -> None:
+    """Whatever JSON can spell and a request must not hold is 400 with its reason, never 500."""
+    raw = case.get("raw", case.get("repeat", "") * 100_000).replace("1BIG", "1" * 400)
+    response = httpx.post(f"{server.url}/chat/completions", content=raw, headers=JSON, timeout=30)
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert case["says"] in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:{port}"}, 200),
+        ({"Host": "[::1]:{port}"}, 200),
+        ({"Origin": "http://127.0.0.1:{port}"}, 200),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Host": "rebound.example:{port}"}, 403),
+        ({"Host": "127.0.0.1.rebound.example"}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "["}, 403),
+        ({"Host": "rebound.example:{port}", "Origin": "http://rebound.example:{port}"}, 403),
+        ({"Origin": "https://page.example"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    ],
+)
+def test_a_web_page_cannot_ask(server: LocalServer, headers: dict[str, str], status: int) -> None:
+    """Another origin, a name that was made to point here, and what a form can send are refused."""
+    given = {name: value.format(port=server.port) for name, value in headers.items()}
+    body = json.dumps({"model": "policy", "messages": HELLO, "max_tokens": 1})
+    response = httpx.post(f"{server.url}/chat/completions", content=body, headers=JSON | given, timeout=30)
+    assert response.status_code == status
+    if status != 200:
+        assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_body_over_the_size_is_refused_before_it_is_read(server: LocalServer) -> None:
+    """The announcement is enough: not a byte of the body was sent when the refusal comes."""
+    with socket.create_connection(("127.0.0.1", server.port or 0), timeout=30) as connection:
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {10**12}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(4096).split(b"\r\n")[0].startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_of_unknown_size_is_cut_off(server: LocalServer) -> None:
+    """A sender that announces nothing gets no further than the same size."""
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(MAX_BODY_BYTES // 2**20 + 2):
+            yield b" " * 2**20
+
+    response = httpx.post(f"{server.url}/chat/completions", content=parts(), headers=JSON, timeout=30)
+    assert (response.status_code, "larger than" in response.json()["error"]["message"]) == (413, True)
+    assert post(server).status_code == 200
+
+
+class Held:
+    """A model that answers when it is let go, and looks busy when it is told to."""
+
+    def __init__(self, *, busy: bool) -> None:
+        self.busy, self.steps, self.abort = busy, 0, False
+        self.free = threading.Event()
+
+    def __call__(self, requests: Sequence[Request]) -> list[Reply]:
+        while not self.free.wait(0.02) and not self.abort:
+            self.steps += self.busy
+        return echo(requests)
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["works", "hangs"])
+def test_only_silence_ends_a_request(policy: Policy, monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
+    """A client whose patience is a fraction of the answer's time gets its answer, as long as the model works."""
+    monkeypatch.setattr("lit_sql_trainer.local.server.BEAT_S", 0.1)
+    model = Held(busy=busy)
+    server = LocalServer(generator=model, tokenizer=policy.tokenizer, context_tokens=256)  # pyright: ignore[reportArgumentType]
+    server.start()
+    timer = threading.Timer(6.0, model.free.set)
+    timer.start()
+    try:
+        request = {"model": "policy", "messages": HELLO, "max_tokens": 8, "seed": 65}
+        if busy:
+            answer = httpx.post(f"{server.url}/chat/completions", json=request, timeout=2.5)
+            assert answer.json()["choices"][0]["token_ids"] == [65]
+            assert httpx.get(server.url.replace("/v1", "/health")).json()["steps"] == model.steps > 0
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(f"{server.url}/chat/completions", json=request, timeout=2.5)
+    finally:
+        timer.cancel()
+        server.stop()
+
+
+def test_a_failure_after_the_first_sign_of_life_is_an_error_object(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status is sent by then; the body says what went wrong in the shape that clients know."""
+    monkeypatch.setattr("lit_sql_trainer.local.server.BEAT_S", 0.05)
+
+    class Failing(Held):
+        def __call__(self, requests: Sequence[Request]) -> list[Reply]:
+            self.free.wait(0.5)
+            raise RuntimeError("out of memory")
+
+    server = LocalServer(generator=Failing(busy=True), tokenizer=policy.tokenizer, context_tokens=256)  # pyright: ignore[reportArgumentType]
+    server.start()
+    try:
+        answer = post(server).json()
+    finally:
+        server.stop()
+    assert answer["error"]["type"] == "server_error"
+    assert "out of memory" in answer["error"]["message"]
+
+
+def test_stopping_waits_for_no_reply(policy: Policy) -> None:
+    """A request that the model works on gets a failure, and the server is gone."""
+    before = set(threading.enumerate())
+    model = Held(busy=True)
+    server = LocalServer(generator=model, tokenizer=policy.tokenizer, context_tokens=256)  # pyright: ignore[reportArgumentType]
+    server.start()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(post, server)
+        while not model.steps:
+            time.sleep(0.01)
+        server.stop()
+        with contextlib.suppress(httpx.HTTPError):  # it depends on the moment whether the answer was still sent
+            asked.result(30)
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("local-")]
 
 
 def test_an_answer_has_the_tokens_it_was_made_of(server: LocalServer, policy: Policy) -> None:

@@ -24,7 +24,7 @@ from lit_sql_trainer.errors import RolloutError
 from lit_sql_trainer.machine.interrupt import die_with_parent
 from lit_sql_trainer.profile.profile import RolloutSettings
 from lit_sql_trainer.rollouts.calls import BoundedChat, stable_seed
-from lit_sql_trainer.rollouts.wire import FRESH_SEEDS, MODEL_RESOURCE, SAMPLING_SEED
+from lit_sql_trainer.rollouts.wire import FRESH_SEEDS, KEEPS_ALIVE, MODEL_RESOURCE, SAMPLING_SEED
 from lit_sql_trainer.runs.folder import append_line
 from spider_data import SpiderTask
 from sql_graph import Attempt, SqlAnswer
@@ -103,10 +103,13 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
             raise RolloutError(f"resource {MODEL_RESOURCE!r} is a {type(llm).__name__}, expected an LLM")
         attempt = cast("agl.AttemptedRollout", rollout).attempt
         sampling = self.settings.sampling(llm.sampling_parameters, greedy=rollout.mode != "train")
-        endpoint = ModelEndpoint(
-            url=llm.get_base_url(rollout.rollout_id, attempt.attempt_id), model=llm.model, api_key=llm.api_key
-        )
         metadata = rollout.metadata or {}
+        endpoint = ModelEndpoint(
+            url=llm.get_base_url(rollout.rollout_id, attempt.attempt_id),
+            model=llm.model,
+            api_key=llm.api_key,
+            keeps_alive=bool(metadata.get(KEEPS_ALIVE)),
+        )
         seed = metadata.get(SAMPLING_SEED)
         if seed is None:
             seed = stable_seed(record.task_id, record.step, record.sample)

@@ -35,6 +35,9 @@ class ModelEndpoint:
     model: str
     api_key: str | None = field(default=None, repr=False)
     """None sends what OPENAI_API_KEY holds, if anything."""
+    keeps_alive: bool = False
+    """Whether it sends a sign of life every second or so while it works, as our own server does. Then the request's
+    time limit ends it only when it falls silent, and a slow machine loses no rollout."""
 
 
 class Answering:
@@ -52,7 +55,10 @@ class Answering:
         self._databases: dict[str, SqlDatabase] = {}
 
     def chat(self, endpoint: ModelEndpoint, *, sampling: Mapping[str, Any], seed: int) -> BoundedChat:
-        """The model for one question: every call with this seed, none begun past the settings' deadline."""
+        """The model for one question: every call with this seed.
+
+        None is begun past the settings' deadline, unless the endpoint shows that it lives.
+        """
         chat = _open_chat(
             endpoint.model,
             endpoint.url,
@@ -61,7 +67,8 @@ class Answering:
             self.settings.request_timeout_s,
             self.settings.max_retries,
         )
-        return BoundedChat(chat, deadline_s=self.settings.deadline_s, seed=seed)
+        deadline_s = None if endpoint.keeps_alive else self.settings.deadline_s
+        return BoundedChat(chat, deadline_s=deadline_s, seed=seed)
 
     def answer(self, task: SpiderTask, *, chat: ChatModel, callbacks: Sequence[BaseCallbackHandler] = ()) -> SqlAnswer:
         """What the agent makes of the question.

@@ -40,6 +40,8 @@ class LocalGrpo(agl.Algorithm):
             `response_tokens`, the fields of `UpdateStats`, `tokens_per_s` and `batch_size` of the server,
             `seconds_rollout`, `seconds_adapt`, `seconds_update`, `seconds`, `rss_mb`.
         should_stop: asked after each step; when it says yes the run writes its checkpoint and ends.
+        give_up: asked while rollouts are under way, with whether they train; when it says yes they are left undone,
+            and the run ends with the state before them.
         resume_from: a `last/` checkpoint to continue from; `model` is then only the reference of the KL term.
 
     The agent must accept a task row, pass `rollout.metadata["sampling_seed"]` to its requests, and be greedy unless
@@ -54,6 +56,7 @@ class LocalGrpo(agl.Algorithm):
         settings: GrpoSettings | None = None,
         observer: Observer | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        give_up: Callable[[bool], bool] = lambda train: False,
         resume_from: Path | None = None,
     ) -> None:
         super().__init__()
@@ -62,6 +65,7 @@ class LocalGrpo(agl.Algorithm):
         self.settings = settings or GrpoSettings()
         self.observer = observer or NoObserver()
         self.should_stop = should_stop
+        self.give_up = give_up
         self.resume_from = resume_from
 
     async def run(
@@ -134,4 +138,6 @@ class LocalGrpo(agl.Algorithm):
             settings=settings,
             drops=DropWindow(limit=settings.max_dropped_share, size=settings.dropped_window),
             resources_id=update.resources_id,
+            work_done=lambda: server.generator.steps,
+            give_up=self.give_up,
         )

@@ -60,7 +60,10 @@ class Batcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the batches that are already waiting. Safe to call twice."""
+        """End after the batches that are already waiting, which fail at once where the sampler was told to abort.
+
+        Safe to call twice.
+        """
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join(timeout=30.0)
@@ -95,6 +98,9 @@ class Batcher:
 
     def _run(self) -> None:
         while (batch := self._next()) is not None:
+            batch = [job for job in batch if job.reply.set_running_or_notify_cancel()]  # its client may have gone
+            if not batch:
+                continue
             asked = [job.request for job in batch]
             started = time.monotonic()
             try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class TrainingState:
     best_validation: float | None = None
     best_step: int | None = None
     last_validation: float | None = None
+    validated_step: int | None = None
+    """The step after which `last_validation` was measured."""
 
 
 def save_checkpoint(
@@ -89,9 +91,12 @@ def read_state(path: Path) -> TrainingState:
     """
     file = find_checkpoint(path) / _STATE
     try:
-        return TrainingState(**json.loads(file.read_text(encoding="utf-8")))
+        state = TrainingState(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"{file} cannot be read ({error}): was it written by another version?") from error
+    if state.validated_step is None and state.last_validation is not None:  # a checkpoint from before the field
+        return replace(state, validated_step=state.step)
+    return state
 
 
 def read_optimiser(path: Path) -> dict[str, Any]:

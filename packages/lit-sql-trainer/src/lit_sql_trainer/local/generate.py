@@ -64,6 +64,10 @@ class Reply:
     finish: FinishReason
 
 
+class DecodingStopped(RuntimeError):
+    """Nobody waits for the replies any more."""
+
+
 class Generator:
     """Samples from one model. Holds no state between calls except the model itself.
 
@@ -88,6 +92,10 @@ class Generator:
         self.end_ids = frozenset(end_ids)
         self.decode = decode
         self.exact = exact
+        self.steps = 0
+        """Passes through the model so far: as long as this grows, the replies are being worked on."""
+        self.abort = False
+        """Set it from another thread to have the present call, and each later one, raise `DecodingStopped`."""
 
     @torch.inference_mode()
     def __call__(self, requests: Sequence[Request]) -> list[Reply]:
@@ -150,6 +158,7 @@ class Generator:
         return store, torch.cat(logits)
 
     def _read(self, prompts: Sequence[tuple[int, ...]], store: KeyValueStore, first: int) -> torch.Tensor:
+        self._begin_pass()
         columns = columns_for(len(prompts[-1]))
         ids = torch.zeros((len(prompts), columns), dtype=torch.long)
         for row, prompt in enumerate(prompts):
@@ -170,8 +179,14 @@ class Generator:
         index = self._pad_rows(torch.arange(len(prompts), device=self.model.device))
         return self.model.get_output_embeddings()(final[index])[: len(prompts)].float()
 
+    def _begin_pass(self) -> None:
+        if self.abort:
+            raise DecodingStopped("the server is stopping")
+        self.steps += 1
+
     def _decode_step(self, tokens: torch.Tensor, store: KeyValueStore) -> torch.Tensor:
         """Append one token to every row (padding rows repeat the last); logits (rows, vocabulary)."""
+        self._begin_pass()
         missing = store.rows - len(tokens)
         column = torch.cat([tokens, tokens[-1:].expand(missing)]) if missing else tokens
         store.advance(_minimum(self.model))

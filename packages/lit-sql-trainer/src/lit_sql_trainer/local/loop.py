@@ -5,6 +5,7 @@ Everything it uses is handed in open; it owns only the order of things.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import resource
 import time
@@ -14,13 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer.errors import TrainerError
+from lit_sql_trainer.errors import RunError, TrainerError
 from lit_sql_trainer.local.checkpoint import BEST, LAST, TrainingState, save_checkpoint
 from lit_sql_trainer.local.learner import Learner, TrainedRollout, UpdateStats
 from lit_sql_trainer.local.server import LocalServer
 from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.rollouts.advantage import GroupAdvantages, group_advantages, refill_size
-from lit_sql_trainer.rollouts.collect import Collected, Collector, Episode, PlannedRollout
+from lit_sql_trainer.rollouts.collect import Collected, Collector, Episode, GivenUp, PlannedRollout
 from lit_sql_trainer.rollouts.observer import Observer
 from lit_sql_trainer.rollouts.seeds import TaskOrder, sampling_seed
 
@@ -65,21 +66,34 @@ class TrainingLoop:
             self.saved_step = self.state.step
 
     async def train(self, tasks: Any, validation: Any) -> None:
-        """Steps until the last one or until asked to stop."""
+        """Steps until the last one or until asked to stop.
+
+        A step or a validation that is given up leaves the state as it was before; a resumed run does it again.
+        """
         try:
-            if not self.resumed:
+            if self._validation_is_due():
                 await self._validate(validation)
             while self.state.step < self.settings.steps and not self.should_stop():
                 await self._step(tasks)
-                every = self.settings.validate_every
-                if self.state.step == self.settings.steps or (every and self.state.step % every == 0):
+                if self._validation_is_due():
                     await self._validate(validation)
                 if self.state.step % self.settings.checkpoint_every == 0:
                     self._save_last()
+        except GivenUp:
+            pass
+        except RunError:
+            with contextlib.suppress(RunError):  # a full disk, most often: the first error is the one to tell
+                self._save_last()
+            raise
         except TrainerError:
             self._save_last()
             raise
         self._save_last()
+
+    def _validation_is_due(self) -> bool:
+        step, every = self.state.step, self.settings.validate_every
+        due = step in (0, self.settings.steps) or (every and step % every == 0)
+        return bool(due) and self.state.validated_step != step
 
     async def _step(self, tasks: Any) -> None:
         started = time.monotonic()
@@ -165,7 +179,8 @@ class TrainingLoop:
         rewards = [episode.reward for episode in result.episodes]
         reward = _mean(rewards)
         best = reward is not None and (self.state.best_validation is None or reward > self.state.best_validation)
-        self.state = replace(self.state, last_validation=reward)
+        self.state = replace(self.state, last_validation=reward, validated_step=self.state.step)
+        self.saved_step = None
         if best:
             self.state = replace(self.state, best_validation=reward, best_step=self.state.step)
             self._save(BEST)

@@ -1,16 +1,20 @@
-"""The part of OpenAI's chat-completions protocol that the local server speaks: pure functions on plain dicts.
+"""The part of OpenAI's chat-completions protocol that the local server speaks.
 
 What it cannot do it refuses with a 4xx in OpenAI's error shape; it never ignores a parameter that would change the
-reply. Only parameters that cannot change it (`user`, `metadata`, …) pass unread.
+reply. Only parameters that cannot change it (`user`, `metadata`, …) pass unread. JSON that two readers could
+understand differently (a key that stands twice, `NaN`, half a surrogate pair) is refused as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from reprlib import Repr
+from typing import Annotated, Any, Literal, cast
 
-ROLES = ("system", "developer", "user", "assistant")
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {  # parameter: the values that change nothing
     "n": (None, 1),
@@ -24,6 +28,9 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {  # parameter: the values that change no
     "logit_bias": (None, {}),
     "top_logprobs": (None, 0),
 }
+_NOT_TEXT = "not_text"
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 class RequestError(Exception):
@@ -42,18 +49,97 @@ class RequestError(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest:
-    """A request whose every field has been checked."""
+def _is_text(text: str) -> str:
+    """The same text; half a surrogate pair, which JSON can spell and no tokenizer reads, is refused."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError from error
+    return text
 
-    messages: tuple[dict[str, str], ...]
-    max_tokens: int | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-    logprobs: bool = False
-    return_token_ids: bool = False
+
+def _joined(content: object) -> object:
+    """The text of a list of text parts; anything else as it is."""
+    if not isinstance(content, list) or not content:
+        return content
+    texts = [_text_of(part) for part in cast("list[object]", content)]
+    if None in texts:
+        raise PydanticCustomError(_NOT_TEXT, "holds a part that is not text; this server reads text only")
+    return "".join(filter(None, texts))
+
+
+def _text_of(part: object) -> str | None:
+    text = cast("Mapping[str, Any]", part).get("text") if isinstance(part, Mapping) else None
+    return text if isinstance(text, str) else None
+
+
+def _listed(stop: object) -> object:
+    nothing: list[str] = []
+    return nothing if stop is None else [stop] if isinstance(stop, str) else stop
+
+
+def _or(default: object) -> BeforeValidator:
+    """`null` means the default, as it does at OpenAI."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+Text = Annotated[str, AfterValidator(_is_text)]
+Size = Annotated[int | None, Field(ge=1, lt=2**63, description="an integer of at least 1")]
+
+
+class Message(BaseModel):
+    """One message of a chat."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    role: Literal["system", "developer", "user", "assistant"] = Field(
+        description="one of system, developer, user, assistant"
+    )
+    content: Annotated[Text, BeforeValidator(_joined)] = Field(description="a string or a list of text parts")
+
+    def to_template(self) -> dict[str, str]:
+        """As chat templates read it; `developer` is the newer name of `system`."""
+        return {"role": "system" if self.role == "developer" else self.role, "content": self.content}
+
+
+class ChatRequest(BaseModel):
+    """A request whose every field has been checked. Each field's description says what it must be."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    model: Text = Field(description="a string")
+    messages: list[Annotated[Message, Field(description="an object with role and content")]] = Field(
+        min_length=1, description="a non-empty list of {role, content}"
+    )
+    max_completion_tokens: Size = None
+    max_tokens: Size = None
+    temperature: Annotated[float, _or(1.0)] = Field(default=1.0, ge=0, le=100, description="a number between 0 and 100")
+    top_p: Annotated[float, _or(1.0)] = Field(default=1.0, gt=0, le=1, description="a number above 0 and at most 1")
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63, description="an integer of 64 bits")
+    stop: Annotated[list[Annotated[Text, Field(min_length=1)]], BeforeValidator(_listed), Field(max_length=4)] = Field(
+        default=[], description="a non-empty string or a list of at most four of them"
+    )
+    logprobs: Annotated[bool, _or(False)] = Field(default=False, description="true or false")
+    return_token_ids: Annotated[bool, _or(False)] = Field(default=False, description="true or false")
+
+    @property
+    def reply_tokens(self) -> int | None:
+        """The bound that the request sets to the reply, under its newer or its older name."""
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+def read_json(body: bytes) -> object:
+    """The value that a body spells.
+
+    Raises:
+        RequestError: 400, it is no JSON, or JSON that readers understand differently.
+    """
+    try:
+        return json.loads(body, object_pairs_hook=_once_each, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise RequestError(400, "the body is not valid JSON: it is nested too deeply") from error
+    except ValueError as error:
+        raise RequestError(400, f"the body is not valid JSON: {error}") from error
 
 
 def parse_chat_request(body: object, *, model: str) -> ChatRequest:
@@ -66,103 +152,59 @@ def parse_chat_request(body: object, *, model: str) -> ChatRequest:
         raise RequestError(400, f"the body must be a JSON object, got {type(body).__name__}")
     fields = cast("Mapping[str, Any]", body)
     asked = fields.get("model")
-    if not isinstance(asked, str):
-        raise RequestError(400, f"model must be a string, got {asked!r}", param="model")
-    if asked != model:
-        message = f"the model {asked!r} does not exist here; this server offers {model!r}"
+    if isinstance(asked, str) and asked != model:
+        message = f"the model {_SHORT.repr(asked)} does not exist here; this server offers {model!r}"
         raise RequestError(404, message, param="model", code="model_not_found")
     for name, neutral in _NEUTRAL.items():
         if fields.get(name) not in neutral:
-            message = f"{name}={fields[name]!r} is not offered by this server; leave {name} out"
+            message = f"{name}={_SHORT.repr(fields[name])} is not offered by this server; leave {name} out"
             raise RequestError(400, message, param=name, code="unsupported_parameter")
-    name = "max_tokens" if fields.get("max_completion_tokens") is None else "max_completion_tokens"
-    return ChatRequest(
-        messages=_messages(fields.get("messages")),
-        max_tokens=_integer(fields, name, low=1),
-        temperature=_number(fields, "temperature", low=0.0, high=100.0, default=1.0),
-        top_p=_number(fields, "top_p", low=0.0, high=1.0, default=1.0, open_low=True),
-        seed=_integer(fields, "seed", low=-(2**63)),
-        stop=_stop(fields.get("stop")),
-        logprobs=_flag(fields, "logprobs"),
-        return_token_ids=_flag(fields, "return_token_ids"),
-    )
+    try:
+        return ChatRequest.model_validate(fields)
+    except ValidationError as error:
+        raise _refusal(error) from error
 
 
-def _messages(value: Any) -> tuple[dict[str, str], ...]:
-    if not isinstance(value, list) or not value:
-        message = f"messages must be a non-empty list of {{role, content}}, got {_short(cast('object', value))}"
-        raise RequestError(400, message, param="messages")
-    return tuple(_message(index, item) for index, item in enumerate(cast("list[object]", value)))
+def _refusal(error: ValidationError) -> RequestError:
+    """The first fault in OpenAI's shape: the parameter, what it must be, and what it is."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    param = _param(first["loc"])
+    if first["type"] == _NOT_TEXT:
+        return RequestError(400, f"{param} {first['msg']}", param=param)
+    # A list is blamed as a whole, but for the messages in it, each of which has a place of its own.
+    if first["loc"][0] == "stop":
+        param = "stop"
+    got = "nothing" if first["type"] == "missing" else _SHORT.repr(first["input"])
+    return RequestError(400, f"{param} must be {_wanted(first['loc'])}, got {got}", param=param)
 
 
-def _message(index: int, value: object) -> dict[str, str]:
-    where = f"messages[{index}]"
-    if not isinstance(value, Mapping):
-        raise RequestError(400, f"{where} must be an object with role and content, got {_short(value)}", param=where)
-    message = cast("Mapping[str, Any]", value)
-    role = message.get("role")
-    if role not in ROLES:
-        expected = ", ".join(ROLES)
-        raise RequestError(400, f"{where}.role must be one of {expected}, got {role!r}", param=f"{where}.role")
-    return {"role": "system" if role == "developer" else role, "content": _content(f"{where}.content", message)}
+def _wanted(place: Sequence[int | str]) -> str:
+    """What the field at a place must be, as the models above describe it."""
+    match place:
+        case ["messages", int()]:
+            return "an object with role and content"
+        case ["messages", int(), str(name), *_]:
+            found = Message.model_fields[name]
+        case [str(name), *_]:
+            found = ChatRequest.model_fields[name]
+        case _:
+            return "something else"
+    return found.description or "something else"
 
 
-def _content(where: str, message: Mapping[str, Any]) -> str:
-    content = message.get("content")
-    parts: Any = [{"text": content}] if isinstance(content, str) else content
-    if not isinstance(parts, list) or not parts:
-        raise RequestError(400, f"{where} must be a string or a list of text parts, got {_short(content)}", param=where)
-    texts = [_text(part) for part in cast("list[object]", parts)]
-    if None in texts:
-        raise RequestError(400, f"{where} holds a part that is not text; this server reads text only", param=where)
-    return "".join(filter(None, texts))
+def _param(place: Sequence[int | str]) -> str:
+    """`messages[0].role`"""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".")
 
 
-def _text(part: object) -> str | None:
-    text = cast("Mapping[str, Any]", part).get("text") if isinstance(part, Mapping) else None
-    return text if isinstance(text, str) else None
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {_SHORT.repr(twice)} stands twice in one object")
+    return found
 
 
-def _stop(value: Any) -> tuple[str, ...]:
-    items: Any = [] if value is None else [value] if isinstance(value, str) else value
-    if not isinstance(items, list) or len(cast("list[Any]", items)) > 4:
-        raise RequestError(400, f"stop must be a string or a list of at most four, got {_short(value)}", param="stop")
-    for item in cast("list[Any]", items):
-        if not isinstance(item, str) or not item:
-            raise RequestError(400, f"stop must hold non-empty strings, got {_short(item)}", param="stop")
-    return tuple(cast("list[str]", items))
-
-
-def _number(
-    fields: Mapping[str, Any], name: str, *, low: float, high: float, default: float, open_low: bool = False
-) -> float:
-    value = fields.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RequestError(400, f"{name} must be a number, got {_short(value)}", param=name)
-    if not low <= value <= high or (open_low and value == low):
-        bound = f"above {low:g} and at most" if open_low else f"between {low:g} and"
-        raise RequestError(400, f"{name} must be {bound} {high:g}, got {value!r}", param=name)
-    return float(value)
-
-
-def _integer(fields: Mapping[str, Any], name: str, *, low: int) -> int | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**63:
-        raise RequestError(400, f"{name} must be an integer of at least {low}, got {_short(value)}", param=name)
-    return value
-
-
-def _flag(fields: Mapping[str, Any], name: str) -> bool:
-    value = fields.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise RequestError(400, f"{name} must be true or false, got {_short(value)}", param=name)
-    return bool(value)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")

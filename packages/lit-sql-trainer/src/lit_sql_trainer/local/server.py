@@ -7,6 +7,9 @@ until the trainer takes it, so nothing is ever tokenised again.
 Listens on loopback only. Chat templates and token ids are the tokenizer's; the token ids of prompt and reply are part
 of every answer (`prompt_token_ids`, `choices[].token_ids`), because the library's tracer reads them from the answer
 and, without its proxy in between, nobody asks for them.
+
+A slow machine is no dead one. While a client waits and the model works, on this reply or on those before it, the
+client gets a space every second, which JSON allows before a value; so its read timeout measures silence, not work.
 """
 
 from __future__ import annotations
@@ -17,22 +20,25 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi import Request as HttpRequest
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from lit_sql_trainer.errors import ModelError, SetupError
 from lit_sql_trainer.local.batcher import Batcher
+from lit_sql_trainer.local.gate import Gate
 from lit_sql_trainer.local.generate import FinishReason, Generator, Reply, Request
-from lit_sql_trainer.local.protocol import ChatRequest, RequestError, parse_chat_request
+from lit_sql_trainer.local.protocol import ChatRequest, RequestError, parse_chat_request, read_json
 from lit_sql_trainer.machine.environment import LOOPBACK, check_port, free_port
 
 MODEL_NAME = "policy"
+BEAT_S = 1.0
+"""How often a waiting client gets a sign of life."""
 _LEDGER_LIMIT = 50_000  # replies remembered; a step of training takes out far fewer
 
 
@@ -87,6 +93,7 @@ class LocalServer:
             SetupError: the port is taken, or the server does not come up in time.
         """
         self.port = free_port() if self.port is None else check_port(self.port)
+        self.generator.abort = False
         config = uvicorn.Config(
             self.app(), host=LOOPBACK, port=self.port, log_level="error", access_log=False, ws="none", lifespan="off"
         )
@@ -102,11 +109,12 @@ class LocalServer:
         return self.url
 
     def stop(self) -> None:
-        """Finish the batch under way and leave the port. Safe to call twice."""
+        """Give up what is being decoded and leave the port. Safe to call twice."""
         if self._web is not None and self._thread is not None:
+            self.generator.abort = True
             self.batcher.stop()
-            self._web.should_exit = True
-            self._thread.join(timeout=10.0)
+            self._web.should_exit = self._web.force_exit = True  # no client is waited for
+            self._thread.join(timeout=5.0)
             self._web = self._thread = None
 
     def take(self, response_id: str) -> Sampled | None:
@@ -118,40 +126,63 @@ class LocalServer:
         self._ledger.clear()
         self.batcher.forget()
 
-    def app(self) -> FastAPI:
-        """The web application, for a server of one's own or a test client."""
+    def app(self, *, any_host: bool = False) -> Gate:
+        """The web application, for a server of one's own or a test client.
+
+        Args:
+            any_host: for a server that listens on more than the loopback interface; see `Gate`.
+        """
         app = FastAPI(title="lit-sql local server", docs_url=None, redoc_url=None, openapi_url=None)
-        app.post("/v1/chat/completions")(self._chat)
+        app.post("/v1/chat/completions", response_model=None)(self._chat)
         app.get("/v1/models")(self._models)
         app.get("/health")(self._health)
-        return app
+        return Gate(app, any_host=any_host)
 
-    async def _health(self) -> dict[str, str]:
-        return {"status": "ok", "model": self.name}
+    async def _health(self) -> dict[str, Any]:
+        return {"status": "ok", "model": self.name, "steps": self.generator.steps}
 
     async def _models(self) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": self.name, "object": "model", "created": 0, "owned_by": "local"}]}
 
-    async def _chat(self, http: HttpRequest) -> JSONResponse:
+    async def _chat(self, http: HttpRequest) -> Response:
         try:
-            chat = parse_chat_request(await _json(http), model=self.name)
-            request = self._request(chat)
+            chat, request = await asyncio.to_thread(self._understood, await http.body())
         except RequestError as error:
             return JSONResponse(error.body(), status_code=error.status)
+        reply = asyncio.wrap_future(self.batcher.submit(request))
+        await asyncio.wait({reply}, timeout=BEAT_S)
+        if not reply.done():
+            return StreamingResponse(self._alive(chat, request, reply), media_type="application/json")
         try:
-            reply = await asyncio.wrap_future(self.batcher.submit(request))
-        except RuntimeError as error:  # torch reports its failures, out of memory included, as RuntimeError
-            failure = RequestError(500, f"decoding failed: {error}")
+            return JSONResponse(await asyncio.to_thread(self._answer, chat, request, await reply))
+        except RuntimeError as error:
+            failure = _failed(error)
             return JSONResponse(failure.body(), status_code=failure.status)
-        return JSONResponse(self._answer(chat, request, reply))
 
-    def _request(self, chat: ChatRequest) -> Request:
+    async def _alive(self, chat: ChatRequest, request: Request, reply: asyncio.Future[Reply]) -> AsyncIterator[str]:
+        """A space for each beat in which the model worked, then the answer; a failure is its error object."""
+        seen = -1
+        while not reply.done():
+            if self.generator.steps != seen:
+                seen = self.generator.steps
+                yield " "
+            await asyncio.wait({reply}, timeout=BEAT_S)
+        try:
+            answer = await asyncio.to_thread(self._answer, chat, request, await reply)
+        except RuntimeError as error:
+            answer = _failed(error).body()
+        yield json.dumps(answer)
+
+    def _understood(self, body: bytes) -> tuple[ChatRequest, Request]:
+        """A request and what it asks of the model; called in a thread, because a long prompt takes a while."""
+        chat = parse_chat_request(read_json(body), model=self.name)
+        messages = [message.to_template() for message in chat.messages]
         with self._tokenizing:
             prompt_ids: Sequence[int] = self.tokenizer.apply_chat_template(
-                list(chat.messages), add_generation_prompt=True, tokenize=True
+                messages, add_generation_prompt=True, tokenize=True
             )
         room = self.context_tokens - len(prompt_ids)
-        wanted = chat.max_tokens or min(self.max_new_tokens, max(room, 1))
+        wanted = chat.reply_tokens or min(self.max_new_tokens, max(room, 1))
         if wanted > room:
             raise RequestError(
                 400,
@@ -160,14 +191,15 @@ class LocalServer:
                 param="messages",
                 code="context_length_exceeded",
             )
-        return Request(
+        request = Request(
             prompt_ids=tuple(prompt_ids),
             max_tokens=wanted,
             temperature=chat.temperature,
             top_p=chat.top_p,
             seed=chat.seed,
-            stop=chat.stop,
+            stop=tuple(chat.stop),
         )
+        return chat, request
 
     def _answer(self, chat: ChatRequest, request: Request, reply: Reply) -> dict[str, Any]:
         response_id = f"chatcmpl-{uuid.uuid4().hex}"
@@ -218,8 +250,6 @@ class LocalServer:
         return {"content": content, "refusal": None}
 
 
-async def _json(http: HttpRequest) -> object:
-    try:
-        return json.loads(await http.body())
-    except ValueError as error:
-        raise RequestError(400, f"the body is not valid JSON: {error}") from error
+def _failed(error: RuntimeError) -> RequestError:
+    """What a client is told when the model fails: torch reports its failures, out of memory included, so."""
+    return RequestError(500, f"decoding failed: {error}")

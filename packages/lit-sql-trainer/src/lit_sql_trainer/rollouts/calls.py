@@ -20,14 +20,14 @@ class BoundedChat:
     independently, and it samples the rollouts of one task together because it knows their seeds. A server that takes a
     seed as it is, like vLLM, would draw the same numbers at every turn and make a rewrite repeat what it rewrites:
     for such a one set `fresh_seeds`. The wrapped model's own timeout bounds a call that has begun, so a rollout ends
-    at most one call's time later.
+    at most one call's time later. Without a `deadline_s` nothing is refused: each call then ends by itself.
     """
 
-    def __init__(self, chat: Any, *, deadline_s: float, seed: int) -> None:
+    def __init__(self, chat: Any, *, deadline_s: float | None, seed: int) -> None:
         self._chat = chat
         self._seed = seed
         self._deadline_s = deadline_s
-        self._ends = time.monotonic() + deadline_s
+        self._ends = None if deadline_s is None else time.monotonic() + deadline_s
         self.fresh_seeds = False
         """Whether each call gets a seed of its own, made of the rollout's and the number of the call."""
         self.calls = 0
@@ -39,7 +39,7 @@ class BoundedChat:
         Raises:
             RolloutError: the rollout's time is over.
         """
-        if time.monotonic() >= self._ends:
+        if self._ends is not None and time.monotonic() >= self._ends:
             raise RolloutError(
                 f"no time left after {self.calls} model calls: a rollout may take {self._deadline_s:g} s "
                 f"(rollout.deadline_s); is the endpoint overloaded?"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,9 +21,14 @@ from lit_sql_trainer.rollouts.canary import canary, has_tokens
 from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.rollouts.pulse import Pulse
 from lit_sql_trainer.rollouts.store import forget_spans
-from lit_sql_trainer.rollouts.wire import SAMPLING_SEED
+from lit_sql_trainer.rollouts.wire import KEEPS_ALIVE, SAMPLING_SEED
 
 _FINISHED: tuple[agl.RolloutStatus, ...] = ("succeeded", "failed", "cancelled")
+_UNDER_WAY: tuple[agl.RolloutStatus, ...] = ("preparing", "running")
+
+
+class GivenUp(Exception):
+    """Rollouts are left undone because somebody asked for it; holds how many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +107,14 @@ class Limits(Protocol):
 
 
 class Collector:
-    """Queues rollouts in the store and gathers their results."""
+    """Queues rollouts in the store and gathers their results.
+
+    Args:
+        work_done: a number that grows as long as the model works on replies, where somebody knows it. Then the time
+            limits measure silence: a rollout is given up when for so long none ended and the number stood still.
+            Without it a rollout may take so long from its start to its end.
+        give_up: asked again and again, with whether the rollouts train; when it says yes they are left undone.
+    """
 
     def __init__(
         self,
@@ -113,6 +125,8 @@ class Collector:
         settings: Limits,
         drops: DropWindow,
         resources_id: str,
+        work_done: Callable[[], int] | None = None,
+        give_up: Callable[[bool], bool] = lambda train: False,
     ) -> None:
         self.store = store
         self.adapter = adapter
@@ -120,6 +134,8 @@ class Collector:
         self.settings = settings
         self.drops = drops
         self.resources_id = resources_id
+        self.work_done = work_done
+        self.give_up = give_up
         self.proven = False
         """Whether some rollout has shown that traces reach us with their tokens."""
 
@@ -129,6 +145,7 @@ class Collector:
         Raises:
             CanaryError: the first rollout that succeeded left no tokens.
             FailureLimitError: too many rollouts were dropped.
+            GivenUp: `give_up` said so.
             RunError: all runners are dead, or no rollout ended for `stall_timeout_s`.
         """
         started = time.monotonic()
@@ -136,7 +153,10 @@ class Collector:
         pulse = Pulse(limit_s=self.settings.runner_timeout_s)
         pending = await self._enqueue(plan, train=train, step=step)
         last_progress = time.monotonic()
+        work = self.work_done and self.work_done()
         while pending:
+            if self.give_up(train):
+                raise GivenUp(len(pending))
             # This query also makes the store look for rollouts that are past their time, which it does only when asked.
             ended = await self.store.query_rollouts(status_in=_FINISHED, rollout_id_in=list(pending))
             if ended:
@@ -144,6 +164,8 @@ class Collector:
                 for rollout in ended:
                     await self._read(rollout, pending.pop(rollout.rollout_id), result, train=train)
                 result.adapt_seconds += time.monotonic() - last_progress
+            elif self.work_done is not None and (done := self.work_done()) != work:
+                work, last_progress = done, time.monotonic()
             elif time.monotonic() - last_progress > self.settings.stall_timeout_s:
                 raise RunError(
                     f"no rollout ended for {self.settings.stall_timeout_s:.0f} s and {len(pending)} are open: have the "
@@ -151,6 +173,8 @@ class Collector:
                 )
             elif pulse.due():
                 await self._give_up_dead(pulse, pending)
+                if self.work_done is not None and time.monotonic() - last_progress > self.settings.rollout_timeout_s:
+                    await self._give_up_silent(pending)
             if pending:
                 await asyncio.sleep(self.settings.poll_interval_s)
         result.episodes.sort(key=lambda episode: (episode.group, episode.sample))
@@ -171,23 +195,35 @@ class Collector:
             if rollout_id is not None and attempt_id is not None and rollout_id in pending:
                 await self.store.update_attempt(rollout_id, attempt_id, status="unresponsive")
 
+    async def _give_up_silent(self, pending: Mapping[str, PlannedRollout]) -> None:
+        """End the rollouts that are under way; the next query of the store finds them."""
+        for rollout in await self.store.query_rollouts(status_in=_UNDER_WAY, rollout_id_in=list(pending)):
+            await self.store.update_attempt(rollout.rollout_id, "latest", status="timeout")
+
     def resources_of(self, planned: PlannedRollout) -> str:
         """Where a rollout finds its model; one place here, several where several servers share the work."""
         return self.resources_id
 
     def metadata_of(self, planned: PlannedRollout, *, step: int) -> dict[str, Any]:
         """What travels with a rollout to the agent."""
-        return {SAMPLING_SEED: planned.seed, "step": step, "task": planned.task, "sample": planned.sample}
+        return {
+            SAMPLING_SEED: planned.seed,
+            KEEPS_ALIVE: self.work_done is not None,
+            "step": step,
+            "task": planned.task,
+            "sample": planned.sample,
+        }
 
     async def _enqueue(self, plan: Sequence[PlannedRollout], *, train: bool, step: int) -> dict[str, PlannedRollout]:
         # One rollout of each group first: runners then ask for different groups, and the server samples each one once.
         ordered = sorted(plan, key=lambda planned: (planned.sample, planned.group))
+        limit_s = None if self.work_done is not None else self.settings.rollout_timeout_s
         requests = [
             agl.EnqueueRolloutRequest(
                 input=planned.row,
                 mode="train" if train else "val",
                 resources_id=self.resources_of(planned),
-                config=agl.RolloutConfig(timeout_seconds=self.settings.rollout_timeout_s),
+                config=agl.RolloutConfig(timeout_seconds=limit_s),
                 metadata=self.metadata_of(planned, step=step),
             )
             for planned in ordered

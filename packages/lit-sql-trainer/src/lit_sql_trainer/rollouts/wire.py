@@ -8,5 +8,9 @@ MODEL_RESOURCE = "main_llm"
 SAMPLING_SEED = "sampling_seed"
 """Key of `rollout.metadata`; the agent passes its value as `seed` of every request of that rollout."""
 
+KEEPS_ALIVE = "keeps_alive"
+"""Key of `rollout.metadata`: true when the server sends signs of life while it works, so that only silence ends a
+request or a rollout; see `ModelEndpoint.keeps_alive`."""
+
 FRESH_SEEDS = "fresh_seeds"
 """Key of `rollout.metadata`: true when the server takes a seed as it is, so that each turn needs one of its own."""

@@ -50,6 +50,6 @@ def serving(model: str, settings: GrpoSettings) -> Generator[ModelEndpoint]:
     server = local_server(model, settings)
     server.start()
     try:
-        yield ModelEndpoint(url=server.url, model=server.name, api_key=LOCAL_KEY)
+        yield ModelEndpoint(url=server.url, model=server.name, api_key=LOCAL_KEY, keeps_alive=True)
     finally:
         server.stop()

@@ -166,6 +166,7 @@ def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> Non
     environment.guard_environment(local_model=True)
     import uvicorn
 
+    from lit_sql_trainer.local.gate import LOOPBACK_HOSTS
     from lit_sql_trainer.serving.hosted import local_server, serving_settings
 
     server = local_server(str(model.folder), serving_settings(model.profile or PLAIN_PROFILE))
@@ -178,7 +179,13 @@ def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> Non
                 ready()
 
     config = uvicorn.Config(
-        server.app(), host=host, port=port, log_level="error", access_log=False, ws="none", lifespan="off"
+        server.app(any_host=host not in LOOPBACK_HOSTS),
+        host=host,
+        port=port,
+        log_level="error",
+        access_log=False,
+        ws="none",
+        lifespan="off",
     )
     server.batcher.start()
     try:
