@@ -28,8 +28,9 @@ import agentlightning as agl  # noqa: E402  after the guard
 from langchain_core.messages import HumanMessage  # noqa: E402  after the guard
 
 from lit_sql_trainer.agent.agent import LitSQLAgent  # noqa: E402  after the guard
-from lit_sql_trainer.agent.answering import Answering, ModelEndpoint  # noqa: E402  after the guard
-from lit_sql_trainer.models.inputs import embedded_data, load_data  # noqa: E402  after the guard
+from lit_sql_trainer.agent.answering import Answering  # noqa: E402  after the guard
+from lit_sql_trainer.data import embedded_data, load_data  # noqa: E402  after the guard
+from lit_sql_trainer.machine.endpoints import ModelEndpoint  # noqa: E402  after the guard
 from lit_sql_trainer.profile.named import TINY  # noqa: E402  after the guard
 from lit_sql_trainer.testing import ScriptedEndpoint  # noqa: E402  after the guard
 

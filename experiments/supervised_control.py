@@ -20,11 +20,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
+from lit_sql_trainer.data import embedded_data
 from lit_sql_trainer.local.demonstrations import demonstrations
 from lit_sql_trainer.local.policy import load_policy
 from lit_sql_trainer.local.tiny_model import TinyModelSettings, encode, tiny_model_folder
 from lit_sql_trainer.local.warm_start import warm_start
-from lit_sql_trainer.models.inputs import embedded_data
 from spider_data import read_tasks
 from spider_data.mini import noisy_demonstration
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.dryrun.run import find_model
 from lit_sql_trainer.errors import SetupError
+from lit_sql_trainer.machine.endpoints import served_model
 from lit_sql_trainer.testing import ScriptedEndpoint
 
 SCRIPT = """
@@ -82,4 +82,4 @@ def test_an_endpoint_of_ones_own_need_not_return_token_ids(dry_runs: list[dict[s
 def test_an_endpoint_that_is_down_is_named() -> None:
     """Before anything is started."""
     with pytest.raises(SetupError, match=r"127\.0\.0\.1:9/v1' names no model"):
-        find_model("http://127.0.0.1:9/v1", None)
+        served_model("http://127.0.0.1:9/v1", None)

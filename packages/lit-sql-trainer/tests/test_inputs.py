@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lit_sql_trainer.data import cache_folder, load_data
 from lit_sql_trainer.errors import DataError, ModelError
-from lit_sql_trainer.models.inputs import cache_folder, check_model_folder, load_data, model_source
+from lit_sql_trainer.models.folder import check_model_folder, model_source
 
 
 def test_a_whole_folder_is_read(toy_data: Path) -> None:
@@ -89,7 +90,7 @@ def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 def test_the_embedded_benchmark_is_made_once(tmp_path: Path) -> None:
     """The second call finds what the first one made, whole, in the folder that was named."""
-    from lit_sql_trainer.models.inputs import embedded_data
+    from lit_sql_trainer.data import embedded_data
 
     folder = embedded_data(tmp_path)
     written = (folder / "train.parquet").stat().st_mtime_ns
@@ -102,7 +103,7 @@ def test_the_embedded_benchmark_is_made_once(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The message says how to choose another place."""
-    from lit_sql_trainer.models.inputs import embedded_data
+    from lit_sql_trainer.data import embedded_data
 
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="LIT_SQL_CACHE"):

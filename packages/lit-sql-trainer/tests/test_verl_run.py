@@ -19,7 +19,7 @@ from lit_sql_trainer.dryrun.stand_in import rehearsable
 from lit_sql_trainer.errors import DataError, ModelError, RunError, SetupError
 from lit_sql_trainer.machine import admission, environment
 from lit_sql_trainer.machine.devices import Accelerator, Attention, attention_backend, find_gpus, find_npus
-from lit_sql_trainer.models.verl_checkpoint import last_checkpoint, run_of
+from lit_sql_trainer.models.checkpoints import last_checkpoint, run_of
 from lit_sql_trainer.preflight.subject import Subject
 from lit_sql_trainer.preflight.surroundings import check_versions
 from lit_sql_trainer.profile.named import LLAMA, NPU, PROFILES, QWEN

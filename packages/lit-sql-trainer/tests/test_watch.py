@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.monitors import MonitorSettings
+from lit_sql_trainer.profile.monitors import MonitorSettings
+from lit_sql_trainer.report import report_or_say
 from lit_sql_trainer.runs.folder import RunFolder, create_run
 from lit_sql_trainer.runs.watch import RunWatcher, events
 
@@ -46,7 +47,7 @@ def run(tmp_path: Path) -> RunFolder:
 def watched(run: RunFolder, steps: range, **settings: Any) -> tuple[RunWatcher, Notes]:
     """A watcher that was told of these steps, in none of which a group had variance."""
     display = Notes()
-    watcher = RunWatcher(run, display, monitors=MonitorSettings(**settings))
+    watcher = RunWatcher(run, display, monitors=MonitorSettings(**settings), report=report_or_say)
     for step in steps:
         watcher.on_step({**STEP, "step": step})
     return watcher, display
@@ -92,7 +93,7 @@ def test_validation_without_gain_ends_the_run(run: RunFolder) -> None:
 
 def test_the_report_grows_with_the_run(run: RunFolder) -> None:
     """Each validation writes it anew, whole."""
-    watcher = RunWatcher(run, Notes())
+    watcher = RunWatcher(run, Notes(), report=report_or_say)
     sizes: list[int] = []
     for step in range(3):
         watcher.on_validation({**VALIDATION, "step": step})

@@ -16,22 +16,23 @@ if TYPE_CHECKING:
     from lit_sql_trainer.evaluation.plan import Sampling
     from lit_sql_trainer.evaluation.run import Evaluation, evaluate
     from lit_sql_trainer.evaluation.targets import Target, find_target
-    from lit_sql_trainer.profile.named import PROFILES, RL_TRAINING_CONFIG, profile_named
+    from lit_sql_trainer.profile.named import PROFILES, profile_named
     from lit_sql_trainer.profile.profile import Profile, RolloutSettings
-    from lit_sql_trainer.training.train import TrainResult, configure, train
-    from lit_sql_trainer.verl.config import verl_config
+    from lit_sql_trainer.training.ending import TrainResult
+    from lit_sql_trainer.training.train import configure, train
+    from lit_sql_trainer.verl.config import RL_TRAINING_CONFIG, verl_config
 
 _HOME = {
     "LitSQLAgent": "agent.agent",
     "Profile": "profile.profile",
     "RolloutSettings": "profile.profile",
     "PROFILES": "profile.named",
-    "RL_TRAINING_CONFIG": "profile.named",
+    "RL_TRAINING_CONFIG": "verl.config",
     "profile_named": "profile.named",
     "verl_config": "verl.config",
     "configure": "training.train",
     "train": "training.train",
-    "TrainResult": "training.train",
+    "TrainResult": "training.ending",
     "dry_run": "dryrun.run",
     "evaluate": "evaluation.run",
     "Evaluation": "evaluation.run",

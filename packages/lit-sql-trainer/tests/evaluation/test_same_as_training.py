@@ -12,7 +12,8 @@ import pytest
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.evaluation.compare import compare
 from lit_sql_trainer.evaluation.run import evaluate
-from lit_sql_trainer.evaluation.targets import Checkpoint, find_target
+from lit_sql_trainer.evaluation.targets import find_target
+from lit_sql_trainer.models.checkpoints import Checkpoint
 from lit_sql_trainer.runs.folder import RunFolder, create_run, read_lines
 from lit_sql_trainer.runs.watch import events
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.machine.devices import Accelerator
-from lit_sql_trainer.models.inputs import model_source
+from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.preflight import Family, Level, hardware, preflight
 from lit_sql_trainer.preflight.memory import GIB, checkpoint_bytes, estimates
 from lit_sql_trainer.preflight.shape import count_parameters, read_shape, shape_of

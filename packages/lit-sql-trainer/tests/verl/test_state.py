@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.verl.state import STATE_FILE, VerlState, latest_step, read_state, write_state
+from lit_sql_trainer.verl.state import STATE_FILE, VerlState, read_state, write_state
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -25,15 +25,6 @@ def test_a_checkpoint_of_another_trainer_is_refused(tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).write_text('{"seed": 1, "moon": 2}')
     with pytest.raises(RunError, match="another trainer or version"):
         read_state(tmp_path)
-
-
-def test_only_a_whole_checkpoint_counts(tmp_path: Path) -> None:
-    """VERL writes the number last; without it, or without its folder, there is no checkpoint."""
-    assert latest_step(tmp_path) is None
-    (tmp_path / "latest_checkpointed_iteration.txt").write_text("5")
-    assert latest_step(tmp_path) is None
-    (tmp_path / "global_step_5").mkdir()
-    assert latest_step(tmp_path) == 5
 
 
 def test_patience_counts_from_the_last_real_gain() -> None:

@@ -18,10 +18,10 @@ from ray.exceptions import ActorDiedError  # noqa: E402
 from verl import DataProto  # noqa: E402
 
 from lit_sql_trainer.errors import FailureLimitError, RunError  # noqa: E402
-from lit_sql_trainer.local.server import Sampled  # noqa: E402
 from lit_sql_trainer.profile.verl import LitSql  # noqa: E402
-from lit_sql_trainer.rollouts.collect import Collected, DroppedRollout, Episode, PlannedRollout  # noqa: E402
 from lit_sql_trainer.rollouts.drops import DropWindow  # noqa: E402
+from lit_sql_trainer.rollouts.episodes import Collected, DroppedRollout, Episode, Sampled  # noqa: E402
+from lit_sql_trainer.rollouts.plan import PlannedRollout  # noqa: E402
 from lit_sql_trainer.runs.folder import RunFolder, read_lines  # noqa: E402
 from lit_sql_trainer.runs.watch import RunWatcher  # noqa: E402
 from lit_sql_trainer.verl.plan import update_plan  # noqa: E402

@@ -19,7 +19,8 @@ from typing import Any, cast
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 import ray
 
-from lit_sql_trainer.rollouts.collect import Collected, PlannedRollout
+from lit_sql_trainer.rollouts.episodes import Collected
+from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.trainer import make_adapter
 from lit_sql_trainer.runs.folder import append_line
 from lit_sql_trainer.verl.daemon import SqlDaemon, TracedTokens

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.errors import FailureLimitError, RunError
+from lit_sql_trainer.models.checkpoints import last_checkpoint
 from lit_sql_trainer.runs.folder import RunFolder, read_lines, write_json
 from lit_sql_trainer.verl.plan import update_plan
-from lit_sql_trainer.verl.state import latest_step
 from sql_train.proof.checks import (
     Check,
     Evidence,
@@ -90,9 +90,10 @@ def check_run(run: RunFolder, settings: ProofSettings) -> list[Check]:
         check_drops(evidence, expected=lost),
         check_validations(evidence, steps=validated, tasks=TASKS[1]),
     ]
-    step = latest_step(run.checkpoints)
-    if step is None:
+    last = last_checkpoint(run.checkpoints)
+    if last is None:
         raise RunError(f"run {run.path} left no whole checkpoint: see {run.library_log} and the logs under /tmp/ray")
+    step = last.step
     checks.append(
         Check(name="checkpoint", holds=step == settings.steps, detail=f"global_step_{step} of {settings.steps}")
     )
@@ -107,7 +108,8 @@ def check_stopped(run: RunFolder, settings: ProofSettings, error: FailureLimitEr
     """What must hold after the server was killed in the second step."""
     evidence = Evidence.of(run)
     failed = [record for record in evidence.rollouts if record["failed"]]
-    step = latest_step(run.checkpoints)
+    last = last_checkpoint(run.checkpoints)
+    step = None if last is None else last.step
     return [
         Check(name="the run stops and says why", holds="not the policy's" in str(error), detail=str(error)),
         check_drops(evidence, expected={1: 1}),

@@ -17,9 +17,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from lit_sql_trainer.data import embedded_data, load_data
 from lit_sql_trainer.errors import SetupError
 from lit_sql_trainer.machine import environment
-from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.profile.overrides import to_plain
 from lit_sql_trainer.profile.profile import Profile, RolloutSettings
 from lit_sql_trainer.profile.verl import Strategy, VerlSettings
@@ -172,7 +173,7 @@ def open_proof(settings: ProofSettings) -> RunFolder:
     run = create_run(
         settings.runs.resolve(), profile=proof_profile().name, config=to_plain(settings), name=settings.name
     )
-    shutil.copytree(inputs.model_source(None), start_model(run))
+    shutil.copytree(model_source(None), start_model(run))
     return run
 
 
@@ -188,7 +189,7 @@ def run_proof(settings: ProofSettings, run: RunFolder) -> None:
         TrainerError: the run stopped, as it should with some faults.
     """
     started = time.monotonic()
-    data = inputs.load_data(inputs.embedded_data(), train_tasks=TASKS[0], validation_tasks=TASKS[1])
+    data = load_data(embedded_data(), train_tasks=TASKS[0], validation_tasks=TASKS[1])
     environment.check_start_method()
     environment.guard_environment(local_model=True)
     cpu.prepare_environment(ranks=settings.ranks)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from lit_sql_trainer.export.weights import read_weights
 from lit_sql_trainer.models.source import Kind, Source
+from lit_sql_trainer.models.weights import read_weights
 from sql_train.proof.checks import Check
 
 GRADIENT_TOLERANCE = 1e-3

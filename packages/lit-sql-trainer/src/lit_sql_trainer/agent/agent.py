@@ -19,8 +19,9 @@ from typing import Any, cast
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
-from lit_sql_trainer.agent.answering import Answering, ModelEndpoint, describe
+from lit_sql_trainer.agent.answering import Answering, describe
 from lit_sql_trainer.errors import RolloutError
+from lit_sql_trainer.machine.endpoints import ModelEndpoint
 from lit_sql_trainer.machine.interrupt import die_with_parent
 from lit_sql_trainer.profile.profile import RolloutSettings
 from lit_sql_trainer.rollouts.calls import BoundedChat, stable_seed

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lit_sql_trainer.machine.endpoints import ModelEndpoint
 from lit_sql_trainer.profile.profile import RolloutSettings
 from lit_sql_trainer.rollouts.calls import BoundedChat
 from spider_data import DatabaseCatalog, SpiderTask
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
     from sql_graph import ChatModel
 
 GOLD_CACHE_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEndpoint:
-    """Where a model is asked, and under which name."""
-
-    url: str
-    model: str
-    api_key: str | None = field(default=None, repr=False)
-    """None sends what OPENAI_API_KEY holds, if anything."""
-    keeps_alive: bool = False
-    """Whether it sends a sign of life every second or so while it works, as our own server does. Then the request's
-    time limit ends it only when it falls silent, and a slow machine loses no rollout."""
 
 
 class Answering:

@@ -69,8 +69,9 @@ def eval_command(
         from lit_sql_trainer.evaluation.predictions import export_predictions as write_predictions
         from lit_sql_trainer.evaluation.run import evaluate, questions_for
         from lit_sql_trainer.evaluation.table import told as summary_told
-        from lit_sql_trainer.evaluation.targets import Checkpoint, find_target
+        from lit_sql_trainer.evaluation.targets import find_target
         from lit_sql_trainer.machine.interrupt import Interrupt
+        from lit_sql_trainer.models.checkpoints import Checkpoint
 
         sampling = Sampling(samples=samples, temperature=temperature, seed=seed)
         target = find_target(

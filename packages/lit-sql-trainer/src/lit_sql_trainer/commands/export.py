@@ -45,9 +45,9 @@ def export_command(
     Takes a run, a folder of the local algorithm, VERL's shards, or a LoRA. OUT appears when all is proved, or not at
     all; after Ctrl-C give the same command again.
     """
-    from lit_sql_trainer.evaluation.targets import Checkpoint
     from lit_sql_trainer.export import export_model
     from lit_sql_trainer.machine.environment import guard_environment
+    from lit_sql_trainer.models.checkpoints import Checkpoint
 
     with told():
         guard_environment(local_model=True)

@@ -32,8 +32,9 @@ def serve_command(model: str, host: str, port: int, checkpoint: str, engine: str
     vLLM serves it where it is installed and there is a GPU, else the local server of training, which knows no keys:
     keep it on the loopback interface. Ctrl-C ends it, with exit code 130.
     """
-    from lit_sql_trainer.evaluation.targets import Checkpoint
-    from lit_sql_trainer.serving.serve import Engine, find_model, serve
+    from lit_sql_trainer.models.checkpoints import Checkpoint
+    from lit_sql_trainer.models.source import find_model
+    from lit_sql_trainer.serving.serve import Engine, serve
 
     def ready(endpoint: Endpoint) -> None:
         click.echo(f"{found.name} at {endpoint.url} ({endpoint.engine}); Ctrl-C ends it. Ask it in another terminal:")

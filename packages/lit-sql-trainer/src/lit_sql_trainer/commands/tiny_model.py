@@ -25,8 +25,8 @@ def tiny_model_command(folder: Path, data: Path | None, steps: int | None, seed:
 
     from rich.progress import Progress
 
+    from lit_sql_trainer.data import embedded_data
     from lit_sql_trainer.local.tiny_model import TinyModelSettings, build_tiny_model
-    from lit_sql_trainer.models import inputs
 
     settings = TinyModelSettings(seed=seed)
     settings = replace(settings, warm_start=replace(settings.warm_start, seed=seed))
@@ -36,7 +36,7 @@ def tiny_model_command(folder: Path, data: Path | None, steps: int | None, seed:
         bar = progress.add_task("warm start", total=settings.warm_start.steps)
         build_tiny_model(
             folder,
-            data or inputs.embedded_data(),
+            data or embedded_data(),
             settings,
             lambda step, loss, _seconds: progress.update(bar, completed=step, description=f"loss {loss:.3f}"),
         )

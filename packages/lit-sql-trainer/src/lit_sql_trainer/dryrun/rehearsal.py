@@ -12,9 +12,9 @@ from typing import Any
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
+from lit_sql_trainer.local.hosted import serving, serving_settings
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE
-from lit_sql_trainer.serving.hosted import serving, serving_settings
 
 POLL_S = 0.2
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lit_sql_trainer.data import embedded_data, load_data
 from lit_sql_trainer.dryrun.stand_in import rehearsable
 from lit_sql_trainer.machine import environment
-from lit_sql_trainer.machine.endpoints import endpoint_of_environment, find_model
-from lit_sql_trainer.models import inputs
+from lit_sql_trainer.machine.endpoints import endpoint_of_environment, served_model
+from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.rollouts.canary import has_tokens
 from lit_sql_trainer.runs.folder import read_lines
@@ -92,8 +93,8 @@ def dry_run(
     environment.check_start_method()
     endpoint = endpoint_of_environment()
     profile, difference = rehearsable(profile, endpoint=endpoint)
-    data = inputs.load_data(profile.data or inputs.embedded_data(), validation_tasks=tasks)
-    model = find_model(endpoint, profile.model) if endpoint else inputs.model_source(profile.model)
+    data = load_data(profile.data or embedded_data(), validation_tasks=tasks)
+    model = served_model(endpoint, profile.model) if endpoint else model_source(profile.model)
     environment.guard_environment(local_model=not endpoint and Path(model).is_dir())
     where = endpoint or "the local server"
     if difference:

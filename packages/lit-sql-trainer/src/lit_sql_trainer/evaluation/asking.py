@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lit_sql_trainer.agent.answering import Answering, ModelEndpoint, describe
+from lit_sql_trainer.agent.answering import Answering, describe
 from lit_sql_trainer.errors import RolloutError
 from lit_sql_trainer.evaluation.plan import Sampling
 from lit_sql_trainer.evaluation.records import AnswerRecord, Standing
+from lit_sql_trainer.machine.endpoints import ModelEndpoint
 from lit_sql_trainer.rollouts.calls import stable_seed
 from spider_data import SpiderDataError, SpiderTask
 from sql_graph import SqlAnswer, SqlGraphError

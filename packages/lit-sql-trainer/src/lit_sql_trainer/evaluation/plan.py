@@ -13,8 +13,8 @@ from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.evaluation.questions import Questions
 from lit_sql_trainer.evaluation.records import VERSION
 from lit_sql_trainer.evaluation.targets import Target
+from lit_sql_trainer.local.hosted import serving_settings
 from lit_sql_trainer.profile.overrides import to_plain
-from lit_sql_trainer.serving.hosted import serving_settings
 from sql_reward import Rules
 
 PLACES = frozenset({"label", "data", "model_path"})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.agent.answering import Answering
+from lit_sql_trainer.data import embedded_data
 from lit_sql_trainer.errors import FailureLimitError, RunError
 from lit_sql_trainer.evaluation.asking import Asked, Asker
 from lit_sql_trainer.evaluation.plan import Sampling, check_same, make_plan
@@ -20,7 +21,6 @@ from lit_sql_trainer.evaluation.summary import summarise
 from lit_sql_trainer.evaluation.targets import Target
 from lit_sql_trainer.evaluation.threads import Crew
 from lit_sql_trainer.machine.environment import guard_environment
-from lit_sql_trainer.models import inputs
 from lit_sql_trainer.runs.folder import environment, git_commit, write_json
 
 WORKERS = 16
@@ -98,7 +98,7 @@ def questions_for(target: Target, *, data: Path | None, split: str, limit: int |
 
 def data_folder(target: Target, data: Path | None) -> Path:
     """The data to ask about: those given, else the target's own, else the embedded benchmark."""
-    return data or target.profile.data or inputs.embedded_data()
+    return data or target.profile.data or embedded_data()
 
 
 def load_evaluation(path: Path) -> Evaluation:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from lit_sql_trainer.agent.answering import ModelEndpoint
 from lit_sql_trainer.errors import ConfigError, ModelError
-from lit_sql_trainer.models import inputs
-from lit_sql_trainer.profile.grpo import GrpoSettings
-from lit_sql_trainer.profile.named import PROFILES, profile_named
+from lit_sql_trainer.local.hosted import serving, serving_settings
+from lit_sql_trainer.machine.endpoints import ModelEndpoint, served_model
+from lit_sql_trainer.models.checkpoints import Checkpoint
+from lit_sql_trainer.models.folder import model_source, weights_digest
+from lit_sql_trainer.models.source import Kind, find_model, find_source
+from lit_sql_trainer.profile.named import PLAIN_PROFILE, PROFILES, profile_named
 from lit_sql_trainer.profile.overrides import apply_assignments, from_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.runs.folder import open_run
-from lit_sql_trainer.serving.hosted import serving, serving_settings
-
-PLAIN_PROFILE = Profile(
-    name="endpoint",
-    summary="full prompts and the package's own limits, for an endpoint",
-    grpo=GrpoSettings(rollout_timeout_s=600),
-)
-"""What an endpoint is asked under when no run and no profile is named."""
-
-
-class Checkpoint(StrEnum):
-    """Which weights of a run."""
-
-    BEST = "best"
-    """Those with the best validation."""
-    LAST = "last"
-    """Those of the last step that was saved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,26 +78,11 @@ def find_target(
     if endpoint is not None:
         chosen = profile_named(profile) if profile else PLAIN_PROFILE
         return _of_endpoint(endpoint, model, apply_assignments(chosen, assignments), label="")
-    source = inputs.model_source(model)
+    source = model_source(model)
     chosen = profile_named(profile) if profile else _settings_of(Path(source)) or PROFILES["tiny"]
     chosen = apply_assignments(chosen, assignments)
     label = f"model {model}" if model else "the tiny model of this package"
     return Target(label=label, model=source, profile=chosen, weights=weights_digest(source))
-
-
-def weights_digest(model: str) -> str:
-    """A digest of everything in a model folder that decides its replies; empty for a name that is no folder here."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return ""
-    digest = hashlib.blake2b(digest_size=16)
-    patterns = ("*.safetensors", "*.bin", "config.json", "generation_config.json", "tokenizer*", "vocab*", "merges*")
-    files = {file for pattern in (*patterns, "chat_template*") for file in folder.glob(pattern)}
-    for file in sorted(files):
-        digest.update(f"{file.name}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "blake2b").digest())
-    return digest.hexdigest()
 
 
 def _of_run(
@@ -130,8 +98,6 @@ def _of_run(
     if endpoint is not None:
         target = _of_endpoint(endpoint, model, profile, label=f"run {folder.name} at {endpoint}")
         return dataclasses.replace(target, run=folder.path)
-    from lit_sql_trainer.export import Kind, find_source
-
     source = find_source(folder.path, checkpoint=checkpoint)
     if source.kind is not Kind.HUGGING_FACE:
         raise ModelError(
@@ -152,13 +118,9 @@ def _settings_of(folder: Path) -> Profile | None:
     """The settings that a model folder was trained under: its run's, or those that `lit-sql export` left in it."""
     if not folder.is_dir():
         return None
-    from lit_sql_trainer.serving.serve import find_model
-
     return find_model(folder).profile
 
 
 def _of_endpoint(endpoint: str, model: str | None, profile: Profile, *, label: str) -> Target:
-    from lit_sql_trainer.machine.endpoints import find_model
-
-    name = find_model(endpoint, model)
+    name = served_model(endpoint, model)
     return Target(label=label or f"{name} at {endpoint}", model=name, profile=profile, endpoint=endpoint)

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_sql_trainer.errors import ExportError, RunError
-from lit_sql_trainer.evaluation.targets import Checkpoint
-from lit_sql_trainer.models.source import Kind, Source, find_source
+from lit_sql_trainer.models.checkpoints import Checkpoint
+from lit_sql_trainer.models.source import SETTINGS_FILE, find_source
 from lit_sql_trainer.profile.profile import RolloutSettings
 from lit_sql_trainer.runs.folder import write_json
 
 if TYPE_CHECKING:
     from lit_sql_trainer.export.proof import Proof
 
-SETTINGS_FILE = "lit_sql.json"
 PROMPTS = 8
 
-__all__ = ["SETTINGS_FILE", "Exported", "Kind", "Source", "export_model", "find_source"]
+__all__ = ["Exported", "export_model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +70,8 @@ def export_model(
     source = find_source(what, runs=runs, checkpoint=checkpoint, base=base)
     progress(f"reading {source.kind}")
     from lit_sql_trainer.export.proof import FILE, check_trained, prove
-    from lit_sql_trainer.export.weights import read_weights
     from lit_sql_trainer.export.writing import rounded, write_model
+    from lit_sql_trainer.models.weights import read_weights
 
     state = rounded(read_weights(source), source, dtype)
     progress("comparing with the base")

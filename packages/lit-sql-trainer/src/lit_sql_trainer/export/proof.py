@@ -14,8 +14,8 @@ from typing import Any
 
 from lit_sql_trainer.errors import ExportError, ModelError
 from lit_sql_trainer.export.replies import LOOKED_AT, Asked, Speaker, prompts, telling_prompts
-from lit_sql_trainer.export.weights import State, changed, digests, read_folder
 from lit_sql_trainer.models.source import Source
+from lit_sql_trainer.models.weights import State, changed, digests, read_folder
 from lit_sql_trainer.profile.profile import RolloutSettings
 
 FILE = "proof.json"

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from lit_sql_trainer.agent.first_prompt import FirstPrompt, Messages
+from lit_sql_trainer.data import embedded_data
 from lit_sql_trainer.errors import ModelError
-from lit_sql_trainer.export.weights import State
 from lit_sql_trainer.local.policy import is_small
-from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.weights import State
 from lit_sql_trainer.profile.profile import RolloutSettings
 from spider_data import DatabaseCatalog, read_tasks
 
@@ -102,7 +102,7 @@ class Speaker:
 
 def prompts(data: Path | None, settings: RolloutSettings, *, most: int) -> list[Asked]:
     """The first prompts of up to `most` validation questions, evenly chosen."""
-    folder = data or inputs.embedded_data()
+    folder = data or embedded_data()
     catalog = DatabaseCatalog(folder)
     tasks = [task for task in read_tasks(folder / "validation.parquet") if task.db_id in catalog]
     chosen = tasks[:: max(1, len(tasks) // most)][:most]

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from lit_sql_trainer.errors import ConfigError, ModelError
-from lit_sql_trainer.export.weights import State, untied
-from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.folder import missing_model_parts
 from lit_sql_trainer.models.source import Source, read_json
+from lit_sql_trainer.models.weights import State, untied
 
 CARRIED = (
     "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*",
@@ -56,7 +56,7 @@ def write_model(source: Source, state: State, folder: Path) -> None:
     )
     for file in folder.iterdir():
         file.chmod(0o644)  # the hub's writer leaves weights for their owner alone
-    missing = inputs.missing_model_parts(folder)
+    missing = missing_model_parts(folder)
     if missing:
         raise ModelError(f"{str(home)!r} lacks {', '.join(missing)}: take them from the base with --base")
 

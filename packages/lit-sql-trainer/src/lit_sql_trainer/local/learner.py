@@ -11,9 +11,9 @@ import torch
 
 from lit_sql_trainer.local.loss import LossTerms, policy_loss
 from lit_sql_trainer.local.policy import Policy, response_logprobs
-from lit_sql_trainer.local.server import Sampled
 from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.rollouts.advantage import call_weights
+from lit_sql_trainer.rollouts.episodes import Sampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

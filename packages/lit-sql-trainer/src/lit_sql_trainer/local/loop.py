@@ -21,8 +21,10 @@ from lit_sql_trainer.local.learner import Learner, TrainedRollout, UpdateStats
 from lit_sql_trainer.local.server import LocalServer
 from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.rollouts.advantage import GroupAdvantages, group_advantages, refill_size
-from lit_sql_trainer.rollouts.collect import Collected, Collector, Episode, GivenUp, PlannedRollout
+from lit_sql_trainer.rollouts.collect import Collector, GivenUp
+from lit_sql_trainer.rollouts.episodes import Collected, Episode
 from lit_sql_trainer.rollouts.observer import Observer
+from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.seeds import TaskOrder, sampling_seed
 
 

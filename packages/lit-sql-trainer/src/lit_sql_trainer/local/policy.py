@@ -11,7 +11,7 @@ import torch
 
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.local.generate import Generator
-from lit_sql_trainer.local.server import Sampled
+from lit_sql_trainer.rollouts.episodes import Sampled
 
 _SMALL = 20_000_000  # parameters
 

@@ -35,20 +35,12 @@ from lit_sql_trainer.local.gate import Gate
 from lit_sql_trainer.local.generate import FinishReason, Generator, Reply, Request
 from lit_sql_trainer.local.protocol import ChatRequest, RequestError, parse_chat_request, read_json
 from lit_sql_trainer.machine.environment import LOOPBACK, check_port, free_port
+from lit_sql_trainer.rollouts.episodes import Sampled
 
 MODEL_NAME = "policy"
 BEAT_S = 1.0
 """How often a waiting client gets a sign of life."""
 _LEDGER_LIMIT = 50_000  # replies remembered; a step of training takes out far fewer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampled:
-    """What one reply was made of: the prompt's token ids, the reply's, and the latter's log-probabilities."""
-
-    prompt_ids: tuple[int, ...]
-    token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,8 +1,9 @@
-"""Somebody's OpenAI-compatible endpoint: which one the environment names, and which model it serves."""
+"""OpenAI-compatible endpoints: where a model is asked, which one the environment names, which model it serves."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -12,12 +13,25 @@ BASE_VARIABLES = ("OPENAI_API_BASE", "OPENAI_BASE_URL")
 TIMEOUT_S = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEndpoint:
+    """Where a model is asked, and under which name."""
+
+    url: str
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+    """None sends what OPENAI_API_KEY holds, if anything."""
+    keeps_alive: bool = False
+    """Whether it sends a sign of life every second or so while it works, as our own server does. Then the request's
+    time limit ends it only when it falls silent, and a slow machine loses no rollout."""
+
+
 def endpoint_of_environment() -> str | None:
     """The base URL that the environment names, if it does."""
     return next((value for name in BASE_VARIABLES if (value := os.environ.get(name))), None)
 
 
-def find_model(endpoint: str, wanted: str | None) -> str:
+def served_model(endpoint: str, wanted: str | None) -> str:
     """The model to ask an endpoint for: the one that is wanted, else the first that it serves.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is exported: a run's checkpoint, or a folder that holds a checkpoint of one of three kinds.
+"""Where the weights of a model are: a run's checkpoint, or a folder that holds a checkpoint of one of three kinds.
 
 A Hugging Face folder is what the local algorithm writes. VERL writes shards of FSDP with the model's configuration and
 tokenizer beside them. A LoRA adapter, as peft writes it, needs its base model.
@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from lit_sql_trainer.errors import ConfigError, ModelError, RunError
-from lit_sql_trainer.evaluation.targets import Checkpoint
-from lit_sql_trainer.models import inputs
-from lit_sql_trainer.models.verl_checkpoint import last_checkpoint
+from lit_sql_trainer.models.checkpoints import Checkpoint, last_checkpoint
+from lit_sql_trainer.models.folder import check_model_folder, model_source
 from lit_sql_trainer.profile.overrides import from_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.runs.folder import RunFolder, open_run
 
 ADAPTER = "adapter_config.json"
 SHARD = "model_world_size_*_rank_*.pt"
+SETTINGS_FILE = "lit_sql.json"
+"""In an exported folder: the settings that the model was trained under."""
 
 
 class Kind(StrEnum):
@@ -79,6 +80,17 @@ class Source:
         return f"run {self.run.name}, {self.path.resolve().relative_to(self.run.path.resolve())}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model folder that a server loads."""
+
+    folder: Path
+    name: str
+    """Under which it is asked for."""
+    profile: Profile | None
+    """The settings it was trained under; None where nobody knows them."""
+
+
 def find_source(
     what: Path | str,
     *,
@@ -110,6 +122,20 @@ def find_source(
         run = _run_above(inside[0])
     folder, kind = inside
     return Source(path=folder, kind=kind, base=base or _base(folder, kind, run), run=run, profile=_profile(run))
+
+
+def find_model(what: Path | str, *, runs: Path = Path("runs"), checkpoint: Checkpoint = Checkpoint.BEST) -> Model:
+    """The model that `what` names: a run (its best or last checkpoint), an exported folder, or any model folder.
+
+    Raises:
+        RunError, ModelError: there is none, or it is not in the form that a server loads.
+    """
+    source = find_source(what, runs=runs, checkpoint=checkpoint)
+    if source.kind is not Kind.HUGGING_FACE:
+        raise ModelError(f"{source.label} is saved as {source.kind}: `lit-sql export {what} FOLDER`, then serve FOLDER")
+    check_model_folder(source.path)
+    name = source.run.name if source.run is not None else source.path.resolve().name
+    return Model(folder=source.path, name=name, profile=source.profile or _exported_profile(source.path))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -166,7 +192,19 @@ def _profile(run: RunFolder | None) -> Profile | None:
 
 def _base(folder: Path, kind: Kind, run: RunFolder | None) -> str | None:
     if run is not None:
-        return inputs.model_source(run.config().get("model"))
+        return model_source(run.config().get("model"))
     if kind is Kind.ADAPTER:
         return cast("str | None", read_json(folder / ADAPTER).get("base_model_name_or_path"))
     return None
+
+
+def _exported_profile(folder: Path) -> Profile | None:
+    """The settings in an exported folder; None where there are none."""
+    file = folder / SETTINGS_FILE
+    if not file.is_file():
+        return None
+    try:
+        plain: Any = json.loads(file.read_text(encoding="utf-8"))["profile"]
+        return None if plain is None else from_plain(Profile, plain)
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
+        raise ModelError(f"{str(file)!r} cannot be read ({error}): export the model again") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.machine import admission
-from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.folder import CHAT_TEMPLATE, missing_model_parts, model_source
 from lit_sql_trainer.preflight.findings import Family, Finding, failed, passed
 from lit_sql_trainer.preflight.hub import Access, hub_file, hub_token
 from lit_sql_trainer.preflight.subject import Subject
@@ -26,7 +26,7 @@ def check_model(subject: Subject) -> Iterator[Finding]:
         yield from _folder(subject.model_folder)
         return
     try:
-        inputs.model_source(subject.model)
+        model_source(subject.model)
         admission.check_token(subject.model)
     except ModelError as error:
         told, _, remedy = str(error).rpartition(": ")
@@ -36,14 +36,14 @@ def check_model(subject: Subject) -> Iterator[Finding]:
 
 
 def _folder(folder: Path) -> Iterator[Finding]:
-    missing = inputs.missing_model_parts(folder)
-    parts = [part for part in missing if part != inputs.CHAT_TEMPLATE]
+    missing = missing_model_parts(folder)
+    parts = [part for part in missing if part != CHAT_TEMPLATE]
     if parts:
         remedy = "Save model and tokenizer into it with `save_pretrained`, or name another folder"
         yield failed(Family.MODEL, "model", f"{folder} lacks {', '.join(parts)}", remedy)
     else:
         yield passed(Family.MODEL, "model", f"{folder} has configuration, weights and tokenizer")
-    if inputs.CHAT_TEMPLATE in missing:
+    if CHAT_TEMPLATE in missing:
         yield failed(Family.MODEL, "chat template", f"{folder} has no chat template", TEMPLATE_REMEDY)
     elif not parts:
         yield passed(Family.MODEL, "chat template", "present")

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from lit_sql_trainer.data import embedded_data
 from lit_sql_trainer.errors import TrainerError
-from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.profile.profile import Profile
 from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, read_tasks
 
@@ -39,7 +40,7 @@ class Subject:
         """Folder or Hugging Face id of the model, as named; not looked into."""
         if self.profile.model is not None:
             return self.profile.model
-        return inputs.model_source(None)
+        return model_source(None)
 
     @cached_property
     def model_folder(self) -> Path | None:
@@ -54,7 +55,7 @@ class Subject:
         Raises:
             DataError: the embedded benchmark cannot be made.
         """
-        return self.profile.data or inputs.embedded_data()
+        return self.profile.data or embedded_data()
 
     @cached_property
     def catalog(self) -> DatabaseCatalog | None:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.rollouts.advantage import Weighting
+
+
+class Weighting(StrEnum):
+    """What counts once in the loss."""
+
+    ROLLOUT = "rollout"
+    """Each rollout: its calls share a weight of 1."""
+    TRANSITION = "transition"
+    """Each model call weighs 1, so rollouts with more turns weigh more. For comparison only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.profile.overrides import apply_assignments
 from lit_sql_trainer.profile.profile import Profile, RolloutSettings
 from lit_sql_trainer.profile.verl import VerlSettings
-from lit_sql_trainer.verl.config import verl_config
 from sql_graph import CheckMode, PromptStyle
 
 SPIDER = Path("data")
@@ -158,8 +157,13 @@ PROFILES: dict[str, Profile] = {
     profile.name: profile for profile in (TINY, FAST, QWEN, LLAMA, NPU, QWEN_24GB, QWEN_40GB, QWEN_80GB)
 }
 
-RL_TRAINING_CONFIG: dict[str, Any] = verl_config(QWEN)
-"""The tutorial's dictionary as `train qwen` uses it: `agl.VERL(RL_TRAINING_CONFIG)` takes it as it is."""
+
+PLAIN_PROFILE = Profile(
+    name="endpoint",
+    summary="full prompts and the package's own limits, for an endpoint",
+    grpo=GrpoSettings(rollout_timeout_s=600),
+)
+"""What an endpoint is asked under when no run and no profile is named."""
 
 
 def profile_named(name: str) -> Profile:

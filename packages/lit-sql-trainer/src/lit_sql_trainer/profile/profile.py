@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.monitors import MonitorSettings
 from lit_sql_trainer.profile.grpo import GrpoSettings
+from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.profile.verl import VerlSettings
 from sql_graph import CheckMode, PromptStyle
 

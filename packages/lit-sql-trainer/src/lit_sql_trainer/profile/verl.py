@@ -15,9 +15,9 @@ from enum import StrEnum
 from typing import Any
 
 from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.profile.grpo import Weighting
 from lit_sql_trainer.profile.overrides import OPEN
 from lit_sql_trainer.profile.verl_keys import key_kinds
-from lit_sql_trainer.rollouts.advantage import Weighting
 
 DECIDED_ELSEWHERE = {
     "actor_rollout_ref.model.path": "--model",

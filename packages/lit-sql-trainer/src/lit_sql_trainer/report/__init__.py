@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_sql_trainer.errors import ConfigError, RunError
+from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.runs.folder import RunFolder, replace_text
 
 MAX_RUNS = 8
@@ -19,7 +20,7 @@ MAX_POINTS = 160
 MAX_EXAMPLES = 30
 """Over all runs."""
 
-__all__ = ["MAX_RUNS", "write_report"]
+__all__ = ["MAX_RUNS", "report_or_say", "write_report"]
 
 
 def write_report(runs: Sequence[RunFolder], out: Path) -> Path:
@@ -44,3 +45,11 @@ def write_report(runs: Sequence[RunFolder], out: Path) -> Path:
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}; choose another file with --out") from error
     return out
+
+
+def report_or_say(run: RunFolder, display: Display) -> None:
+    """Write the run's report into its folder; when that fails the display says why, and the run goes on."""
+    try:
+        write_report([run], run.report_file)
+    except Exception as error:  # noqa: BLE001  whatever it is: hours of training must not end for a picture of them
+        display.note(f"the report could not be written ({type(error).__name__}: {error}); the run goes on")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lit_sql_trainer.errors import ConfigError, RunError
-from lit_sql_trainer.monitors import MonitorSettings, Reading, replay
+from lit_sql_trainer.monitors import Reading, replay
+from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.profile.overrides import from_plain
 from lit_sql_trainer.report.examples import Examples, read_examples
 from lit_sql_trainer.runs.folder import RunFolder

@@ -10,19 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+
+from lit_sql_trainer.profile.grpo import Weighting
 
 EPSILON = 1e-6
 """Added to the standard deviation of a group; the value that VERL uses, so that both back-ends agree."""
-
-
-class Weighting(StrEnum):
-    """What counts once in the loss."""
-
-    ROLLOUT = "rollout"
-    """Each rollout: its calls share a weight of 1."""
-    TRANSITION = "transition"
-    """Each model call weighs 1, so rollouts with more turns weigh more. For comparison only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,15 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.errors import RolloutError, RunError
-from lit_sql_trainer.local.server import Sampled
 from lit_sql_trainer.rollouts.canary import canary, has_tokens
 from lit_sql_trainer.rollouts.drops import DropWindow
+from lit_sql_trainer.rollouts.episodes import Collected, DroppedRollout, Episode, Sampled
+from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.pulse import Pulse
 from lit_sql_trainer.rollouts.store import forget_spans
 from lit_sql_trainer.rollouts.wire import KEEPS_ALIVE, SAMPLING_SEED
@@ -29,62 +29,6 @@ _UNDER_WAY: tuple[agl.RolloutStatus, ...] = ("preparing", "running")
 
 class GivenUp(Exception):
     """Rollouts are left undone because somebody asked for it; holds how many."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRollout:
-    """One rollout to do."""
-
-    group: int
-    """Number of its group in the run; a task drawn twice makes two groups."""
-    task: int
-    """Index in the dataset."""
-    sample: int
-    """Which of its group's rollouts."""
-    row: Any
-    """What the agent gets."""
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Episode:
-    """One rollout that counts."""
-
-    group: int
-    sample: int
-    rollout_id: str
-    reward: float
-    calls: tuple[Sampled, ...]
-    """Trained calls in order; empty in validation, where only the reward is read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DroppedRollout:
-    """One rollout that does not count, and why."""
-
-    group: int
-    sample: int
-    rollout_id: str
-    reason: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Collected:
-    """What came back, in the order of the plan; the times are wall seconds."""
-
-    episodes: list[Episode] = field(default_factory=list[Episode])
-    dropped: list[DroppedRollout] = field(default_factory=list[DroppedRollout])
-    seconds: float = 0.0
-    """From the first rollout queued to the last one read."""
-    adapt_seconds: float = 0.0
-    """Part of `seconds` spent on reading traces."""
-
-    def extend(self, other: Collected) -> None:
-        """Take in what a later round brought."""
-        self.episodes += other.episodes
-        self.dropped += other.dropped
-        self.seconds += other.seconds
-        self.adapt_seconds += other.adapt_seconds
 
 
 class Ledger(Protocol):

@@ -7,11 +7,12 @@ terminal. Monitors read the same lines; their alarms become lines too. The algor
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer.monitors import MonitorSettings, replay
+from lit_sql_trainer.monitors import replay
+from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.runs.folder import RunFolder, append_line
 from lit_sql_trainer.runs.tally import tally
@@ -24,11 +25,22 @@ class RunWatcher:
 
     The runners' own lines in `rollouts.jsonl` complete the algorithm's numbers: it sees rewards, they saw outcomes.
     Lines that a resumed run has already are read first, so that monitors and patience go on where they were.
+
+    Args:
+        report: writes the report anew, after each validation.
     """
 
-    def __init__(self, run: RunFolder, display: Display, *, monitors: MonitorSettings | None = None) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        display: Display,
+        *,
+        monitors: MonitorSettings | None = None,
+        report: Callable[[RunFolder, Display], object] = lambda run, display: None,
+    ) -> None:
         self._run = run
         self._display = display
+        self._report = report
         self._rollouts = NewLines(run.rollouts_file)
         self._settings = monitors or MonitorSettings()
         self._book, _ = replay(run.metrics(), self._settings)
@@ -60,7 +72,7 @@ class RunWatcher:
         append_line(self._run.metrics_file, line)
         self._display.validation(line)
         self._watch(line)
-        report_or_say(self._run, self._display)
+        self._report(self._run, self._display)
 
     def on_checkpoint(self, path: str, step: int) -> None:
         """A complete checkpoint; where it lies is known."""
@@ -71,16 +83,6 @@ class RunWatcher:
             self._display.note(f"alarm after step {alarm.step}, {alarm.monitor}: {alarm.text}")
             if self._settings.stop_on_alarm and not self.alarm:
                 self.alarm = f"{alarm.monitor}: {alarm.text}"
-
-
-def report_or_say(run: RunFolder, display: Display) -> None:
-    """Write the run's report into its folder; when that fails the display is told why, and the run goes on."""
-    from lit_sql_trainer.report import write_report
-
-    try:
-        write_report([run], run.report_file)
-    except Exception as error:  # noqa: BLE001  whatever it is: hours of training must not end for a picture of them
-        display.note(f"the report could not be written ({type(error).__name__}: {error}); the run goes on")
 
 
 class NewLines:

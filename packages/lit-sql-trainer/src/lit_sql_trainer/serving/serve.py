@@ -6,7 +6,6 @@ which the model was trained, because it has learned those prompts and no others.
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -20,13 +19,12 @@ from typing import Any
 
 import httpx
 
-from lit_sql_trainer.errors import ConfigError, ModelError, SetupError, TrainerError
-from lit_sql_trainer.evaluation.targets import PLAIN_PROFILE, Checkpoint
-from lit_sql_trainer.export import SETTINGS_FILE, Kind, find_source
+from lit_sql_trainer.data import embedded_data
+from lit_sql_trainer.errors import SetupError, TrainerError
 from lit_sql_trainer.machine import environment
 from lit_sql_trainer.machine.devices import find_gpus
-from lit_sql_trainer.models import inputs
-from lit_sql_trainer.profile.overrides import from_plain
+from lit_sql_trainer.models.source import Model
+from lit_sql_trainer.profile.named import PLAIN_PROFILE
 from lit_sql_trainer.profile.profile import Profile, RolloutSettings
 from spider_data import DatabaseCatalog, SpiderDataError, read_tasks
 
@@ -46,17 +44,6 @@ class Engine(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """What is served."""
-
-    folder: Path
-    name: str
-    """Under which it is asked for."""
-    profile: Profile | None
-    """The settings it was trained under; None where nobody knows them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Where it is served."""
 
@@ -64,20 +51,6 @@ class Endpoint:
     engine: Engine
     ask: str
     """The command line that asks it."""
-
-
-def find_model(what: Path | str, *, runs: Path = Path("runs"), checkpoint: Checkpoint = Checkpoint.BEST) -> Model:
-    """The model that `what` names: a run (its best or last checkpoint), an exported folder, or any model folder.
-
-    Raises:
-        RunError, ModelError: there is none, or it is not in the form that a server loads.
-    """
-    source = find_source(what, runs=runs, checkpoint=checkpoint)
-    if source.kind is not Kind.HUGGING_FACE:
-        raise ModelError(f"{source.label} is saved as {source.kind}: `lit-sql export {what} FOLDER`, then serve FOLDER")
-    inputs.check_model_folder(source.path)
-    name = source.run.name if source.run is not None else source.path.resolve().name
-    return Model(folder=source.path, name=name, profile=source.profile or _exported_profile(source.path))
 
 
 def serve(
@@ -128,24 +101,12 @@ def ask_line(
 def example(profile: Profile | None) -> tuple[str, str]:
     """A database and a question of the test split that the model was trained beside; made-up ones where it is gone."""
     try:
-        folder = (profile.data if profile is not None else None) or inputs.embedded_data()
+        folder = (profile.data if profile is not None else None) or embedded_data()
         catalog = DatabaseCatalog(folder)
         task = next(task for task in read_tasks(folder / "test.parquet") if task.db_id in catalog)
     except (TrainerError, SpiderDataError, StopIteration, OSError):
         return ANY_DATABASE, ANY_QUESTION
     return str(catalog.path(task.db_id)), task.question
-
-
-def _exported_profile(folder: Path) -> Profile | None:
-    """The settings in an exported folder; None where there are none."""
-    file = folder / SETTINGS_FILE
-    if not file.is_file():
-        return None
-    try:
-        plain: Any = json.loads(file.read_text(encoding="utf-8"))["profile"]
-        return None if plain is None else from_plain(Profile, plain)
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
-        raise ModelError(f"{str(file)!r} cannot be read ({error}): export the model again") from error
 
 
 def _engine(wanted: Engine) -> Engine:
@@ -167,7 +128,7 @@ def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> Non
     import uvicorn
 
     from lit_sql_trainer.local.gate import LOOPBACK_HOSTS
-    from lit_sql_trainer.serving.hosted import local_server, serving_settings
+    from lit_sql_trainer.local.hosted import local_server, serving_settings
 
     server = local_server(str(model.folder), serving_settings(model.profile or PLAIN_PROFILE))
     server.name = model.name

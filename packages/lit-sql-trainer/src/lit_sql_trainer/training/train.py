@@ -8,38 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from lit_sql_trainer.errors import ConfigError, RunError
+from lit_sql_trainer.data import TrainingData, embedded_data, load_data
+from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.machine import environment
 from lit_sql_trainer.machine.interrupt import Interrupt
-from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.preflight import quick_look
 from lit_sql_trainer.profile.overrides import apply_assignments, from_plain, to_plain
 from lit_sql_trainer.profile.profile import Profile
+from lit_sql_trainer.report import report_or_say
 from lit_sql_trainer.runs.console import Display, open_display
-from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run, open_run
-from lit_sql_trainer.runs.watch import RunWatcher, report_or_say
+from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run
+from lit_sql_trainer.runs.watch import RunWatcher
+from lit_sql_trainer.training.ending import DONE, TrainResult, resumed_run
 
-DONE = "all steps done"
 RUNNER_DIED = "Subprocesses failed"
 """How the library begins to say so, after everything else has ended."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainResult:
-    """Where a run left what it did."""
-
-    run: RunFolder
-    steps: int
-    """Steps done, those before a resume included."""
-    checkpoint: Path | None
-    """The last checkpoint; None when the run ended before its first."""
-    interrupted: bool
-    """Whether somebody stopped it before its last step."""
-    alarm: str = ""
-    """The alarm that ended it before its last step (`monitors.stop_on_alarm`); empty when none did."""
 
 
 def configure(
@@ -113,12 +99,12 @@ def train(
     run = resumed_run(profile, resume, runs) if resume is not None else None
     if run is not None:
         profile = from_plain(Profile, run.config())
-    data = inputs.load_data(
-        profile.data or inputs.embedded_data(),
+    data = load_data(
+        profile.data or embedded_data(),
         train_tasks=profile.train_tasks,
         validation_tasks=profile.validation_tasks,
     )
-    model = inputs.model_source(profile.model)
+    model = model_source(profile.model)
     environment.guard_environment(local_model=Path(model).is_dir())
     display = display or open_display(profile.local.steps)
     if check:
@@ -127,26 +113,10 @@ def train(
     return _fit(profile, run, data, model=model, port=port, resumed=resume is not None, display=display)
 
 
-def resumed_run(profile: Profile, resume: Path | str, runs: Path) -> RunFolder:
-    """The run to go on with.
-
-    Raises:
-        RunError: there is none, or it was started with another profile.
-    """
-    run = open_run(resume, root=runs)
-    started_as = run.config().get("name")
-    if started_as != profile.name:
-        raise RunError(
-            f"run {run.name!r} was started with profile {started_as!r}, not {profile.name!r}: resume it with "
-            f"`train {started_as} --resume {resume}`"
-        )
-    return run
-
-
 def _fit(
     profile: Profile,
     run: RunFolder,
-    data: inputs.TrainingData,
+    data: TrainingData,
     *,
     model: str,
     port: int | None,
@@ -165,7 +135,7 @@ def _fit(
         from lit_sql_trainer.local.algorithm import LocalGrpo
         from lit_sql_trainer.rollouts.trainer import make_trainer
 
-        watcher = RunWatcher(run, display, monitors=profile.monitors)
+        watcher = RunWatcher(run, display, monitors=profile.monitors, report=report_or_say)
         algorithm = LocalGrpo(
             model=model,
             checkpoints=run.checkpoints,

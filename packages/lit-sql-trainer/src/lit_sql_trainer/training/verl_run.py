@@ -11,22 +11,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lit_sql_trainer.data import embedded_data, load_data
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine import admission, environment
 from lit_sql_trainer.machine.devices import Attention, attention_backend
 from lit_sql_trainer.machine.interrupt import Interrupt
-from lit_sql_trainer.models import inputs
-from lit_sql_trainer.models.verl_checkpoint import VerlCheckpoint, last_checkpoint, run_of
+from lit_sql_trainer.models.checkpoints import VerlCheckpoint, last_checkpoint, run_of
+from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.monitors import replay
 from lit_sql_trainer.preflight import quick_look
 from lit_sql_trainer.profile.named import PROFILES
 from lit_sql_trainer.profile.overrides import from_plain, to_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.profile.verl import Device
+from lit_sql_trainer.report import report_or_say
 from lit_sql_trainer.runs.console import Display, open_display
 from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run
-from lit_sql_trainer.runs.watch import report_or_say
-from lit_sql_trainer.training.train import DONE, TrainResult, resumed_run
+from lit_sql_trainer.training.ending import DONE, TrainResult, resumed_run
 from lit_sql_trainer.verl.config import check_config, verl_config
 
 OUTPUT_VARIABLE = "GITHUB_OUTPUT"
@@ -58,12 +59,12 @@ def run_verl(
         environment.check_port(port)
     environment.check_start_method()
     environment.check_versions()
-    data = inputs.load_data(
-        profile.data or inputs.embedded_data(),
+    data = load_data(
+        profile.data or embedded_data(),
         train_tasks=profile.train_tasks,
         validation_tasks=profile.validation_tasks,
     )
-    model = inputs.model_source(profile.model)
+    model = model_source(profile.model)
     npu = profile.gpu.trainer.device is Device.NPU
     attention = Attention.FLASH if npu else attention_backend()  # on an NPU, VERL brings its own
     environment.guard_environment(local_model=Path(model).is_dir())

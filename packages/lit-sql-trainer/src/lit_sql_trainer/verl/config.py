@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.machine.devices import Attention
+from lit_sql_trainer.profile.named import QWEN
 from lit_sql_trainer.profile.overrides import to_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.profile.verl import Logger
@@ -130,3 +131,7 @@ def _put(tree: dict[str, Any], path: str, value: Any) -> None:
     for name in parents:
         tree = tree.setdefault(name, {})
     tree[leaf] = value
+
+
+RL_TRAINING_CONFIG: dict[str, Any] = verl_config(QWEN)
+"""The tutorial's dictionary as `train qwen` uses it: `agl.VERL(RL_TRAINING_CONFIG)` takes it as it is."""

@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.local.server import Sampled
-from lit_sql_trainer.rollouts.collect import Collected, Collector, PlannedRollout
+from lit_sql_trainer.rollouts.collect import Collector
 from lit_sql_trainer.rollouts.drops import DropWindow
+from lit_sql_trainer.rollouts.episodes import Collected, Sampled
+from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.wire import FRESH_SEEDS, MODEL_RESOURCE
 
 T = TypeVar("T")

@@ -14,9 +14,10 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lit_sql_trainer.data import TrainingData
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.machine import environment
-from lit_sql_trainer.models import inputs
+from lit_sql_trainer.models.checkpoints import last_checkpoint
 from lit_sql_trainer.profile.overrides import to_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.runs.console import Display
@@ -24,7 +25,6 @@ from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import NewLines
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, RunFacts
-from lit_sql_trainer.verl.state import latest_step
 
 if TYPE_CHECKING:
     from lit_sql_trainer.agent.agent import LitSQLAgent
@@ -50,7 +50,7 @@ def train_with_verl(
     *,
     config: Mapping[str, Any],
     run: RunFolder,
-    data: inputs.TrainingData,
+    data: TrainingData,
     model: str,
     display: Display,
     interrupt: Interrupt | None = None,
@@ -74,9 +74,9 @@ def train_with_verl(
     facts = RunFacts(folder=run.path.resolve(), max_calls=profile.rollout.max_turns, monitors=profile.monitors)
     composed = run_config(config, run=run, model=model, facts=facts)
     check_sizes(composed, train_tasks=len(data.train))
-    step = latest_step(run.checkpoints)
-    if step is not None and not composed["trainer"].get("val_only"):
-        run.forget_after(step)
+    last = last_checkpoint(run.checkpoints)
+    if last is not None and not composed["trainer"].get("val_only"):
+        run.forget_after(last.step)
 
     from lit_sql_trainer.agent.agent import LitSQLAgent
     from lit_sql_trainer.rollouts.trainer import make_trainer

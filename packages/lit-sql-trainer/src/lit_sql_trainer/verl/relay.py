@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lit_sql_trainer.monitors import MonitorSettings
+from lit_sql_trainer.profile.monitors import MonitorSettings
 
 SETTINGS_KEY = "lit_sql"
 """Section of VERL's configuration that holds `verl_settings.LitSql`."""

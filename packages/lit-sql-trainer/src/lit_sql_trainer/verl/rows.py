@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lit_sql_trainer.rollouts.advantage import GroupAdvantages, Weighting, call_weights
+from lit_sql_trainer.profile.grpo import Weighting
+from lit_sql_trainer.rollouts.advantage import GroupAdvantages, call_weights
 
 
 class CallLike(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -66,11 +67,18 @@ def read_state(folder: Path) -> VerlState:
         ) from error
 
 
-def latest_step(checkpoints: Path) -> int | None:
-    """The step of the last whole checkpoint, by the file that VERL writes after all others; None without one."""
-    tracker = checkpoints / "latest_checkpointed_iteration.txt"
+def keep_as_best(folder: Path) -> None:
+    """Link a step's checkpoint as the best: it costs nothing until VERL removes the step's own folder."""
+    place = folder.parent / BEST
+    part = place.with_name(f"{BEST}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(folder, part, copy_function=_link)
+    shutil.rmtree(place, ignore_errors=True)
+    part.rename(place)
+
+
+def _link(source: str, target: str) -> None:
     try:
-        step = int(tracker.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-    return step if (checkpoints / f"global_step_{step}").is_dir() else None
+        Path(target).hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)

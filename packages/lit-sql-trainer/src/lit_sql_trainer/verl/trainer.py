@@ -18,8 +18,6 @@ Takes the library's trainer class for what it inherits from VERL (workers, vLLM,
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -37,7 +35,9 @@ from lit_sql_trainer.errors import RunError, TrainerError
 from lit_sql_trainer.local.loop import resident_megabytes
 from lit_sql_trainer.profile.overrides import from_plain
 from lit_sql_trainer.profile.verl import LitSql
-from lit_sql_trainer.rollouts.collect import Collected, PlannedRollout
+from lit_sql_trainer.report import report_or_say
+from lit_sql_trainer.rollouts.episodes import Collected
+from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.seeds import TaskOrder, sampling_seed
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import RunWatcher
@@ -46,7 +46,7 @@ from lit_sql_trainer.verl.daemon import DaemonSettings, SqlDaemon
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, LinesOnly, RunFacts
 from lit_sql_trainer.verl.rows import Row, deal, trained_rows
-from lit_sql_trainer.verl.state import BEST, VerlState, read_state, write_state
+from lit_sql_trainer.verl.state import VerlState, keep_as_best, read_state, write_state
 from lit_sql_trainer.verl.tensors import mini_batch_tensors
 
 
@@ -72,7 +72,7 @@ class SqlTrainer(AgentLightningTrainer):
             if actor.optim.lr_warmup_steps > 0:
                 actor.optim.lr_warmup_steps *= self.plan.parts
         self.run = RunFolder(path=Path(self.facts.folder))
-        self.watcher = RunWatcher(self.run, LinesOnly(), monitors=self.facts.monitors)
+        self.watcher = RunWatcher(self.run, LinesOnly(), monitors=self.facts.monitors, report=report_or_say)
         self.state = VerlState(seed=self.settings.seed)
         self.saved_step: int | None = None
         self.skipped_updates = 0
@@ -154,7 +154,7 @@ class SqlTrainer(AgentLightningTrainer):
                 if last or self.state.step % trainer.save_freq == 0 or (gained and self.settings.keep_best):
                     self._save_checkpoint()
                 if gained and self.settings.keep_best:
-                    self._keep_as_best()
+                    keep_as_best(self._folder())
         if trainer.save_freq > 0:
             self._save_checkpoint()
 
@@ -323,15 +323,6 @@ class SqlTrainer(AgentLightningTrainer):
     def _folder(self) -> Path:
         return Path(self.config.trainer.default_local_dir) / f"global_step_{self.state.step}"
 
-    def _keep_as_best(self) -> None:
-        """Link the step's checkpoint as the best: it costs nothing until VERL removes the step's own folder."""
-        place = self._folder().parent / BEST
-        part = place.with_name(f"{BEST}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(self._folder(), part, copy_function=_link)
-        shutil.rmtree(place, ignore_errors=True)
-        part.rename(place)
-
     def _rescue(self) -> None:
         """Save the finished steps after a failure, as far as the workers still answer."""
         if self.config.trainer.save_freq <= 0 or not self.state.step:
@@ -356,10 +347,3 @@ def _cause(error: BaseException) -> str:
 def _mean_of(outputs: Sequence[dict[str, Any]], name: str) -> float | None:
     values = [float(output[name]) for output in outputs if name in output]
     return sum(values) / len(values) if values else None
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)

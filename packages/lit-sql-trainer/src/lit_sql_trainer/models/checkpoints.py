@@ -1,18 +1,29 @@
-"""Where VERL's checkpoints lie in a run folder: `checkpoints/global_step_N`, and which of them are complete.
+"""Which checkpoints a run has, and where they lie in its folder.
 
-VERL writes the number of the last complete one into `latest_checkpointed_iteration.txt` after everything else.
+The local algorithm keeps `checkpoints/best` and `checkpoints/last`. VERL keeps `checkpoints/global_step_N`, and writes
+the number of the last complete one into `latest_checkpointed_iteration.txt` after everything else.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from lit_sql_trainer.errors import RunError
 
 LATEST = "latest_checkpointed_iteration.txt"
 PREFIX = "global_step_"
+
+
+class Checkpoint(StrEnum):
+    """Which weights of a run."""
+
+    BEST = "best"
+    """Those with the best validation."""
+    LAST = "last"
+    """Those of the last step that was saved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lit_sql_trainer.agent.answering import ModelEndpoint
+from lit_sql_trainer.machine.endpoints import ModelEndpoint
 from lit_sql_trainer.profile.grpo import GrpoSettings
 
 if TYPE_CHECKING:

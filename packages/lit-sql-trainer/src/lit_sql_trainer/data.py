@@ -1,4 +1,4 @@
-"""What a run trains on, checked before anything expensive begins: a data folder and a model folder.
+"""The data folder that a run trains on, checked before anything expensive begins.
 
 Each problem is one error that names the thing and the next step.
 """
@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lit_sql_trainer.errors import DataError, ModelError
+from lit_sql_trainer.errors import DataError
 from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, mini_benchmark, read_tasks
 
 CACHE_VARIABLE = "LIT_SQL_CACHE"
-CHAT_TEMPLATE = "a chat template (in tokenizer_config.json, or chat_template.jinja)"
-"""How its absence is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,52 +84,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit-sql"
 
 
-def model_source(model: str | None) -> str:
-    """What to load: the tiny model of this package, a checked folder, or a Hugging Face id as it is.
-
-    Raises:
-        ModelError: a folder lacks a part of a model, or a path leads nowhere.
-    """
-    if model is None:
-        folder = Path(str(importlib.resources.files("lit_sql_trainer.local") / "tiny"))
-        check_model_folder(folder)
-        return str(folder)
-    folder = Path(model)
-    if folder.is_dir():
-        check_model_folder(folder)
-    elif model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise ModelError(f"no model folder {model!r}: name an existing folder, or a Hugging Face id such as org/name")
-    return model
-
-
-def check_model_folder(folder: Path) -> None:
-    """Whether a folder holds what training needs of a Hugging Face model.
-
-    Raises:
-        ModelError: names what is missing.
-    """
-    missing = missing_model_parts(folder)
-    if missing:
-        raise ModelError(
-            f"model folder {str(folder)!r} lacks {', '.join(missing)}: save model and tokenizer into it with "
-            f"`save_pretrained`, or name an instruct model"
-        )
-
-
-def missing_model_parts(folder: Path) -> list[str]:
-    """What a folder lacks of a model that can be trained, in words; looks at names and the template only."""
-    missing: list[str] = []
-    if not (folder / "config.json").is_file():
-        missing.append("config.json")
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        missing.append("weights (*.safetensors)")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        missing.append("a tokenizer (tokenizer.json)")
-    elif not _has_chat_template(folder):
-        missing.append(CHAT_TEMPLATE)
-    return missing
-
-
 def _is_whole(folder: Path) -> bool:
     return (folder / "manifest.json").is_file()  # written last
 
@@ -143,16 +94,6 @@ def _mini_digest() -> str:
     for file in sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def _has_chat_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").is_file():
-        return True
-    file = folder / "tokenizer_config.json"
-    try:
-        return bool(json.loads(file.read_text(encoding="utf-8")).get("chat_template"))
-    except (OSError, ValueError):
-        return False
 
 
 def _check_databases(data: TrainingData) -> None:
