@@ -36,7 +36,8 @@ from sql_reward.stats import (
 from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
 
 if TYPE_CHECKING:
-    from sql_reward.scoring.pairs import BadRow, Pair, read_official_pairs, read_pairs
+    from sql_reward.scoring.official import read_official_pairs
+    from sql_reward.scoring.pairs import BadRow, Pair, read_pairs
     from sql_reward.scoring.report import ScoreReport
     from sql_reward.scoring.score import PairResult, ScoreOptions, score_pairs
     from sql_reward.scoring.workers import WorkersFailedError
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 _LOADED_ON_USE = {
     "BadRow": "sql_reward.scoring.pairs",
     "Pair": "sql_reward.scoring.pairs",
-    "read_official_pairs": "sql_reward.scoring.pairs",
+    "read_official_pairs": "sql_reward.scoring.official",
     "read_pairs": "sql_reward.scoring.pairs",
     "ScoreReport": "sql_reward.scoring.report",
     "PairResult": "sql_reward.scoring.score",

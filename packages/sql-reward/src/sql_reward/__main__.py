@@ -1,6 +1,6 @@
 """`python -m sql_reward` is the command `sql-reward`."""
 
-from sql_reward.cli import main
+from sql_reward.entry import main
 
 if __name__ == "__main__":
-    main(prog_name="sql-reward")
+    main()

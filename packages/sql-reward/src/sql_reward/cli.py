@@ -1,9 +1,9 @@
 """The command `sql-reward`: score prediction files, judge pairs, compare two sets of verdicts.
 
 Exit codes of all commands: 0 everything was judged; 1 some pairs could not be judged, which is not the predictions'
-fault (the files and the tables say which and why); 2 wrong usage or an input file that cannot be used; 3 the workers
-cannot start; 130 interrupted by Ctrl-C and 143 by SIGTERM, after writing what was known. The last line on standard
-output is one JSON object.
+fault (the files and the tables say which and why); 2 wrong usage or a file that cannot be used; 3 the workers
+cannot start; 130 interrupted by Ctrl-C and 143 by SIGTERM, after writing what was known. `judge` and `compare` end with
+one line of JSON on standard output; `score` prints JSON only with `--json`, and then nothing else.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import click
 
+from sql_reward.console import Commands, Seconds
 from sql_reward.exact.schema import read_schemas
 from sql_reward.rules.modes import Rules
 from sql_reward.sandbox.limits import Limits
 from sql_reward.scoring.command_run import SOME_NOT_JUDGED, explained_errors, refuse_overwriting, run_pairs
-from sql_reward.scoring.pairs import read_official_pairs, read_pairs
+from sql_reward.scoring.level import wrong_level
+from sql_reward.scoring.official import read_official
+from sql_reward.scoring.pairs import Pair, read_pairs
 from sql_reward.scoring.records import compare_files, detailed_record_of, record_of
-from sql_reward.scoring.report import ScoreReport
+from sql_reward.scoring.report import WIDTH, ScoreReport
 from sql_reward.scoring.score import ScoreOptions
 
 SHOWN_IDS = 20
@@ -37,13 +42,17 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _db_ids(pairs: Sequence[Pair]) -> list[str]:
+    return list(dict.fromkeys(pair.db_id for pair in pairs))
+
+
 _jobs = click.option(
     "--jobs", type=click.IntRange(min=1), default=_processors, show_default="all processors", help="Worker processes."
 )
 _deadline = click.option(
     "--deadline",
     "deadline_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     default=Limits().deadline_s,
     show_default=True,
     help="Processor seconds one prediction may take, over all its databases.",
@@ -60,15 +69,18 @@ _keep_distinct = click.option(
 )
 
 
-@click.group(epilog="Exit codes: 0 all judged, 1 some not judged, 2 bad input, 3 no workers, 130 or 143 interrupted.")
+@click.group(
+    cls=Commands,
+    epilog="Exit codes: 0 all judged, 1 some not judged, 2 bad input, 3 no workers, 130 or 143 interrupted.",
+)
 @click.version_option(package_name="sql-reward")
 def main() -> None:
     """Judge SQL against gold queries, by the rules of Spider's official evaluator."""
 
 
 @main.command()
-@click.option("--gold", required=True, type=_FILE, help="Lines of gold SQL, a tab, and the db_id.")
-@click.option("--pred", required=True, type=_FILE, help="Lines of predicted SQL; an empty line is no answer.")
+@click.option("--gold", required=True, type=_FILE, help="Lines of gold SQL, a tab, and the db_id; or BIRD's JSON.")
+@click.option("--pred", required=True, type=_FILE, help="Lines of predicted SQL, empty for no answer; or BIRD's JSON.")
 @click.option("--db", required=True, type=_FOLDER, help="Folder of <db_id>/*.sqlite.")
 @click.option("--table", type=_FILE, help="Spider's tables.json; else the foreign keys of the databases count.")
 @click.option("--etype", type=click.Choice(["exec", "match", "all"]), default="exec", show_default=True)
@@ -77,7 +89,7 @@ def main() -> None:
 @_rules
 @_deadline
 @_jobs
-@click.option("--json", "only_json", is_flag=True, help="Print the JSON line only.")
+@click.option("--json", "only_json", is_flag=True, help="Print one line of JSON instead of the table.")
 @click.option("--out", type=_OUTPUT, help="Write one verdict per pair to this JSON-lines file.")
 @click.option("--progress_bar_for_each_datapoint", is_flag=True, hidden=True, expose_value=False)
 def score(
@@ -97,7 +109,8 @@ def score(
     """Score a file of predictions against a file of gold queries.
 
     Takes the files and flags of Spider's evaluation.py and gives its figures. Departures: `value` in a prediction is
-    not replaced by 1; an empty prediction counts as no SQL; files of unequal length are refused.
+    not replaced by 1; an empty prediction counts as no SQL; files of unequal length are refused; a tab inside a
+    prediction is white space. BIRD's predict_dev.json is read as it is, as are UTF-16 and any line breaks.
 
     Example: sql-reward score --gold dev_gold.sql --pred pred.sql --db database --table tables.json --etype all
     """
@@ -115,12 +128,16 @@ def score(
         refuse_overwriting(out, gold, pred, table)
         if table is not None:
             read_schemas(table)  # a file that is no tables.json is told before any work
-        pairs = read_official_pairs(gold, pred)
+        files = read_official(gold, pred)
+        pairs = files.pairs
+        if (options.execution or table is None) and (wrong := wrong_level(db, _db_ids(pairs))):
+            raise wrong
+        for note in files.notes:
+            click.echo(f"Note: {note}", err=True)
         run = run_pairs(pairs, options, jobs=jobs, out=out, to_record=detailed_record_of)
     report = ScoreReport.of(run.results, execution=etype != "match", exact=etype != "exec")
-    if not only_json:
-        click.echo(report.table())
-    run.finish({"pairs": len(pairs), **report.to_json()}, unjudged=report.not_judged + report.unread_golds)
+    click.echo(run.summary_line({"pairs": len(pairs), **report.to_json()}) if only_json else report.table())
+    run.finish(unjudged=report.not_judged + report.unread_golds)
 
 
 @main.command()
@@ -147,6 +164,8 @@ def judge(
             db_root=db_root, rules=Rules(rules), keep_distinct=keep_distinct, limits=Limits(deadline_s=deadline_s)
         )
         rows = read_pairs(pairs_file)
+        if wrong := wrong_level(db_root, _db_ids([row for row in rows if isinstance(row, Pair)])):
+            click.echo(f"Note: {wrong}", err=True)
         run = run_pairs(rows, options, jobs=jobs, out=out, to_record=record_of)
     verdicts = [result.verdict for result in run.results if result.verdict]
     unjudged = len(run.results) - len(verdicts)
@@ -158,7 +177,8 @@ def judge(
         "not_judged": unjudged,
         "out": str(out),
     }
-    run.finish(summary, unjudged=unjudged)
+    click.echo(run.summary_line(summary))
+    run.finish(unjudged=unjudged)
 
 
 @main.command()
@@ -178,10 +198,11 @@ def compare(first: Path, second: Path) -> None:
     click.echo(f"{paired.total:,} questions: both right {paired.both:,}, both wrong {paired.neither:,}")
     for title, ids in (("won", comparison.won), ("lost", comparison.lost), ("not judged", comparison.unjudged)):
         more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
-        click.echo(f"{title} {len(ids):,}: {', '.join(ids[:SHOWN_IDS]) or '–'}{more}")
+        told = f"{title} {len(ids):,}: {', '.join(ids[:SHOWN_IDS]) or '–'}{more}"
+        click.echo(fill(told, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
     interval = paired.interval
     click.echo(
-        f"difference {paired.difference:+.4f} (95 % {interval.low:+.4f} to {interval.high:+.4f}), "
+        f"difference {paired.difference:+.4f} (95 % interval {interval.low:+.4f} to {interval.high:+.4f}), "
         f"McNemar p = {paired.p_value:.4g}"
     )
     summary = {

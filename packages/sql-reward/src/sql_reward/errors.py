@@ -109,3 +109,16 @@ class InputError(SqlRewardError):
     def __str__(self) -> str:
         where = f"line {self.line} of {str(self.path)!r}" if self.line else repr(str(self.path))
         return f"cannot use {where}: {self.reason}; {self.advice}"
+
+
+class OutputError(SqlRewardError):
+    """A file of results cannot be written: `path` is the file, `reason` the system's, `advice` the next step."""
+
+    def __init__(self, path: Path, reason: str, advice: str) -> None:
+        super().__init__(path, reason, advice)
+        self.path = path
+        self.reason = reason
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"cannot write {str(self.path)!r}: {self.reason}; {self.advice}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -51,12 +52,17 @@ def write_pairs(path: Path, *predictions: str | None, gold: str = "SELECT name F
 
 
 def test_score(db_root: Path, files: tuple[Path, Path], tmp_path: Path) -> None:
-    """Prints a table by hardness, ends in JSON, and writes a verdict per line of the prediction file."""
+    """Prints a table by hardness, or one line of JSON with --json, and writes a verdict per line of the predictions."""
     out = tmp_path / "verdicts.jsonl"
-    result = run("score", "--gold", files[0], "--pred", files[1], "--db", db_root, "--etype", "all", "--out", out)
+    arguments = ("score", "--gold", files[0], "--pred", files[1], "--db", db_root, "--etype", "all", "--out", out)
+    result = run(*arguments)
     assert result.exit_code == 0, result.output
     assert "execution accuracy" in result.stdout
     assert "exact match accuracy" in result.stdout
+    assert "{" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    result = run(*arguments, "--json")
+    assert result.stdout.count("\n") == 1
     summary = last_line(result)
     assert summary["counts"] == {"easy": 3, "all": 3}
     assert summary["execution"]["all"]["matched"] == summary["exact_match"]["all"]["matched"] == 1
@@ -110,7 +116,7 @@ def test_bad_input_is_told_in_one_line(db_root: Path, files: tuple[Path, Path], 
 def test_score_tells_what_it_could_not_judge(db_root: Path, files: tuple[Path, Path]) -> None:
     """A gold that fails is neither right nor wrong; the exit code says that something is missing."""
     files[0].write_text(GOLD.replace("age > 26", "wage > 26"))
-    result = run("score", "--gold", files[0], "--pred", files[1], "--db", db_root)
+    result = run("score", "--gold", files[0], "--pred", files[1], "--db", db_root, "--json")
     assert result.exit_code == 1
     assert "1 of 3 pairs could not be judged" in result.stderr
     summary = last_line(result)
@@ -292,3 +298,130 @@ def test_importing_the_package_is_light(python: str) -> None:
     code = "import sys, sql_reward; print(sorted({'click', 'rich', 'sqlglot', 'multiprocessing'} & set(sys.modules)))"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PROGRAMS = Path(__file__).parents[1] / "programs"
+
+
+def run_limited(python: str, file_bytes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process that may write files of this size only, as on a disk that gets full."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+
+    command = [python, "-m", "sql_reward", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("file_bytes", [0, 100, 1000])
+def test_a_full_disk_leaves_whole_lines(db_root: Path, tmp_path: Path, python: str, file_bytes: int) -> None:
+    """A disk that gets full ends `judge` with one line, a file of whole lines, and an exit code that is not 0."""
+    pairs = write_pairs(tmp_path / "pairs.jsonl", *["SELECT name FROM singer"] * 30)
+    out = tmp_path / "verdicts.jsonl"
+    done = run_limited(python, file_bytes, "judge", "--pairs", pairs, "--db-root", db_root, "--out", out, "--jobs", 1)
+    assert done.returncode == 2
+    assert (done.stderr.count("\n"), done.stdout) == (1, "")
+    assert "cannot write" in done.stderr
+    assert str(out) in done.stderr
+    written = out.read_text()
+    assert written == "" or written.endswith("\n")
+    assert len(written) > file_bytes - 200
+    assert all(record["outcome"] == "match" for record in lines(out))
+
+
+def test_a_full_disk_under_score(db_root: Path, files: tuple[Path, Path], tmp_path: Path, python: str) -> None:
+    """`score --out` on a full disk says so and gives no figures."""
+    out = tmp_path / "verdicts.jsonl"
+    done = run_limited(python, 10, "score", "--gold", files[0], "--pred", files[1], "--db", db_root, "--out", out)
+    assert (done.returncode, done.stdout, out.read_text()) == (2, "", "")
+    assert "cannot write" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_standard_output_on_a_full_disk(db_root: Path, files: tuple[Path, Path], python: str, extra: list[str]) -> None:
+    """Figures that cannot be printed are no success, and cost one line."""
+    command = [python, "-m", "sql_reward", "score", "--gold", files[0], "--pred", files[1], "--db", db_root, *extra]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(list(map(str, command)), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    note, error = done.stderr.splitlines()
+    assert note.startswith("Note: ")
+    assert error == "Error: cannot write to standard output: No space left on device; make room"
+
+
+def test_a_folder_that_cannot_be_written(db_root: Path, files: tuple[Path, Path], tmp_path: Path) -> None:
+    """An output in a folder that is not there is named before any work."""
+    out = tmp_path / "absent" / "verdicts.jsonl"
+    result = run("score", "--gold", files[0], "--pred", files[1], "--db", db_root, "--out", out)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "folder that can be written" in result.stderr
+
+
+@pytest.mark.parametrize("below", ["", "singers", "trees"])
+def test_the_wrong_folder_of_databases(db_root: Path, files: tuple[Path, Path], tmp_path: Path, below: str) -> None:
+    """A folder above or below the right one is refused, and the right one is named."""
+    if below:
+        given = db_root / below
+        right = db_root
+    else:
+        given = tmp_path / "data"
+        right = given / "spider" / "database"
+        right.parent.mkdir(parents=True)
+        right.symlink_to(db_root)
+    result = run("score", "--gold", files[0], "--pred", files[1], "--db", given)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"give {str(right)!r}" in result.stderr
+
+
+def test_a_folder_without_these_databases(db_root: Path, tmp_path: Path) -> None:
+    """Without any such folder near, the form of one is told; `judge` notes it and still answers each row."""
+    pairs = write_pairs(tmp_path / "pairs.jsonl", "SELECT 1")
+    (tmp_path / "empty" / "deep" / "down").mkdir(parents=True)
+    out = tmp_path / "verdicts.jsonl"
+    result = run("judge", "--pairs", pairs, "--db-root", tmp_path / "empty" / "deep" / "down", "--out", out)
+    assert result.exit_code == 1
+    assert "give the folder of singers/singers.sqlite" in result.stderr
+    assert lines(out)[0]["outcome"] is None
+
+
+def test_predictions_of_bird_are_scored(db_root: Path, files: tuple[Path, Path]) -> None:
+    """BIRD's JSON of predictions gives figures, and a note says how it was read."""
+    texts = ["select name from singer", "SELECT name FROM singer WHERE age > 26", "SELECT\tkind\tFROM\ttree"]
+    ids = ["singers", "singers", "trees"]
+    rows = {str(n): f"{sql}\t----- bird -----\t{ids[n]}" for n, sql in enumerate(texts)}
+    files[1].write_text(json.dumps(rows))
+    result = run("score", "--gold", files[0], "--pred", files[1], "--db", db_root, "--rules", "bird", "--json")
+    assert result.exit_code == 0, result.output
+    assert last_line(result)["execution_accuracy"] == 1.0
+    assert "is read as JSON with 3 queries" in result.stderr
+
+
+@pytest.mark.parametrize("deadline", ["nan", "inf", "0", "-1", "soon"])
+def test_a_deadline_that_is_none(db_root: Path, files: tuple[Path, Path], deadline: str) -> None:
+    """What is no number of seconds is refused by the option's name."""
+    result = run("score", "--gold", files[0], "--pred", files[1], "--db", db_root, "--deadline", deadline)
+    assert result.exit_code == 2
+    assert "--deadline" in result.stderr
+    assert "deadline_s" not in result.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk", "utf-16"])
+def test_output_to_any_encoding(tmp_path: Path, python: str, encoding: str) -> None:
+    """Characters that the stream cannot write are replaced, in help, tables and messages alike."""
+    first = write_verdicts(tmp_path / "first.jsonl", {"张三": True, 2: True})
+    second = write_verdicts(tmp_path / "zweite ✓.jsonl", {"张三": True, 2: False})
+    other = write_verdicts(tmp_path / "other ✓.jsonl", {"Zoë": True})
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    for arguments, code in ((["--help"], 0), (["compare", first, second], 0), (["compare", first, other], 2)):
+        command = [python, "-m", "sql_reward", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, env=environment, check=False)
+        assert done.returncode == code, done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_an_interrupt_while_libraries_load(python: str) -> None:
+    """Ctrl-C before the first line of work ends the command with 130 and no traceback."""
+    command = [python, str(PROGRAMS / "interrupted_start.py"), "compare", "a", "b"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")

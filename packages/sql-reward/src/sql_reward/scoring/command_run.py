@@ -14,7 +14,8 @@ from types import FrameType
 
 import click
 
-from sql_reward.errors import InputError, LimitsError
+from sql_reward.console import BAD_INPUT
+from sql_reward.errors import InputError, LimitsError, OutputError
 from sql_reward.exact.schema import SchemaError
 from sql_reward.scoring.pairs import BadRow, Pair
 from sql_reward.scoring.records import Record, record_file
@@ -22,7 +23,6 @@ from sql_reward.scoring.score import PairResult, ScoreOptions, score_pairs
 from sql_reward.scoring.workers import WorkersFailedError
 
 SOME_NOT_JUDGED = 1
-BAD_INPUT = 2
 NO_WORKERS = 3
 INTERRUPTED = 128
 """Plus the number of the signal."""
@@ -41,10 +41,13 @@ class Run:
     signal_number: int
     """The signal that ended it early; 0 if none did."""
 
-    def finish(self, summary: Mapping[str, object], *, unjudged: int) -> None:
-        """Print the JSON line and end the process with the code that says how it went."""
+    def summary_line(self, summary: Mapping[str, object]) -> str:
+        """These figures and how the run went, as one line of JSON."""
         end = {"seconds": round(self.seconds, 3), "jobs": self.jobs, "interrupted": bool(self.signal_number)}
-        click.echo(json.dumps({**summary, **end}))
+        return json.dumps({**summary, **end})
+
+    def finish(self, *, unjudged: int) -> None:
+        """End the process with the code that says how it went, unless it went well."""
         if self.signal_number:
             where = f"; {str(self.out)!r} holds them, whole lines only" if self.out else ""
             click.echo(f"interrupted: {len(self.results):,} of {self.total:,} pairs were judged{where}", err=True)
@@ -90,7 +93,7 @@ def explained_errors() -> Generator[None]:
     """Errors that the user can do something about end the process with one line instead of a traceback."""
     try:
         yield
-    except (InputError, SchemaError, LimitsError) as error:
+    except (InputError, OutputError, SchemaError, LimitsError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(BAD_INPUT)
     except WorkersFailedError as error:

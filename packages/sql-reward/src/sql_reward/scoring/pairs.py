@@ -1,4 +1,4 @@
-"""Files of pairs to judge: JSON lines of our own, and the two text files of Spider's `evaluation.py`.
+"""Pairs to judge, and files of them: JSON lines. The files of Spider and BIRD are read in `official`.
 
 A row that cannot be used is data (`BadRow`), so that one broken line costs one verdict and not the run. A file that
 cannot be used at all is an `InputError`.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from sql_reward.errors import InputError
+from sql_reward.scoring.texts import read_bytes
 
 JsonId = str | int | float | bool | None
 
@@ -39,12 +39,9 @@ def read_pairs(path: Path) -> list[Pair | BadRow]:
     """The rows `{"id", "db_id", "gold", "pred"}` of a JSON-lines file, in order. Blank lines are skipped.
 
     Raises:
-        InputError: the file cannot be opened.
+        InputError: the file cannot be opened, or is UTF-16 that breaks off.
     """
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise InputError(path, f"{error.strerror}", "give a file of JSON lines") from error
+    lines = read_bytes(path).split(b"\n")
     return [_pair_of(line, number) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
@@ -72,45 +69,3 @@ def _pair_of(line: bytes, number: int) -> Pair | BadRow:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
-
-
-def read_official_pairs(gold: Path, predictions: Path) -> list[Pair]:
-    """Pairs from the files of Spider's `evaluation.py`: gold lines `SQL<TAB>db_id`, predictions line by line.
-
-    A prediction is cut at its first tab, as officially; an empty line is an empty prediction, not a break. The id of a
-    pair is the number of its line, from 1.
-
-    Raises:
-        InputError: a file cannot be read, a gold line has no db_id, or the files differ in length.
-    """
-    gold_lines, predicted_lines = _lines(gold), _lines(predictions)
-    while gold_lines and not gold_lines[-1].strip():
-        gold_lines.pop()
-    if len(gold_lines) != len(predicted_lines):
-        blank = " (the last one is blank)" if predicted_lines and not predicted_lines[-1].strip() else ""
-        raise InputError(
-            predictions,
-            f"it has {len(predicted_lines)} lines{blank} and {str(gold)!r} has {len(gold_lines)}",
-            "give one prediction per gold query, an empty line for none",
-        )
-    pairs: list[Pair] = []
-    for number, (gold_line, predicted) in enumerate(zip(gold_lines, predicted_lines, strict=True), start=1):
-        sql, tab, db_id = gold_line.strip().rpartition("\t")
-        if not tab or not sql.strip():
-            raise InputError(
-                gold, f"expected SQL, a tab, and a db_id, got {gold_line!r}", "correct the line", line=number
-            )
-        pairs.append(Pair(id=number, db_id=db_id.strip(), gold=sql.strip(), predicted=predicted.strip().split("\t")[0]))
-    return pairs
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise InputError(path, f"{error.strerror}", "check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(path, str(error), "save it as UTF-8") from error
-    if lines[-1] == "":
-        lines.pop()  # what follows the last line break is no line
-    return lines

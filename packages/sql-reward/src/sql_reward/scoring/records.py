@@ -3,14 +3,15 @@
 import json
 from collections.abc import Callable, Generator, Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from sql_reward.errors import InputError
+from sql_reward.errors import InputError, OutputError
 from sql_reward.scoring.score import PairResult
+from sql_reward.scoring.texts import read_lines
 from sql_reward.stats import PairedComparison, compare_paired
 
 Record = dict[str, object]
@@ -41,22 +42,34 @@ def detailed_record_of(result: PairResult) -> Record:
 def record_file(path: Path | None) -> Generator[Callable[[Record], None]]:
     """A function that writes one record, a whole line at a time, so that the file is valid whenever one looks.
 
-    Without a path the function does nothing.
+    When the disk is full, the line that does not fit is taken back. Without a path the function does nothing.
 
     Raises:
-        InputError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     if path is None:
         yield lambda record: None
         return
     try:
-        file = path.open("w", encoding="utf-8", buffering=1)
+        file = path.open("wb", buffering=0)
     except OSError as error:
-        raise InputError(path, f"{error.strerror}", "give a file in an existing folder") from error
+        raise OutputError(path, str(error.strerror), "give a file in a folder that can be written") from error
+    whole = 0
     with file:
 
         def write(record: Record) -> None:
-            file.write(json.dumps(record) + "\n")
+            nonlocal whole
+            line = json.dumps(record).encode() + b"\n"
+            written = 0
+            try:
+                while written < len(line):
+                    written += file.write(line[written:])
+            except OSError as error:
+                with suppress(OSError):  # a device or a pipe has no length
+                    file.truncate(whole)
+                advice = f"make room; it holds {whole:,} bytes, whole lines only"
+                raise OutputError(path, str(error.strerror), advice) from error
+            whole += len(line)
 
         yield write
 
@@ -110,10 +123,7 @@ def _some(keys: AbstractSet[str], order: Iterable[str]) -> str:
 
 def _read_verdicts(path: Path) -> dict[str, bool | None]:
     """Whether each question was answered rightly, by its id as JSON; None where there is no verdict."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, str(error), "give a file that `judge` or `score` wrote") from error
+    lines = read_lines(path)
     verdicts: dict[str, bool | None] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -6,14 +6,18 @@ Shares are of the pairs that could be judged; those that could not are counted b
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
+from typing import Final
 
 from sql_reward.exact.hardness import Hardness
 from sql_reward.exact.match import Component
 from sql_reward.scoring.score import PairResult
 from sql_reward.stats import wilson_interval
 
+WIDTH: Final = 80
+"""Characters of the tables' lines, at most."""
 LEVELS = (*Hardness, "unknown", "all")
-"""Columns of the tables. Unknown are golds that the official grammar cannot read."""
+"""Columns of figures. Unknown are golds that the official grammar cannot read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +138,12 @@ class ScoreReport:
                 for name, scores in self.components.items():
                     lines.append(_line(name, [_number(getattr(scores[level], title)) for level in levels]))
         if self.outcomes:
-            lines += ["", "outcomes: " + ", ".join(f"{name} {count:,}" for name, count in self.outcomes.items())]
+            told = ", ".join(f"{name} {count:,}" for name, count in self.outcomes.items())
+            lines += ["", *wrap(f"outcomes: {told}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)]
         if self.not_judged:
             lines.append(f"not judged, and in no share above: {self.not_judged:,}")
         if self.unread_golds:
-            lines.append(f"golds that exact match cannot read, and not in its shares: {self.unread_golds:,}")
+            lines.append(f"golds that exact match cannot read, in none of its shares: {self.unread_golds:,}")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, object]:

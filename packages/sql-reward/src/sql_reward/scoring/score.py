@@ -145,10 +145,16 @@ def database_folder(root: Path, db_id: str) -> Path:
         DatabaseNotFoundError: there is none of that name directly in `root`.
     """
     folder = root / db_id
-    # os.path.isdir, unlike Path.is_dir, takes a name that no file can have for an absent one.
-    if folder.parent != root or db_id == ".." or not os.path.isdir(folder):  # noqa: PTH112
+    if not database_folder_exists(root, db_id):
         raise DatabaseNotFoundError(folder, f"a folder of *.sqlite files for the db_id {db_id!r}")
     return folder
+
+
+def database_folder_exists(root: Path, db_id: str) -> bool:
+    """Whether a folder of this name is directly in `root`."""
+    folder = root / db_id
+    # os.path.isdir, unlike Path.is_dir, takes a name that no file can have for an absent one.
+    return folder.parent == root and db_id != ".." and os.path.isdir(folder)  # noqa: PTH112
 
 
 def _order_of_work(rows: Sequence[Pair | BadRow]) -> list[int]:
