@@ -105,6 +105,36 @@ def test_a_failure_of_ours_is_never_a_wrong_answer(toy_data: Path, tmp_path: Pat
     assert (second["failed"], agent_line(second)["suite"]["right"]) == (0, QUESTIONS)
 
 
+class FailingEndpoint(ScriptedEndpoint):
+    """Answers the first requests with these bodies, always with HTTP 200, and the others as it should."""
+
+    bodies: tuple[dict[str, Any], ...] = (
+        {"error": {"message": "upstream is busy", "code": 429}},
+        {"choices": [{"finish_reason": "error", "message": {"content": sql_block("SELECT 1")}}]},
+        {"choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]},
+        {"choices": [{"finish_reason": "stop", "message": {"content": None}}], "usage": {"completion_tokens": 0}},
+        {"choices": [], "x": [[[[]]]]},
+    )
+
+    def completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        at = len(self.requests) - 1
+        return self.bodies[at] if at < len(self.bodies) else super().completion(body)
+
+
+def test_a_failure_with_status_200_is_a_failure(toy_data: Path, tmp_path: Path) -> None:
+    """An endpoint that reports its failures in successful answers: each question has its fault, none is judged."""
+    with FailingEndpoint(right_answer, ids=False) as endpoint:
+        target = target_at(endpoint, "rollout.max_retries=0")
+        done = evaluate(target, out=tmp_path / "e", data=toy_data, workers=1)
+    assert done.summary is not None
+    assert (done.summary["failed"], done.summary["outcomes"]) == (5, {"match": QUESTIONS - 5})
+    faults = [record.failed.partition(":")[0] for record in done.records if record.failed]
+    assert faults == [
+        f"ModelCallError ({fault})"
+        for fault in ("rate_limited", "server_error", "content_filtered", "nothing_generated", "not_a_chat_answer")
+    ]
+
+
 def test_an_endpoint_that_dies_ends_the_evaluation(toy_data: Path, tmp_path: Path) -> None:
     """After so many failures in a row it says why and how to go on; what was answered is kept."""
     with ScriptedEndpoint(

@@ -16,7 +16,7 @@ from lit_sql_trainer.machine.endpoints import ModelEndpoint
 from lit_sql_trainer.profile.profile import RolloutSettings
 from lit_sql_trainer.rollouts.calls import BoundedChat
 from spider_data import DatabaseCatalog, SpiderTask
-from sql_graph import SqlAnswer, SqlDatabase, answer, open_chat
+from sql_graph import ModelCallError, SqlAnswer, SqlDatabase, answer, open_chat
 from sql_reward import GoldCache, GoldSqlError, Verdict, judge
 
 if TYPE_CHECKING:
@@ -92,11 +92,16 @@ class Answering:
 
 
 def describe(error: BaseException) -> str:
-    """One line about an error of ours: its type and the first line of its message, without a gold query."""
+    """One line about an error of ours: its type, its fault if it has one, and the first line of its message.
+
+    It never holds a gold query.
+    """
     if isinstance(error, GoldSqlError):  # its own message quotes the query
         return f"GoldSqlError: the gold query gives no result on {error.database.name}: {error.reason}"
+    name = type(error).__name__
+    kind = f"{name} ({error.fault})" if isinstance(error, ModelCallError) else name
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    return f"{kind}: {text[0]}" if text else kind
 
 
 @lru_cache(maxsize=64)

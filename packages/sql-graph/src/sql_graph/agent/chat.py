@@ -13,8 +13,9 @@ import os
 import time
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import openai
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -23,8 +24,10 @@ from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import Field, SecretStr
 
-from sql_graph.agent.faults import NotAChatAnswerError, describe, fault_of, retry_after_s
+from sql_graph.agent.completion import whole_characters
+from sql_graph.agent.faults import AnswerError, describe, fault_of, retry_after_s, status_of
 from sql_graph.agent.sampling import request_fields
+from sql_graph.agent.transport import BoundedClient
 from sql_graph.errors import ModelCallError, ModelFault, UsageError
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -32,7 +35,16 @@ NO_KEY = "not-needed"
 """Sent where an endpoint of one's own is given without a key: the client insists on one."""
 MIN_SECRET_CHARS = 6
 """A shorter key, such as the `EMPTY` that local servers are given, is no secret; hiding it would garble messages."""
-TRANSIENT = frozenset({ModelFault.UNREACHABLE, ModelFault.TIMEOUT, ModelFault.RATE_LIMITED, ModelFault.SERVER_ERROR})
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+TRANSIENT = frozenset(
+    {
+        ModelFault.UNREACHABLE,
+        ModelFault.TIMEOUT,
+        ModelFault.RATE_LIMITED,
+        ModelFault.SERVER_ERROR,
+        ModelFault.NOTHING_GENERATED,
+    }
+)
 """The faults worth another request."""
 
 
@@ -46,34 +58,42 @@ def open_chat(
     max_retries: int = 2,
     retry_wait_s: float = 0.5,
     max_wait_s: float = 20.0,
+    silence_s: float | None = None,
+    max_answer_bytes: int = MAX_ANSWER_BYTES,
 ) -> EndpointChat:
     """A chat model behind an OpenAI-compatible endpoint. Makes no request.
 
     Without `base_url`, `OPENAI_API_BASE` and then `OPENAI_BASE_URL` are used, else OpenAI itself; without `api_key`,
-    `OPENAI_API_KEY`. `timeout_s` bounds the wait of one request for a connection or for more of the answer. A
-    transient fault is tried again up to `max_retries` times, after `retry_wait_s`, twice that, and so on, or after
-    the server's `Retry-After`; where that is beyond `max_wait_s` nothing is tried again.
+    `OPENAI_API_KEY`. A query in the URL travels with every request. `timeout_s` bounds one request, from connecting
+    to the last byte of the answer; `silence_s`, where it is shorter, bounds each wait for more. A body beyond
+    `max_answer_bytes`, as sent or decompressed, is not read on. A transient fault is tried again up to `max_retries`
+    times, after `retry_wait_s`, twice that, and so on, or after the server's `Retry-After`; where that is beyond
+    `max_wait_s` nothing is tried again.
 
     Raises:
         UsageError: no model, no key for OpenAI itself, credentials in the URL, or an unknown sampling parameter.
     """
     if not model.strip():
         raise UsageError("no model is named: give the name under which the endpoint serves it")
-    if timeout_s <= 0 or max_retries < 0 or retry_wait_s < 0 or max_wait_s < 0:
+    silence_s = timeout_s if silence_s is None else silence_s
+    if min(timeout_s, silence_s, max_answer_bytes) <= 0 or min(max_retries, retry_wait_s, max_wait_s) < 0:
         raise UsageError(
-            "timeout_s must be above 0, and max_retries, retry_wait_s and max_wait_s at least 0; got "
-            f"{timeout_s!r}, {max_retries!r}, {retry_wait_s!r}, {max_wait_s!r}"
+            "timeout_s, silence_s and max_answer_bytes must be above 0, and max_retries, retry_wait_s and max_wait_s "
+            f"at least 0; got {timeout_s!r}, {silence_s!r}, {max_answer_bytes!r}, "
+            f"{max_retries!r}, {retry_wait_s!r}, {max_wait_s!r}"
         )
     url = base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    endpoint = _checked_endpoint(url)
-    key = api_key or os.environ.get("OPENAI_API_KEY")
+    endpoint, query = _checked_endpoint(url)
+    key = _checked_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
     if not key and endpoint == OPENAI_URL:
         raise UsageError("no API key: set OPENAI_API_KEY, or give the base_url of an endpoint that needs none")
     return EndpointChat(
         model=model,
         base_url=endpoint,
         api_key=SecretStr(key or NO_KEY),
-        timeout=timeout_s,
+        default_query=query or None,
+        http_client=BoundedClient(endpoint, timeout_s=timeout_s, max_bytes=max_answer_bytes),
+        timeout=silence_s,
         max_retries=0,
         retries=max_retries,
         retry_wait_s=retry_wait_s,
@@ -102,7 +122,7 @@ class EndpointChat(ChatOpenAI):
         while True:
             try:
                 return super()._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
-            except (openai.OpenAIError, NotAChatAnswerError, json.JSONDecodeError) as error:
+            except Exception as error:  # noqa: BLE001  whatever a reply brings about ends one call, never a whole run
                 fault = fault_of(error)
                 wait_s = retry_after_s(error)
                 if wait_s is None:
@@ -128,10 +148,10 @@ class EndpointChat(ChatOpenAI):
     ) -> ChatResult:
         try:
             result = super()._create_chat_result(response, generation_info)  # pyright: ignore[reportUnknownMemberType]  bare dicts in langchain-openai
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-            raise NotAChatAnswerError(response) from error
+        except Exception as error:  # the caller must see one kind of error, whatever LangChain stumbles over
+            raise AnswerError(ModelFault.NOT_A_CHAT_ANSWER, str(response)) from error
         if not result.generations:
-            raise NotAChatAnswerError(response)
+            raise AnswerError(ModelFault.NOT_A_CHAT_ANSWER, str(response))
         return result
 
     def _get_request_payload(
@@ -142,16 +162,19 @@ class EndpointChat(ChatOpenAI):
         payload = cast("dict[str, Any]", untyped)
         if self.openai_api_base != OPENAI_URL and "max_completion_tokens" in payload:
             payload["max_tokens"] = payload.pop("max_completion_tokens")
+        try:
+            json.dumps(payload.get("messages"), ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # half a character in the question or in the database
+            payload["messages"] = whole_characters(payload["messages"])
         return payload
 
     def _failure(self, error: Exception, fault: ModelFault, requests: int) -> ModelCallError:
         endpoint = self.openai_api_base or OPENAI_URL
-        status = getattr(error, "status_code", None)
         return ModelCallError(
             describe(error, fault, model=self.model_name, endpoint=endpoint, requests=requests, secret=self._secret()),
             fault=fault,
             attempts=requests,
-            status=status if isinstance(status, int) else None,
+            status=status_of(error),
             endpoint=endpoint,
         )
 
@@ -165,11 +188,25 @@ class EndpointChat(ChatOpenAI):
         return [("model", self.model_name), ("endpoint", self.openai_api_base)]
 
 
-def _checked_endpoint(url: str) -> str:
-    """The URL without a closing slash."""
-    parts = urlsplit(url.strip())
+def _checked_endpoint(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without a closing slash and without its query, and that query."""
+    try:
+        parts = urlsplit(url.strip())
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.fragment
+        known = known and not any(letter.isspace() for letter in url.strip())
+        httpx.URL(url.strip())
+    except (ValueError, httpx.InvalidURL):
+        parts, known = urlsplit(""), False
     if parts.username or parts.password:
         raise UsageError("the endpoint's URL holds a user name or password: give the key as api_key or OPENAI_API_KEY")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{url!r} is not the URL of an endpoint: expected something like 'http://localhost:8000/v1'")
-    return url.strip().rstrip("/")
+    if not known:
+        shown = repr(url) if "@" not in url else "this"
+        raise UsageError(f"{shown} is not the URL of an endpoint: expected something like 'http://localhost:8000/v1'")
+    return parts._replace(query="").geturl().rstrip("/"), dict(parse_qsl(parts.query, keep_blank_values=True))
+
+
+def _checked_key(key: str) -> str:
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError("the API key holds a character that no header can carry; check OPENAI_API_KEY or api_key")
+    return key

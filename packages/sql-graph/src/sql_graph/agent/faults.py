@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from json import JSONDecodeError
 from typing import Any, cast
 
 import openai
@@ -25,6 +25,9 @@ _NEXT_STEP = {
     ModelFault.UNAUTHORIZED: "check the API key (OPENAI_API_KEY)",
     ModelFault.NOT_FOUND: "check the model's name and that the URL ends in the API's path, often /v1",
     ModelFault.REJECTED: "check the sampling parameters and the length of the prompt against the model's context",
+    ModelFault.NOTHING_GENERATED: "look at the server's log, and allow more tokens if it keeps thoughts to itself",
+    ModelFault.CONTENT_FILTERED: "ask another way, or another endpoint",
+    ModelFault.TOO_LARGE: "lower max_tokens, or allow more with max_answer_bytes",
     ModelFault.NOT_A_CHAT_ANSWER: "check that the URL is that of an OpenAI-compatible API; its path often ends in /v1",
 }
 _WHAT = {
@@ -35,60 +38,49 @@ _WHAT = {
     ModelFault.UNAUTHORIZED: "refuses the API key",
     ModelFault.NOT_FOUND: "knows no such model or path",
     ModelFault.REJECTED: "rejects the request",
+    ModelFault.NOTHING_GENERATED: "generated nothing",
+    ModelFault.CONTENT_FILTERED: "withholds the reply",
+    ModelFault.TOO_LARGE: "answers with more than is read",
     ModelFault.NOT_A_CHAT_ANSWER: "answers with something other than a chat completion",
 }
 
 
-class NotAChatAnswerError(Exception):
-    """An endpoint answered 200 with something that is no chat completion."""
+class AnswerError(Exception):
+    """An answer that arrived and is of no use. `EndpointChat` turns it into a `ModelCallError`."""
 
-    def __init__(self, response: object) -> None:
-        super().__init__(str(response))
+    def __init__(self, fault: ModelFault, said: str, *, status: int | None = None) -> None:
+        super().__init__(said)
+        self.fault = fault
+        self.said = said
+        """The answer's own words, or what is wrong with it."""
+        self.status = status
+        """The HTTP status that the answer names, or came with."""
 
 
 def fault_of(error: Exception) -> ModelFault:
-    """The fault behind an error of the OpenAI client."""
+    """The fault behind an error that a request ended with."""
+    if answer := _answer_error(error):
+        return answer.fault
     if isinstance(error, openai.APITimeoutError):
         return ModelFault.TIMEOUT
     if isinstance(error, openai.APIConnectionError):
         return ModelFault.UNREACHABLE
     if isinstance(error, openai.APIStatusError):
-        return _fault_of_status(error.status_code)
-    if isinstance(error, NotAChatAnswerError | JSONDecodeError | openai.APIResponseValidationError):
-        return ModelFault.NOT_A_CHAT_ANSWER
+        return fault_of_status(error.status_code)
+    if isinstance(error, openai.APIResponseValidationError) or hasattr(error, "response"):
+        return ModelFault.NOT_A_CHAT_ANSWER  # LangChain notes the response on what went wrong in reading it
     return ModelFault.REJECTED
 
 
-def retry_after_s(error: Exception) -> float | None:
-    """The seconds that the server asks to wait, as a number or a date; None when it does not say."""
-    if not isinstance(error, openai.APIStatusError):
-        return None
-    said = error.response.headers.get("retry-after", "").strip()
-    if not said:
-        return None
-    try:
-        return max(float(said), 0.0)
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(said)
-    except ValueError:
-        return None
-    return max((moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+def status_of(error: Exception) -> int | None:
+    """The HTTP status that the endpoint answered with, or that its answer names."""
+    if answer := _answer_error(error):
+        return answer.status
+    return error.status_code if isinstance(error, openai.APIStatusError) else None
 
 
-def describe(error: Exception, fault: ModelFault, *, model: str, endpoint: str, requests: int, secret: str) -> str:
-    """One line: what happened where, what the server said, how often it was tried, what to do. Never `secret`."""
-    status = f" (HTTP {error.status_code})" if isinstance(error, openai.APIStatusError) else ""
-    said = _short(_said(error).replace(secret, "***") if secret else _said(error))
-    tried = "1 request" if requests == 1 else f"{requests} requests"
-    quoted = f": {said}" if said else ""
-    return (
-        f"the endpoint {endpoint} {_WHAT[fault]}{status} for model {model!r} after {tried}{quoted}; {_NEXT_STEP[fault]}"
-    )
-
-
-def _fault_of_status(status: int) -> ModelFault:
+def fault_of_status(status: int) -> ModelFault:
+    """The fault that an HTTP status shows."""
     match status:
         case 429:
             return ModelFault.RATE_LIMITED
@@ -104,8 +96,42 @@ def _fault_of_status(status: int) -> ModelFault:
             return ModelFault.REJECTED
 
 
+def retry_after_s(error: Exception) -> float | None:
+    """The seconds that the server asks to wait, as a number or a date; None when it does not say."""
+    if not isinstance(error, openai.APIStatusError):
+        return None
+    said = error.response.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = _seconds_until(said)
+    return seconds if seconds is not None and math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _seconds_until(date: str) -> float | None:
+    """The seconds until a date as HTTP writes it, 0 if it is past; None if it is none."""
+    try:
+        moment = parsedate_to_datetime(date)
+        return max((moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def describe(error: Exception, fault: ModelFault, *, model: str, endpoint: str, requests: int, secret: str) -> str:
+    """One line: what happened where, what the server said, how often it was tried, what to do. Never `secret`."""
+    status = f" (HTTP {status_of(error)})" if status_of(error) else ""
+    said = _short(_said(error).replace(secret, "***") if secret else _said(error))
+    tried = "1 request" if requests == 1 else f"{requests} requests"
+    quoted = f": {said}" if said else ""
+    return (
+        f"the endpoint {endpoint} {_WHAT[fault]}{status} for model {model!r} after {tried}{quoted}; {_NEXT_STEP[fault]}"
+    )
+
+
 def _said(error: Exception) -> str:
     """The server's own words, or the operating system's where no server spoke."""
+    if answer := _answer_error(error):
+        return answer.said
     if isinstance(error, openai.APIConnectionError):
         cause: BaseException | None = error.__cause__
         while cause is not None and cause.__cause__ is not None:
@@ -116,7 +142,14 @@ def _said(error: Exception) -> str:
             body = cast("dict[str, Any]", error.body)
             return str(body.get("message") or body.get("detail") or body)
         return str(error.body or error.response.text)
-    return error.doc if isinstance(error, JSONDecodeError) else str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _answer_error(error: BaseException | None) -> AnswerError | None:
+    """The useless answer behind an error of the OpenAI client, which takes it for a lost connection."""
+    while error is not None and not isinstance(error, AnswerError):
+        error = error.__cause__
+    return error
 
 
 def _short(text: str) -> str:
