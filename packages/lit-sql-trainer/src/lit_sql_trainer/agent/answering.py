@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sql_graph import ChatModel
 
+LONGEST_REQUEST_S = 24 * 3600.0
 GOLD_CACHE_BYTES = 64 * 2**20
 
 
@@ -53,6 +54,7 @@ class Answering:
             json.dumps(sampling, sort_keys=True),
             self.settings.request_timeout_s,
             self.settings.max_retries,
+            endpoint.keeps_alive,
         )
         deadline_s = None if endpoint.keeps_alive else self.settings.deadline_s
         return BoundedChat(chat, deadline_s=deadline_s, seed=seed)
@@ -112,13 +114,18 @@ def _open_chat(
     sampling: str,
     timeout_s: float,
     retries: int,
+    keeps_alive: bool,
 ) -> Any:
-    """One client per endpoint and sampling (as JSON): opening one costs more than a small model's reply."""
+    """One client per endpoint and sampling (as JSON): opening one costs more than a small model's reply.
+
+    A request to a server that keeps alive may take as long as it likes while it sends something every `timeout_s`.
+    """
     return open_chat(
         model=model,
         base_url=base_url,
         api_key=api_key,
         sampling_parameters=json.loads(sampling),
-        timeout_s=timeout_s,
+        timeout_s=LONGEST_REQUEST_S if keeps_alive else timeout_s,
+        silence_s=timeout_s,
         max_retries=retries,
     )
