@@ -11,7 +11,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo proof proofs test test-leaves test-trainer check lint types borders lock wheels bench docs setup clean
+.PHONY: help drawing demo proof proofs test test-leaves test-trainer check lint types borders lock wheels bench docs setup clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 UV := $(or $(shell command -v uv),$(CURDIR)/.uv/bin/uv)
@@ -61,6 +61,9 @@ types: $(UV)
 
 borders: $(UV)
 	PYTHONPATH=$(SOURCES) $(call in_env,lint) run --only-group lint lint-imports --no-cache
+
+drawing:    ## docs/architecture.svg and its tables, from the code
+	$(PYTHON) scripts/draw_architecture.py
 
 lock: $(UV)
 	$(UV) lock --quiet
