@@ -24,7 +24,7 @@ from spider_data.errors import (
 
 def test_no_such_folder(tmp_path: Path) -> None:
     """Says what was looked for and how to get it."""
-    with pytest.raises(SourceNotFoundError, match=r"no such folder or zip: .*nowhere.*spider-data download"):
+    with pytest.raises(SourceNotFoundError, match=r"no folder or zip .*nowhere.*spider-data download"):
         convert_spider(tmp_path / "nowhere", tmp_path / "data")
 
 
@@ -89,10 +89,10 @@ def test_a_zip_of_something_else(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read(spider: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault is the source's, and the message does not blame the target."""
 
-    def refuse(path: Path, *_: object, **__: object) -> str:
+    def refuse(path: Path, *_: object, **__: object) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(SourceUnreadableError, match=r"cannot read .*train_spider\.json' \(Permission denied\)"):
         convert_spider(spider, tmp_path / "data")
 
@@ -145,12 +145,21 @@ def broken(change: dict[str, object], drop: str = "") -> object:
         (json.dumps(broken({"query": None})), ["record 2", "'query' must be text, found None"]),
         (json.dumps(broken({"hardness": "hardest"})), ["record 2", "found 'hardest'"]),
         (json.dumps(broken({"question": "\ud83d"})), ["record 2", "'question' holds half a character"]),
-        (json.dumps(["text"]), ["record 0", "expected an object, found 'text'"]),
-        (json.dumps({"data": []}), ['expected a JSON list, found \'{"data"']),
-        (json.dumps(broken({}))[:-30], ["record 2", "broken JSON"]),
+        (json.dumps(["text"]), ["record 0", "one object a line, found 'text'"]),
+        (json.dumps({"data": []}), ["record 0", "'db_id' is missing; found data"]),
+        (json.dumps({"data": []}, indent=1), ["record 0", "expected a list of objects", "found one object with data"]),
+        (json.dumps(broken({}))[:-30], ["record 2", "not JSON"]),
         ('[{"db_id": "a", "question": "q", "query": "SELECT 1"} {}]', ["record 1", "the list ends early"]),
-        ("", ["expected a JSON list, found ''"]),
-        ("[", ["record 0", "broken JSON"]),
+        ("", ["record 0", "the file has no record"]),
+        ("[", ["record 0", "not JSON"]),
+        ("[]", ["record 0", "the file has no record"]),
+        ("[] [", ["record 0", "'[' follows the end of the list"]),
+        (json.dumps(broken({})) + "x", ["record 3", "'x' follows the end of the list"]),
+        (json.dumps(broken({}))[:-1] + ', {"db_id": "a", "db_id": "b"}]', ["record 3", "the key 'db_id' occurs twice"]),
+        (json.dumps(broken({"SQL": "SELECT 2"})), ["record 2", "'query' and 'SQL' both give the query and differ"]),
+        (json.dumps(broken({"question": ["q"]})), ["record 2", "'question' must be text"]),
+        ("[" * 100_000, ["record 0", "nested too deeply"]),
+        ('{"db_id": "a"}\n{"db_id"', ["record 0", "'question' is missing"]),
     ],
     ids=[
         "missing key",
@@ -160,10 +169,19 @@ def broken(change: dict[str, object], drop: str = "") -> object:
         "half a character",
         "no object",
         "no list",
+        "no list, over lines",
         "truncated",
         "no comma",
         "empty",
         "half",
+        "empty list",
+        "two lists",
+        "rubbish after the list",
+        "a key twice",
+        "two queries",
+        "a list for a text",
+        "deep",
+        "lines",
     ],
 )
 def test_json_faults(spider: Path, tmp_path: Path, text: str, words: list[str]) -> None:
@@ -198,7 +216,7 @@ def test_parquet_of_the_wrong_type_as_a_source(spider: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (ConvertOptions(names={"test": "none.json"}), "no file 'none.json' for test"),
+        (ConvertOptions(names={"test": "none.json"}), r"no file for test .*none\.json.*check --test"),
         (ConvertOptions(databases=Path("none")), "no database folder 'none'"),
     ],
 )

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from spider_data import CheckReport, check_data, convert_spider, read_tasks, write_tasks
 from spider_data.check.files import official_files
 from spider_data.cli.main import main
-from spider_data.errors import RecordInvalidError
+from spider_data.errors import ManifestInvalidError
 from spider_data.spider.convert import EMPTY_DATABASES
 
 
@@ -127,7 +127,7 @@ def test_a_file_that_the_manifest_does_not_know(data: Path) -> None:
 def test_a_manifest_that_is_none(data: Path) -> None:
     """Said at once, because it decides which rules apply."""
     (data / "manifest.json").write_text("[]")
-    with pytest.raises(RecordInvalidError, match=r"manifest\.json"):
+    with pytest.raises(ManifestInvalidError, match=r"manifest\.json"):
         check_data(data)
 
 

@@ -150,7 +150,7 @@ def test_broken_lines_and_failing_golds_come_together(shop: Path, tmp_path: Path
     rows: list[Row | str] = [{"question": "bad", "query": "SELECT nme FROM item"}, "[]", *asks(2)]
     with pytest.raises(QuestionsInvalidError) as caught:
         import_data(shop, lines(tmp_path / "q.jsonl", rows), tmp_path / "data")
-    assert [problem.split(":")[0] for problem in caught.value.problems] == ["line 1", "line 2"]
+    assert [problem.number for problem in caught.value.problems] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,13 @@ def test_broken_lines_and_failing_golds_come_together(shop: Path, tmp_path: Path
         ("q.csv", 'question,query\n"a"b,SELECT 1\n', "line 2: not CSV"),
         ("q.csv", "question,query\n\"a\nb\",SELECT 1\n'c',SELECT nme\n", "line 4: the query fails"),
         ("q.csv", "question,query\nonly\n", "line 2: 'query' is missing"),
-        ("q.jsonl", "", "no line"),
+        ("q.jsonl", "", "no question"),
         ("q.jsonl", '"text"\n', "line 1: expected an object"),
         ("q.jsonl", '{"question": "a", "query": "SELECT 1", "hardness": "mad"}\n', "line 1: .*'mad'"),
         ("q.jsonl", '{"question": "\\ud800", "query": "SELECT 1"}\n', "line 1: .*half a character"),
-        ("q.xlsx", "", "expected .jsonl"),
+        ("q.xlsx", "", "cannot be read as a workbook"),
+        ("q.csv", "PK\x03\x04", "name it .xlsx"),
+        ("q.docx", "", "expected one of .jsonl"),
     ],
 )
 def test_files_that_are_not_what_they_should_be(shop: Path, tmp_path: Path, name: str, text: str, words: str) -> None:
@@ -186,7 +188,7 @@ def test_a_file_in_latin_1(shop: Path, tmp_path: Path) -> None:
 def test_databases_that_are_not_there_or_none(shop: Path, tmp_path: Path, database: Callable[..., Path]) -> None:
     """No such file, a folder without any, a text file, two of one name."""
     questions = lines(tmp_path / "q.jsonl", asks(3))
-    with pytest.raises(SourceNotFoundError, match="no file or folder"):
+    with pytest.raises(SourceNotFoundError, match="no SQLite file or folder"):
         import_data(tmp_path / "none", questions, tmp_path / "data")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceNotFoundError, match="no database in"):

@@ -57,7 +57,7 @@ def test_absent_databases_and_empty_files_are_no_obstacle(data: Path) -> None:
 
 def test_a_folder_without_tasks_is_told(spider: Path) -> None:
     """Databases alone have no figures."""
-    with pytest.raises(SourceNotFoundError, match="no task files"):
+    with pytest.raises(SourceNotFoundError, match="no task file"):
         data_stats(spider)
 
 
@@ -69,7 +69,7 @@ def test_the_picture_is_a_png_and_always_the_same(data: Path, tmp_path: Path) ->
     picture = (tmp_path / "a.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert (tmp_path / "b.png").read_bytes() == picture
-    with pytest.raises(OptionInvalidError, match=r"ends in \.png"):
+    with pytest.raises(OptionInvalidError, match=r"does not end in \.png"):
         plot_stats(stats, tmp_path / "a.jpg")
 
 

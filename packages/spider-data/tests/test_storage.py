@@ -45,7 +45,7 @@ def test_a_full_disk_leaves_the_earlier_conversion_whole(
     """Converting again over a good folder either succeeds or changes nothing."""
     convert_spider(spider, tmp_path / "data")
     before = contents(tmp_path / "data")
-    (spider / "dev.json").write_text("[]")
+    (spider / "dev.json").write_text((spider / "dev.json").read_text().replace("Which", "What"))
     monkeypatch.setattr("pyarrow.parquet.write_table", refuse(errno.EDQUOT, "test.parquet"))
     with pytest.raises(DiskFullError):
         convert_spider(spider, tmp_path / "data")

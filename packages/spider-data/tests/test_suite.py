@@ -25,10 +25,11 @@ from spider_data.errors import (
     SpiderDataError,
     TargetOccupiedError,
 )
+from spider_data.readonly import quoted as ident
 from spider_data.suite import GoldFailsError, GoldsInvalidError, SchemaFailsError, make_suite, make_suites
 from spider_data.suite.power import choose
 from spider_data.suite.recipe import make_recipe
-from spider_data.suite.schema import ident, read_schema
+from spider_data.suite.schema import read_schema
 from spider_data.suite.ties import is_tied, tie_probe
 from spider_data.suite.variant import make_variant
 
@@ -251,16 +252,14 @@ def test_a_broken_gold_is_named_not_hidden(shop: Path) -> None:
     assert report.broken_golds == ("SELECT nothing FROM nowhere",)
 
 
-def test_a_gold_that_fails_on_a_variant_is_our_fault(tmp_path: Path) -> None:
-    """The error names the query and the file."""
-    path = tmp_path / "docs.sqlite"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE doc (body TEXT)")
-        connection.executemany("INSERT INTO doc VALUES (?)", [(json.dumps({"n": i}),) for i in range(9)])
-        connection.commit()
-    with pytest.raises(GoldFailsError, match="json_extract") as caught:
-        make_suite(path, ["SELECT json_extract(body, '$.n') FROM doc"], variants=2, yardstick=0)
-    assert caught.value.path == path
+def test_a_gold_that_fails_on_every_variant_is_our_fault(shop: Path) -> None:
+    """It runs on the rows of the main file and on no others; the error names the query and the file."""
+    links = ",".join(f"{i}-{1 + i % 4}" for i in range(1, 13))
+    gold = f"SELECT CASE WHEN group_concat(id || '-' || item_id) = '{links}' THEN 1 ELSE json('broken') END FROM sale"
+    with pytest.raises(GoldFailsError, match="json") as caught:
+        make_suite(shop, [gold], variants=2, candidates=2, yardstick=0)
+    assert (caught.value.path, caught.value.query) == (shop, gold)
+    assert [path.name for path in shop.parent.iterdir()] == ["shop.sqlite"]
 
 
 def test_a_schema_that_does_not_run_is_named(tmp_path: Path) -> None:

@@ -161,8 +161,8 @@ def test_what_is_no_parquet_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "dev.parquet").write_text("[]")
     with pytest.raises(SchemaMismatchError, match="cannot be read as Parquet"):
         read_tasks(tmp_path / "dev.parquet")
-    for absent in (tmp_path / "none.parquet", tmp_path):
-        with pytest.raises(SourceNotFoundError, match="no task file"):
+    for absent, words in ((tmp_path / "none.parquet", "no task file"), (tmp_path, "is a folder, not a task file")):
+        with pytest.raises(SourceNotFoundError, match=words):
             read_tasks(absent)
 
 
@@ -187,7 +187,7 @@ def test_tasks_survive_pickling_and_never_change() -> None:
 
 def test_errors_survive_pickling() -> None:
     """A worker process hands on the message and the fields."""
-    error = SchemaMismatchError("message", path=Path("a"), column="c", found="f")
+    error = SchemaMismatchError(path=Path("a"), column="c", found="f", reason="message")
     again = pickle.loads(pickle.dumps(error))
     assert isinstance(again, SpiderDataError)
-    assert (str(again), again.path, again.column, again.found) == ("message", Path("a"), "c", "f")
+    assert (str(again), again.path, again.column, again.found) == ("'a': message", Path("a"), "c", "f")

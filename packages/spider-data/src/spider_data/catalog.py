@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from spider_data.errors import DatabaseNotFoundError, SourceNotFoundError
-from spider_data.storage import data_dir
+from spider_data.storage import MAKE_DATA, StrPath, data_dir
 
 FOLDERS = ("database", "test_database")
 """Where databases live in a data folder, in the order they are looked up."""
@@ -26,13 +26,14 @@ class DatabaseCatalog:
         SourceNotFoundError: `root` is no folder.
     """
 
-    def __init__(self, root: Path | str | None = None) -> None:
+    def __init__(self, root: StrPath | None = None) -> None:
         self.root = data_dir(root)
         if not self.root.is_dir():
             raise SourceNotFoundError(
-                f"no data folder {str(self.root)!r}; name the folder, set VERL_SPIDER_DATA_DIR, "
-                f"or make one with `spider-data download`, `convert`, `import` or `mini`",
                 path=self.root,
+                wanted="data folder",
+                found="a file" if self.root.exists() else "",
+                advice=f"name the folder, set VERL_SPIDER_DATA_DIR, or {MAKE_DATA}",
             )
         present = tuple(self.root / name for name in FOLDERS if (self.root / name).is_dir())
         self.folders: tuple[Path, ...] = present or (self.root,)
@@ -61,15 +62,11 @@ class DatabaseCatalog:
         found = self._find(db_id)
         if found is not None:
             return found
-        tried = tuple(self.root / name / db_id / f"{db_id}.sqlite" for name in FOLDERS)
-        nearest = tuple(difflib.get_close_matches(db_id, self.ids, n=3))
-        hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
         raise DatabaseNotFoundError(
-            f"no database {db_id!r}: neither {str(tried[0])!r} nor {str(tried[1])!r} is a file{hint} "
-            f"See what is there with `spider-data check {self.root}`",
             db_id=db_id,
-            tried=tried,
-            nearest=nearest,
+            root=self.root,
+            tried=tuple(self.root / name / db_id / f"{db_id}.sqlite" for name in FOLDERS),
+            nearest=tuple(difflib.get_close_matches(db_id, self.ids, n=3)),
         )
 
     def suite(self, db_id: str) -> tuple[Path, ...]:

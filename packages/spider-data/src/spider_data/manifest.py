@@ -15,8 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from spider_data.errors import RecordInvalidError
-from spider_data.storage import new_file, reading
+from spider_data.errors import ManifestInvalidError
+from spider_data.storage import StrPath, new_file, reading
 
 NAME = "manifest.json"
 
@@ -67,13 +67,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: StrPath) -> Manifest | None:
     """The manifest of a data folder; None when it has none.
 
     Raises:
-        RecordInvalidError: the file is there but is no manifest.
+        ManifestInvalidError: the file is there but is no manifest.
     """
-    path = folder / NAME
+    path = Path(folder) / NAME
     if not path.is_file():
         return None
     try:
@@ -87,12 +87,7 @@ def read_manifest(folder: Path) -> Manifest | None:
             notes=tuple(content.get("notes", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordInvalidError(
-            f"{str(path)!r} is not a manifest of this tool ({error!r}); remove it or make the folder again",
-            path=path,
-            row=0,
-            key="origin",
-        ) from error
+        raise ManifestInvalidError(path=path, reason=repr(error)) from error
 
 
 def sha256_of(path: Path) -> str:

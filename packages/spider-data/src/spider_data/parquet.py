@@ -14,8 +14,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
-from spider_data.errors import SchemaMismatchError, SourceNotFoundError, TaskInvalidError
-from spider_data.storage import new_file
+from spider_data.errors import SchemaMismatchError, TaskInvalidError
+from spider_data.storage import MAKE_DATA, StrPath, new_file, require_file
 from spider_data.task import COLUMNS, SpiderTask, split_of, task_id
 
 NEEDED = ("question", "query", "db_id")
@@ -24,7 +24,7 @@ NEEDED = ("question", "query", "db_id")
 _MAY_BE_NULL = ("split", "hardness")
 
 
-def read_tasks(path: Path | str, limit: int | None = None) -> list[SpiderTask]:
+def read_tasks(path: StrPath, limit: int | None = None) -> list[SpiderTask]:
     """The tasks of one Parquet file in file order, the first `limit` of them when given.
 
     A file without `task_id` gets ids from its name and row, one without `split` the split its name promises
@@ -50,24 +50,18 @@ def read_tasks(path: Path | str, limit: int | None = None) -> list[SpiderTask]:
             if value is None and name in _MAY_BE_NULL:
                 value = ""
             if value is None:
-                raise SchemaMismatchError(
-                    f"{str(path)!r}, row {row}: column {name!r} is null, expected text; "
-                    f"drop that row or write '' if the text is unknown",
-                    path=path,
-                    column=name,
-                    found="null",
-                )
+                reason = f"column {name!r} is null, expected text; drop that row or write '' if the text is unknown"
+                raise SchemaMismatchError(path=path, column=name, found="null", row=row, reason=reason)
             values[name] = value
         try:
             tasks.append(SpiderTask.from_row(values))
         except TaskInvalidError as error:
-            raise SchemaMismatchError(
-                f"{str(path)!r}, row {row}: {error}", path=path, column=error.field, found=repr(values.get(error.field))
-            ) from error
+            found = repr(values.get(error.field))
+            raise SchemaMismatchError(path=path, column=error.field, found=found, row=row, reason=str(error)) from error
     return tasks
 
 
-def write_tasks(path: Path | str, tasks: Iterable[SpiderTask]) -> None:
+def write_tasks(path: StrPath, tasks: Iterable[SpiderTask]) -> None:
     """Write tasks to a Parquet file of string columns; equal tasks give equal bytes.
 
     The file appears under its name only when it is complete.
@@ -94,36 +88,22 @@ def _strings(pa: Any, values: Sequence[str]) -> Any:
 
 def _read(path: Path) -> Any:
     """The columns that a task has, as an Arrow table; their types are checked before any data are read."""
-    if not path.is_file():
-        raise SourceNotFoundError(
-            f"no task file {str(path)!r}; make one with `spider-data convert`, "
-            f"`spider-data import` or `spider-data mini`",
-            path=path,
-        )
+    require_file(path, wanted="task file", advice=MAKE_DATA)
     try:
         # Not `read_table`: it imports pandas, and makes a column of a folder called `split=train` in the path.
         with import_module("pyarrow.parquet").ParquetFile(str(path)) as file:
             schema = file.schema_arrow
             for column in NEEDED:
                 if column not in schema.names:
-                    raise SchemaMismatchError(
-                        f"{str(path)!r} has no column {column!r}; expected {', '.join(NEEDED)}, found "
-                        f"{', '.join(schema.names)}: make task files with `spider-data convert`",
-                        path=path,
-                        column=column,
-                        found="",
-                    )
+                    reason = f"no column {column!r}; expected {', '.join(NEEDED)}, found {', '.join(schema.names)}"
+                    raise SchemaMismatchError(path=path, column=column, found="", reason=f"{reason}: {MAKE_DATA}")
             present = [name for name in COLUMNS if name in schema.names]
             for column in present:
                 _check_text(path, column, schema.field(column).type)
             return file.read(columns=present)
     except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
-        raise SchemaMismatchError(
-            f"{str(path)!r} cannot be read as Parquet ({error}); write it again with `spider-data convert`",
-            path=path,
-            column="",
-            found="",
-        ) from error
+        reason = f"it cannot be read as Parquet ({error}); make the file again"
+        raise SchemaMismatchError(path=path, column="", found="", reason=reason) from error
 
 
 def _check_text(path: Path, column: str, kind: Any) -> None:
@@ -135,9 +115,5 @@ def _check_text(path: Path, column: str, kind: Any) -> None:
         return
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind):
         return
-    raise SchemaMismatchError(
-        f"{str(path)!r}: column {column!r} is {kind}, expected string; cast it to text and write the file again",
-        path=path,
-        column=column,
-        found=str(kind),
-    )
+    reason = f"column {column!r} is {kind}, expected string; cast it to text and write the file again"
+    raise SchemaMismatchError(path=path, column=column, found=str(kind), reason=reason)

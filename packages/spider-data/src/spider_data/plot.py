@@ -11,7 +11,7 @@ from typing import Any
 from spider_data.errors import MissingExtraError, OptionInvalidError
 from spider_data.parquet import read_tasks
 from spider_data.stats import DataStats, word_counts
-from spider_data.storage import new_file
+from spider_data.storage import StrPath, new_file
 from spider_data.task import Hardness
 
 _DRAWN = ("train", "validation", "dev", "test")
@@ -21,7 +21,7 @@ _COLOURS = ("#2c7fb8", "#7fcdbb", "#fdae61", "#d7191c", "#bdbdbd")
 _LINES = ("#222222", "#2c7fb8", "#d95f0e", "#7b3294")
 
 
-def plot_stats(stats: DataStats, path: Path) -> None:
+def plot_stats(stats: DataStats, path: StrPath) -> None:
     """Write a PNG with four panels: hardness by split, tables in a database, words in questions and in queries.
 
     Shows train, validation, dev and test; where none of these is there, every file.
@@ -31,13 +31,11 @@ def plot_stats(stats: DataStats, path: Path) -> None:
         OptionInvalidError: `path` does not end in `.png`.
         DiskFullError, TargetUnwritableError: `path` cannot take the file.
     """
+    path = Path(path)
     if path.suffix.lower() != ".png":
-        raise OptionInvalidError(f"cannot draw {path.name!r}; give the plot a name that ends in .png", option="plot")
+        raise OptionInvalidError(option="plot", reason=f"{path.name!r} does not end in .png; give it such a name")
     if find_spec("matplotlib") is None:
-        raise MissingExtraError(
-            "drawing needs matplotlib, which is not installed; install 'spider-data[plot]' or leave --plot out",
-            extra="plot",
-        )
+        raise MissingExtraError(extra="plot", needs="matplotlib", option="plot")
     stems = [stem for stem in _DRAWN if stem in stats.splits] or list(stats.splits)
     words = {stem: word_counts(read_tasks(Path(stats.root) / f"{stem}.parquet")) for stem in stems}
     # The object interface, not pyplot: no window system is touched and nothing global remains.

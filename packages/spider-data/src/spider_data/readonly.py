@@ -1,79 +1,117 @@
-"""Look into a SQLite file without the power to change it.
+"""Look into a SQLite file without the power to change it, and without leaving a trace beside it.
 
-Connections are read-only, trust nothing that the file's schema defines, and stop at a deadline. Judging
-predictions is not done here: this reads files that a user brings, and runs golds.
+This is the package's one way to open a database file. Connections are read-only and stop at a deadline. Judging
+predictions is not done here: this reads files that a user brings and runs golds. `trusted_schema` stays on, because
+SQLite 3.40 refuses whole files that use `json_extract` in a generated column or an index when it is off.
 """
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from spider_data.errors import DatabaseUnreadableError
+from spider_data.storage import reading, require_file
 
 _STEPS = 10_000
 """SQLite counts virtual-machine steps, so the clock is read every so many of them."""
+
+_HOT_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+"""How a rollback journal begins as long as its transaction is not over."""
+
+_DECLARES = "sqlite_master"
+"""A virtual table declares its columns through an update of this table that SQLite makes up and never runs."""
+
+_VIRTUAL_READS = ("data_version", "page_size")
+"""The pragmas that the full-text modules read before they search."""
 
 
 @contextmanager
 def open_readonly(path: Path, *, deadline_s: float = 60.0) -> Generator[sqlite3.Connection]:
     """A read-only connection; any statement still running `deadline_s` seconds after opening is interrupted.
 
+    A log beside the file (`-wal`, `-journal`) belongs to its content. Reading it in place would leave files behind or
+    need the right to write, so a file with a log that nobody holds open is read from a temporary copy.
+
     Raises:
-        DatabaseUnreadableError: the file is missing, is no database, or cannot be opened.
+        SourceNotFoundError: there is no such file, or it is a folder, a pipe or a device.
+        DatabaseUnreadableError: the file is no database, or cannot be opened.
+        SourceUnreadableError: the operating system refuses to read it.
     """
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    except sqlite3.Error as error:
-        raise _unreadable(path, error) from error
-    with closing(connection):
-        ends = time.monotonic() + deadline_s
-        connection.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
+    require_file(path, wanted="database file", advice="name a SQLite file")
+    with _place_of(path) as (uri, is_copy):
         try:
-            connection.execute("PRAGMA query_only = ON")
-            connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection = sqlite3.connect(uri, uri=True)
         except sqlite3.Error as error:
             raise _unreadable(path, error) from error
-        connection.text_factory = _text
-        yield connection
+        with closing(connection):
+            ends = time.monotonic() + deadline_s
+            try:
+                if is_copy:
+                    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the log in
+                connection.execute("PRAGMA query_only = ON")
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            except sqlite3.Error as error:
+                raise _unreadable(path, error) from error
+            connection.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
+            connection.text_factory = decode
+            try:
+                yield connection
+            except sqlite3.OperationalError as error:
+                if is_interrupt(error) and time.monotonic() < ends:
+                    raise KeyboardInterrupt from error  # Ctrl-C in the progress handler arrives as this
+                raise
+
+
+def has_log(path: Path) -> bool:
+    """Whether a `-wal` or `-journal` beside a database file (or beside the file of a link) holds changes to it."""
+    real = path.resolve()
+    return _size(_beside(real, "-wal")) > 0 or _head(_beside(real, "-journal"), 8) == _HOT_JOURNAL
 
 
 def tables_of(connection: sqlite3.Connection) -> list[str]:
-    """Names of the ordinary tables, in the order of their creation."""
-    rows = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    )
-    return [str(name) for (name,) in rows]
+    """Names of the tables in the order of creation: with virtual tables, without shadow tables and SQLite's own."""
+    kinds = {name: kind for schema, name, kind, *_ in connection.execute("PRAGMA table_list") if schema == "main"}
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    own = [name for name in names if kinds.get(name) in ("table", "virtual")]
+    return [str(name) for name in own if not name.lower().startswith("sqlite_")]
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
     """Whether no table has a row (or there is no table)."""
-    return not any(
-        connection.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 1").fetchone() for name in tables_of(connection)
-    )
+    for name in tables_of(connection):
+        with suppress(sqlite3.OperationalError):  # a virtual table whose module is not here
+            if connection.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 1").fetchone():
+                return False
+    return True
 
 
 def failure_of(path: Path, sql: str, *, deadline_s: float) -> tuple[str, int]:
     """Why a gold query cannot be used, the empty text if it can, and how many rows it gives.
 
-    The query must be one statement that only reads; it is run to its end or to the deadline.
+    The query must be one statement that only reads, virtual tables too; it is run to its end or to the deadline.
 
     Raises:
         DatabaseUnreadableError: the fault is the file's, not the query's.
     """
     with open_readonly(path, deadline_s=deadline_s) as connection:
+        _load_virtual_tables(connection)
         connection.set_authorizer(_only_reads)
+        ends = time.monotonic() + deadline_s
         try:
             cursor = connection.execute(sql)
             if cursor.description is None:
                 return "the statement gives no rows; expected a SELECT", 0
             return "", sum(1 for _ in cursor)
-        except (sqlite3.Error, sqlite3.Warning) as error:  # several statements are a Warning in Python 3.11
-            if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:  # several statements: a Warning in Python 3.11
+            if is_interrupt(error):
+                if time.monotonic() < ends - 0.05:
+                    raise
                 return f"still running after {deadline_s:g} s", 0
             if getattr(error, "sqlite_errorname", "") == "SQLITE_AUTH":
                 return "it does more than read; expected one SELECT", 0
@@ -85,6 +123,8 @@ def damage(connection: sqlite3.Connection) -> str:
     try:
         (first,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
+        if is_interrupt(error):
+            raise
         return str(error)
     return "" if first == "ok" else str(first)
 
@@ -94,18 +134,71 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def decode(raw: bytes) -> str:
+    """Text as SQLite hands it over; bytes that are no UTF-8 become the replacement character."""
+    return raw.decode(errors="replace")
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether SQLite stopped because a progress handler told it to."""
+    return getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
+
+
+@contextmanager
+def _place_of(path: Path) -> Generator[tuple[str, bool]]:
+    """The URI to open, and whether it names a temporary copy."""
+    real = path.resolve()  # SQLite looks for a log beside the file that a link names
+    uri = real.as_uri()
+    if not has_log(real):
+        # In WAL mode SQLite would make both log files anew, except for a file that it may take as unchanging.
+        unchanging = _head(real, 20)[18:] == b"\x02\x02" and not _beside(real, "-wal").exists()
+        yield f"{uri}?mode=ro{'&immutable=1' * unchanging}", False
+    elif _beside(real, "-shm").exists():
+        yield f"{uri}?mode=ro", False  # a writer has it open and keeps both files
+    else:
+        with tempfile.TemporaryDirectory(prefix="spider-data-") as folder:
+            copy = Path(folder) / "copy.sqlite"
+            with reading(real):
+                shutil.copyfile(real, copy)
+                for ending in ("-wal", "-journal"):
+                    if _size(_beside(real, ending)):
+                        shutil.copyfile(_beside(real, ending), _beside(copy, ending))
+            yield f"{copy.as_uri()}?mode=rw", True
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _head(path: Path, count: int) -> bytes:
+    if not path.is_file():
+        return b""
+    with reading(path), path.open("rb") as stream:
+        return stream.read(count)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _load_virtual_tables(connection: sqlite3.Connection) -> None:
+    """Open each virtual table once: R-tree prepares its writes then, which an authorizer would refuse."""
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'").fetchall()
+    for (name,) in rows:
+        with suppress(sqlite3.DatabaseError):  # the gold that reads it will say what is wrong
+            connection.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0")
+
+
 def _only_reads(action: int, first: str | None, second: str | None, *_: str | None) -> int:
     if action == sqlite3.SQLITE_FUNCTION:
         return sqlite3.SQLITE_DENY if second == "load_extension" else sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_UPDATE:
+        return sqlite3.SQLITE_OK if first == _DECLARES else sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_PRAGMA:
+        return sqlite3.SQLITE_OK if first in _VIRTUAL_READS and second is None else sqlite3.SQLITE_DENY
     reads = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
     return sqlite3.SQLITE_OK if action in reads else sqlite3.SQLITE_DENY
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="replace")
-
-
 def _unreadable(path: Path, error: sqlite3.Error) -> DatabaseUnreadableError:
-    return DatabaseUnreadableError(
-        f"{str(path)!r} cannot be read as a SQLite database ({error}); replace the file", path=path
-    )
+    return DatabaseUnreadableError(path=path, reason=str(error))

@@ -15,25 +15,23 @@ from spider_data.task import SpiderTask, Split
 
 
 def carve_by_database(
-    tasks: Sequence[SpiderTask], *, share: float, seed: int, split: Split = Split.VALIDATION
+    tasks: Sequence[SpiderTask], *, share: float, seed: int, split: Split = Split.VALIDATION, option: str = "share"
 ) -> tuple[list[SpiderTask], list[SpiderTask]]:
     """Two lists, the rest and the held-out: whole databases go to the second until it has `share` of the rows.
 
     Both keep the order of `tasks`; the held-out ones get `split`. At least one database stays on each side.
+    `option` is the name under which the caller takes the share, for the error.
 
     Raises:
         OptionInvalidError: `share` is not between 0 and 1, or there is only one database.
     """
-    _check_share(share)
+    check_share(share, option=option)
     sizes = Counter(task.db_id for task in tasks)
     if share == 0 or not tasks:
         return list(tasks), []
     if len(sizes) < 2:
-        raise OptionInvalidError(
-            f"cannot hold out whole databases when there is only one ({next(iter(sizes))!r}); "
-            "split by question instead",
-            option="split-by",
-        )
+        reason = f"there is one database, {next(iter(sizes))!r}, and none of it can be held out whole; give 0"
+        raise OptionInvalidError(option=option, reason=f"{reason} to train on all of it")
     order = sorted(sizes)
     random.Random(seed).shuffle(order)  # noqa: S311  a split must be repeatable, not secret
     held: set[str] = set()
@@ -47,7 +45,7 @@ def carve_by_database(
 
 
 def carve_by_question(
-    tasks: Sequence[SpiderTask], *, share: float, seed: int, split: Split = Split.VALIDATION
+    tasks: Sequence[SpiderTask], *, share: float, seed: int, split: Split = Split.VALIDATION, option: str = "share"
 ) -> tuple[list[SpiderTask], list[SpiderTask]]:
     """Two lists, the rest and the held-out: about `share` of the questions of each database go to the second.
 
@@ -58,7 +56,7 @@ def carve_by_question(
     Raises:
         OptionInvalidError: `share` is not between 0 and 1.
     """
-    _check_share(share)
+    check_share(share, option=option)
     groups = _kin(tasks)
     random.Random(seed).shuffle(groups)  # noqa: S311  a split must be repeatable, not secret
     total = Counter(task.db_id for task in tasks)
@@ -101,8 +99,11 @@ def _part(tasks: Sequence[SpiderTask], held: Sequence[bool], split: Split) -> tu
     return rest, [replace(task, split=split) for task, out in zip(tasks, held, strict=True) if out]
 
 
-def _check_share(share: float) -> None:
+def check_share(share: float, *, option: str) -> None:
+    """Check that a share to hold out is a part of one.
+
+    Raises:
+        OptionInvalidError: it is not.
+    """
     if not 0 <= share < 1:
-        raise OptionInvalidError(
-            f"the share held out is {share!r}; expected at least 0 and below 1, such as 0.1", option="share"
-        )
+        raise OptionInvalidError(option=option, reason=f"expected at least 0 and below 1, such as 0.1; got {share!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,6 +12,7 @@ from spider_data.catalog import DatabaseCatalog
 from spider_data.errors import DatabaseUnreadableError, SourceNotFoundError
 from spider_data.parquet import read_tasks
 from spider_data.readonly import open_readonly, tables_of
+from spider_data.storage import MAKE_DATA, StrPath
 from spider_data.task import Hardness, SpiderTask
 
 ORDER = ("train", "validation", "dev", "test", "train_spider", "train_others", "test_dev_500", "test_dev")
@@ -59,7 +59,7 @@ class DataStats:
         return asdict(self)
 
 
-def data_stats(root: Path | str | None = None) -> DataStats:
+def data_stats(root: StrPath | None = None) -> DataStats:
     """Count every task file of a data folder.
 
     Raises:
@@ -69,10 +69,7 @@ def data_stats(root: Path | str | None = None) -> DataStats:
     catalog = DatabaseCatalog(root)
     paths = {path.stem: path for path in sorted(catalog.root.glob("*.parquet"))}
     if not paths:
-        raise SourceNotFoundError(
-            f"no task files in {str(catalog.root)!r}; make them with `spider-data convert`, `import` or `mini`",
-            path=catalog.root,
-        )
+        raise SourceNotFoundError(path=catalog.root, wanted="task file (*.parquet)", inside=True, advice=MAKE_DATA)
     stems = [stem for stem in ORDER if stem in paths] + [stem for stem in paths if stem not in ORDER]
     tasks = {stem: read_tasks(paths[stem]) for stem in stems}
     ids = {task.db_id for rows in tasks.values() for task in rows}

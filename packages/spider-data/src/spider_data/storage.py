@@ -1,4 +1,4 @@
-"""Write files so that a reader sees the whole thing or nothing.
+"""Write files so that a reader sees the whole thing or nothing; and refuse to read what is no file.
 
 Work happens under a temporary name beside the final one; the last act is a rename. A full disk and a
 read-only place become errors that say which and what to do.
@@ -12,12 +12,26 @@ import shutil
 import tempfile
 from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
-from spider_data.errors import DiskFullError, SourceUnreadableError, TargetOccupiedError, TargetUnwritableError
+from spider_data.errors import (
+    DiskFullError,
+    SourceNotFoundError,
+    SourceUnreadableError,
+    TargetOccupiedError,
+    TargetUnwritableError,
+)
+
+StrPath: TypeAlias = str | os.PathLike[str]
+"""What every public function takes for a path."""
+
+MAKE_DATA = "make a data folder with `spider-data mini data`, or see `spider-data --help` for the other ways"
+"""The next step where tasks or databases are missing."""
 
 
-def data_dir(path: Path | str | None = None) -> Path:
+def data_dir(path: StrPath | None = None) -> Path:
     """The data folder: `path` if given, else `$VERL_SPIDER_DATA_DIR`, else `data`, as in the tutorial."""
     return Path(path or os.environ.get("VERL_SPIDER_DATA_DIR") or "data")
 
@@ -34,16 +48,9 @@ def writing(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"the disk is full while writing {str(path)!r}; nothing was left under that name: "
-                f"free some space or choose another target",
-                path=path,
-            ) from error
+            raise DiskFullError(path=path) from error
         about = f": {error.filename!r}" if error.filename not in (None, str(path)) else ""
-        reason = f"{error.strerror or error}{about}"
-        raise TargetUnwritableError(
-            f"cannot write {str(path)!r} ({reason}); choose a target folder that you may write to", path=path
-        ) from error
+        raise TargetUnwritableError(path=path, reason=f"{error.strerror or error}{about}") from error
 
 
 @contextmanager
@@ -56,9 +63,19 @@ def reading(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceUnreadableError(
-            f"cannot read {str(path)!r} ({error.strerror or error}); check the file and its permissions", path=path
-        ) from error
+        raise SourceUnreadableError(path=path, reason=error.strerror or str(error)) from error
+
+
+def require_file(path: Path, *, wanted: str, advice: str) -> None:
+    """Check that `path` is a regular file, or a link to one: a pipe would wait for ever, a device has no end.
+
+    Raises:
+        SourceNotFoundError: it is not.
+    """
+    if path.is_file():
+        return
+    found = "a folder" if path.is_dir() else "a pipe or a device" if path.exists() else ""
+    raise SourceNotFoundError(path=path, wanted=wanted, found=found, advice=advice)
 
 
 @contextmanager
@@ -68,6 +85,8 @@ def new_file(path: Path) -> Generator[Path]:
     Raises:
         DiskFullError, TargetUnwritableError: see `writing`.
     """
+    if path.exists() and not path.is_file():
+        raise TargetUnwritableError(path=path, reason="a folder, a pipe or a device has that name")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -91,7 +110,7 @@ def new_folder(target: Path) -> Generator[Path]:
     """
     if target.is_dir() and any(target.iterdir()):
         raise TargetOccupiedError(
-            f"{str(target)!r} already exists and is not empty; name a new folder, or remove that one first", path=target
+            path=target, reason="already exists and is not empty; name a new folder, or remove that one first"
         )
     with writing(target):
         if target.exists() and not target.is_dir():
@@ -105,8 +124,12 @@ def new_folder(target: Path) -> Generator[Path]:
                 target.rmdir()
             part.rename(target)
         except TargetUnwritableError as error:
+            if not error.path.is_relative_to(part):
+                raise
             # The user knows the target, not the temporary folder.
-            raise type(error)(str(error).replace(str(part), str(target)), path=target) from error
+            raise replace(
+                error, path=target / error.path.relative_to(part), reason=error.reason.replace(str(part), str(target))
+            ) from error
         finally:
             with suppress(FileNotFoundError):
                 shutil.rmtree(part)

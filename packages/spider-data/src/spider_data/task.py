@@ -55,17 +55,12 @@ class SpiderTask:
     def __post_init__(self) -> None:
         for name in ("task_id", "db_id", "query"):
             if not getattr(self, name):
-                raise TaskInvalidError(
-                    f"task {self.task_id!r}: {name!r} is empty; every task needs an id, a database and a gold query",
-                    field=name,
-                )
+                reason = f"{name!r} is empty; every task needs an id, a database and a gold query"
+                raise TaskInvalidError(task_id=self.task_id, field=name, reason=reason)
         for name in ("task_id", "db_id", "question", "query"):
             if not _is_text(getattr(self, name)):
-                raise TaskInvalidError(
-                    f"task {self.task_id!r}: {name!r} holds half a character (a lone surrogate), "
-                    "which no file can store; mend the text",
-                    field=name,
-                )
+                reason = f"{name!r} holds half a character (a lone surrogate), which no file can store; mend the text"
+                raise TaskInvalidError(task_id=self.task_id, field=name, reason=reason)
         # Loose strings are welcome, so that a row from any source reads as it is.
         object.__setattr__(self, "split", _member(Split, self.split, "split", self.task_id))
         object.__setattr__(self, "hardness", _member(Hardness, self.hardness, "hardness", self.task_id))
@@ -92,11 +87,8 @@ class SpiderTask:
         for name in ("task_id", "db_id", "question", "query"):
             value = row.get(name)
             if not isinstance(value, str):
-                raise TaskInvalidError(
-                    f"row with keys {sorted(row)}: {name!r} must be text, got {value!r}; "
-                    "read task files with `read_tasks`",
-                    field=name,
-                )
+                reason = f"row with keys {sorted(row)}: {name!r} must be text, got {value!r}"
+                raise TaskInvalidError(task_id="", field=name, reason=f"{reason}; read task files with `read_tasks`")
             values[name] = value
         return cls(
             task_id=values["task_id"],
@@ -135,4 +127,5 @@ def _member(kind: type[E], value: object, field: str, of: str) -> E:
         return kind(value)  # pyright: ignore[reportArgumentType]  the enum itself refuses what is not text
     except ValueError as error:
         allowed = ", ".join(repr(str(member)) for member in kind)
-        raise TaskInvalidError(f"task {of!r}: {field} is {value!r}; expected one of {allowed}", field=field) from error
+        reason = f"{field} is {value!r}; expected one of {allowed}"
+        raise TaskInvalidError(task_id=of, field=field, reason=reason) from error

@@ -15,10 +15,11 @@ from spider_data.check.files import check_official, check_readable, looks_offici
 from spider_data.check.findings import CheckReport, Finding, Kind, Severity
 from spider_data.check.tasks import check_databases, check_tasks, read_folder
 from spider_data.manifest import Origin, read_manifest
+from spider_data.storage import StrPath
 
 
 def check_data(
-    root: Path | str | None = None,
+    root: StrPath | None = None,
     *,
     official: bool | None = None,
     deep: bool = False,
@@ -31,7 +32,7 @@ def check_data(
 
     Raises:
         SourceNotFoundError: there is no such folder.
-        RecordInvalidError: its manifest is unreadable.
+        ManifestInvalidError: its manifest is unreadable.
     """
     catalog = DatabaseCatalog(root)
     manifest = read_manifest(catalog.root)

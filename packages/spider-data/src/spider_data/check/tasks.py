@@ -12,6 +12,7 @@ from spider_data.check.findings import Finding, Kind, fault, note
 from spider_data.errors import SchemaMismatchError
 from spider_data.manifest import Manifest, Origin
 from spider_data.parquet import read_tasks
+from spider_data.storage import MAKE_DATA
 from spider_data.task import SpiderTask
 
 Tasks = Mapping[str, Sequence[SpiderTask]]
@@ -40,7 +41,7 @@ def check_tasks(tasks: Tasks, manifest: Manifest | None, *, official: bool) -> l
     """What is wrong with task files by themselves and with each other."""
     findings: list[Finding] = []
     if not tasks:
-        return [note(Kind.NO_TASKS, "*.parquet", "no task files here; make them with `spider-data convert`")]
+        return [note(Kind.NO_TASKS, "*.parquet", f"no task files here; {MAKE_DATA}")]
     missing = [stem for stem in EXPECTED if stem not in tasks]
     findings += [note(Kind.NO_TASKS, f"{stem}.parquet", "not here; some commands will ask for it") for stem in missing]
     for stem, rows in tasks.items():

@@ -17,7 +17,7 @@ from spider_data.mini.build import finish, open_pool, pick
 from spider_data.mini.schema import UNSEEN, load_databases
 from spider_data.mini.templates import load_patterns
 from spider_data.parquet import write_tasks
-from spider_data.storage import new_folder
+from spider_data.storage import StrPath, new_folder
 from spider_data.suite import Power, SuiteReport, make_suite
 from spider_data.task import Split
 
@@ -39,7 +39,7 @@ class MiniReport:
     """The worth of all suites together, over the gold queries of all tasks."""
 
 
-def mini_benchmark(folder: Path | str) -> Path:
+def mini_benchmark(folder: StrPath) -> Path:
     """Build the benchmark in `folder`, in Spider's layout, and return that path.
 
     Gives `train.parquet`, `validation.parquet`, `test.parquet`, `manifest.json` and `database/<db_id>/` with the main
@@ -52,7 +52,7 @@ def mini_benchmark(folder: Path | str) -> Path:
     return build_mini(folder).folder
 
 
-def build_mini(folder: Path | str, *, on_step: Callable[[int, int], None] | None = None) -> MiniReport:
+def build_mini(folder: StrPath, *, on_step: Callable[[int, int], None] | None = None) -> MiniReport:
     """As `mini_benchmark`, with figures. `on_step` hears (databases done, all)."""
     target = Path(folder)
     patterns = load_patterns()

@@ -14,17 +14,22 @@ from enum import StrEnum
 from pathlib import Path
 
 from spider_data.catalog import DatabaseCatalog, is_plain_name
-from spider_data.errors import OptionInvalidError, QuestionsInvalidError, SourceNotFoundError
+from spider_data.errors import (
+    OptionInvalidError,
+    Problem,
+    QuestionsInvalidError,
+    SourceNotFoundError,
+    TargetUnwritableError,
+)
 from spider_data.manifest import Manifest, Origin, sha256_of, write_manifest
-from spider_data.own.questions import Line, Problem, read_question_file
+from spider_data.own.questions import Line, QuestionFile, read_question_file
 from spider_data.parquet import write_tasks
-from spider_data.readonly import failure_of, open_readonly
-from spider_data.splits import carve_by_database, carve_by_question
-from spider_data.storage import data_dir, link_file, new_folder
+from spider_data.readonly import failure_of, has_log, open_readonly
+from spider_data.splits import carve_by_database, carve_by_question, check_share
+from spider_data.storage import StrPath, data_dir, link_file, new_folder, require_file
 from spider_data.task import SpiderTask, Split
 
 _ENDINGS = (".sqlite", ".sqlite3", ".db")
-_SHOWN = 40
 
 
 class SplitBy(StrEnum):
@@ -51,9 +56,9 @@ class ImportOptions:
 
 
 def import_data(
-    databases: Path | str,
-    questions: Path | str,
-    target: Path | str | None = None,
+    databases: StrPath,
+    questions: StrPath,
+    target: StrPath | None = None,
     *,
     options: ImportOptions | None = None,
     on_query: Callable[[int, int], None] = lambda done, total: None,
@@ -73,28 +78,30 @@ def import_data(
     """
     options = options or ImportOptions()
     questions, target = Path(questions), data_dir(target)
-    if options.validation_share + options.test_share >= 1:
-        raise OptionInvalidError("validation and test take all rows; give shares whose sum is below 1", option="share")
+    _check_shares(options)
     files = find_databases(Path(databases))
     for suite in files.values():
         with open_readonly(suite[0]):
             pass
     read = read_question_file(questions, list(files))
-    empty, failures = _run_golds(read.lines, files, options.deadline_s, on_query)
+    empty, failures = _run_golds(read, files, options.deadline_s, on_query)
     problems = sorted([*read.problems, *failures], key=lambda problem: problem.number)
     if not problems and not read.lines:
-        problems = [Problem(number=0, text="the file has no line")]
+        problems = [Problem(number=0, text="the file has no question; write at least one")]
     if problems:
-        sentences = tuple(map(str, problems))
-        raise QuestionsInvalidError(_complaint(questions, sentences), path=questions, problems=sentences)
+        raise QuestionsInvalidError(path=questions, problems=tuple(problems))
     tasks = [line.task for line in read.lines]
     parts, how = _split(questions, tasks, options)
-    notes: list[str] = []
+    used = {task.db_id for task in tasks}
+    logged = [db_id for db_id, suite in files.items() if db_id in used and not options.copy and has_log(suite[0])]
+    notes = [*read.notes]
     if read.repeated:
-        notes.append(f"{read.repeated} lines repeat an earlier one and are left out")
+        notes.append(f"{read.repeated} {read.unit}s repeat an earlier one and are left out")
     if empty:
-        notes.append(f"{len(empty)} gold queries give no row (lines {_some(empty)}): any query without a row matches")
+        places = f"{read.unit}s {_some(empty)}"
+        notes.append(f"{len(empty)} gold queries give no row ({places}): any query without a row matches")
     notes += [f"{split}.parquet is empty" for split, rows in parts.items() if not rows]
+    notes += [f"{db_id} has changes in a log beside it and was copied whole, not linked" for db_id in logged]
     manifest = Manifest(
         origin=Origin.OWN,
         rows={f"{split}.parquet": len(rows) for split, rows in parts.items()},
@@ -106,13 +113,25 @@ def import_data(
     with new_folder(target) as part:
         for split, rows in parts.items():
             write_tasks(part / f"{split}.parquet", rows)
-        used = {task.db_id for task in tasks}
         for db_id, suite in files.items():
             for file in suite if db_id in used else ():
                 name = f"{db_id}.sqlite" if file == suite[0] else file.name
-                _place(file, part / "database" / db_id / name, copy=options.copy)
+                _place(
+                    file, part / "database" / db_id / name, copy=options.copy or (db_id in logged and file == suite[0])
+                )
         write_manifest(part, manifest)
     return manifest
+
+
+def _check_shares(options: ImportOptions) -> None:
+    check_share(options.validation_share, option="validation_share")
+    check_share(options.test_share, option="test_share")
+    if options.validation_share + options.test_share >= 1:
+        reason = "together with validation_share it takes all rows; give shares whose sum is below 1"
+        raise OptionInvalidError(option="test_share", reason=reason)
+    if not options.deadline_s > 0:
+        reason = f"expected a number of seconds above 0, got {options.deadline_s!r}"
+        raise OptionInvalidError(option="deadline_s", reason=reason)
 
 
 def find_databases(place: Path) -> dict[str, tuple[Path, ...]]:
@@ -125,30 +144,25 @@ def find_databases(place: Path) -> dict[str, tuple[Path, ...]]:
     if place.is_file():
         return {_id_of(place): (place,)}
     if not place.is_dir():
-        raise SourceNotFoundError(
-            f"no file or folder {str(place)!r}; name a SQLite file or a folder of them", path=place
-        )
+        require_file(place, wanted="SQLite file or folder", advice="name a SQLite file, or a folder of them")
     catalog = DatabaseCatalog(place)
     found = {db_id: catalog.suite(db_id) for db_id in catalog.ids}
     for file in sorted(file for file in place.iterdir() if file.suffix in _ENDINGS and file.is_file()):
         if _id_of(file) in found:
-            raise OptionInvalidError(
-                f"two databases in {str(place)!r} are called {_id_of(file)!r}; rename one of them", option="db"
-            )
+            reason = f"two databases in {str(place)!r} are called {_id_of(file)!r}; rename one of them"
+            raise OptionInvalidError(option="databases", reason=reason)
         found[_id_of(file)] = (file,)
     if not found:
-        raise SourceNotFoundError(
-            f"no database in {str(place)!r}; expected files ending in {', '.join(_ENDINGS)}, "
-            f"or folders <db_id>/<db_id>.sqlite",
-            path=place,
-        )
+        advice = f"expected files ending in {', '.join(_ENDINGS)}, or folders <db_id>/<db_id>.sqlite"
+        raise SourceNotFoundError(path=place, wanted="database", inside=True, advice=advice)
     return dict(sorted(found.items()))
 
 
 def _run_golds(
-    lines: Sequence[Line], files: Mapping[str, Sequence[Path]], deadline_s: float, on_query: Callable[[int, int], None]
+    read: QuestionFile, files: Mapping[str, Sequence[Path]], deadline_s: float, on_query: Callable[[int, int], None]
 ) -> tuple[list[int], list[Problem]]:
     """Lines whose gold gives no row, and a sentence for each gold that fails."""
+    lines: Sequence[Line] = read.lines
     empty: list[int] = []
     failures: list[Problem] = []
     for done, line in enumerate(lines):
@@ -156,7 +170,7 @@ def _run_golds(
         failure, rows = failure_of(files[line.task.db_id][0], line.task.query, deadline_s=deadline_s)
         if failure:
             text = f"the query fails on {line.task.db_id!r}: {failure}"
-            failures.append(Problem(number=line.number, text=text))
+            failures.append(Problem(number=line.number, text=text, unit=read.unit))
         elif rows == 0:
             empty.append(line.number)
     return empty, failures
@@ -169,14 +183,14 @@ def _split(
     if given != {Split.UNKNOWN}:
         if Split.UNKNOWN in given or Split.DEV in given or Split.TRAIN not in given:
             found = ", ".join(repr(str(split)) for split in sorted(given))
-            raise QuestionsInvalidError(
-                f"{str(questions)!r}: column 'split' has {found}; fill it in every row with train, validation or test, "
-                f"or leave it out",
-                path=questions,
-                problems=(),
-            )
+            text = f"'split' is {found}; fill it in every row with train, validation or test, or leave it out"
+            raise QuestionsInvalidError(path=questions, problems=(Problem(number=0, text=text),))
         return {split: [task for task in tasks if task.split is split] for split in _PARTS}, "given"
-    carve = carve_by_database if options.split_by is SplitBy.DATABASE else carve_by_question
+    by_database = options.split_by is SplitBy.DATABASE
+    if by_database and len({task.db_id for task in tasks}) < 2:
+        reason = f"there is only one database, {tasks[0].db_id!r}, and it cannot be held out whole; give 'question'"
+        raise OptionInvalidError(option="split_by", reason=reason)
+    carve = carve_by_database if by_database else carve_by_question
     rest, test = carve(tasks, share=options.test_share, seed=options.seed, split=Split.TEST)
     share = options.validation_share / (1 - options.test_share)
     train, validation = carve(rest, share=share, seed=options.seed + 1, split=Split.VALIDATION)
@@ -193,20 +207,17 @@ def _place(file: Path, place: Path, *, copy: bool) -> None:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     with open_readonly(file, deadline_s=3600) as source, closing(sqlite3.connect(place)) as plain:
-        source.backup(plain)
+        try:
+            source.backup(plain)
+        except sqlite3.Error as error:
+            # SQLite does not say which of the two files it could not read or write.
+            raise TargetUnwritableError(path=place, reason=f"copying {str(file)!r} failed: {error}") from error
 
 
 def _id_of(file: Path) -> str:
     if not is_plain_name(file.stem):
-        raise OptionInvalidError(f"{file.name!r} gives no usable db_id; rename the file", option="db")
+        raise OptionInvalidError(option="databases", reason=f"{file.name!r} gives no usable db_id; rename the file")
     return file.stem
-
-
-def _complaint(questions: Path, problems: Sequence[str]) -> str:
-    listed = "\n".join(f"  {problem}" for problem in problems[:_SHOWN])
-    more = f"\n  … and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    count = f"{len(problems)} fault{'s' * (len(problems) != 1)}"
-    return f"{str(questions)!r} has {count}; nothing was written. Mend and import again:\n{listed}{more}"
 
 
 def _some(numbers: Sequence[int]) -> str:

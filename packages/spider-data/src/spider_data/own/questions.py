@@ -1,22 +1,27 @@
-"""Read somebody's question file, JSONL or CSV, and collect every fault in it before complaining.
+"""Read somebody's question file and collect every fault in it before complaining.
 
 A row needs `question`, `query` (or `sql`), and `db_id` unless there is only one database; `split` and
-`hardness` are kept where given. Whether the queries run is asked elsewhere.
+`hardness` are kept where given. Capitals and blanks in the names do not matter. Whether the queries run is
+asked elsewhere.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from spider_data.errors import QuestionsInvalidError, SourceNotFoundError, TaskInvalidError
-from spider_data.storage import reading
+from spider_data.errors import Problem, QuestionsInvalidError, TaskInvalidError
+from spider_data.own.tables import PARQUET_ENDING, TEXT_ENDINGS, WORKBOOK_ENDINGS, read_table
+from spider_data.records import decode, fields_of, json_items
+from spider_data.storage import reading, require_file
 from spider_data.task import SpiderTask, task_id
+
+JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
+ENDINGS = (*JSON_ENDINGS, *TEXT_ENDINGS, *WORKBOOK_ENDINGS, PARQUET_ENDING)
+"""The files that can be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,20 +29,8 @@ class Line:
     """A task and where it stands."""
 
     number: int
-    """Line of the file, counted from 1."""
+    """Line or row of the file, counted from 1."""
     task: SpiderTask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """What is wrong with a line."""
-
-    number: int
-    """Line of the file, counted from 1; 0 when the whole file is meant."""
-    text: str
-
-    def __str__(self) -> str:
-        return f"line {self.number}: {self.text}" if self.number else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,102 +41,93 @@ class QuestionFile:
     problems: tuple[Problem, ...]
     repeated: int
     """Lines left out because an earlier one has the same question, query and database."""
+    notes: tuple[str, ...] = ()
+    unit: str = "line"
+    """What the numbers count: `line` or `row`."""
 
 
 def read_question_file(path: Path, db_ids: Collection[str]) -> QuestionFile:
     """Read all lines, the broken ones too; `db_ids` are the databases that a line may name.
 
+    JSON may be a list or one object a line; text may be delimited by `,` `;` `|` or tabs, in UTF-8, UTF-16 or
+    Windows-1252; a workbook has one sheet with the heading.
+
     Raises:
         SourceNotFoundError, SourceUnreadableError: there is no such file, or it cannot be read.
         QuestionsInvalidError: the file as a whole is of no known kind.
     """
-    if not path.is_file():
-        raise SourceNotFoundError(f"no question file {str(path)!r}; expected a .jsonl or .csv file", path=path)
-    readers = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv}
-    if path.suffix.lower() not in readers:
-        raise QuestionsInvalidError(
-            f"{str(path)!r} ends in {path.suffix!r}; expected .jsonl (one object a line) or .csv (with a header)",
-            path=path,
-            problems=(),
+    require_file(path, wanted="question file", advice=f"expected a file that ends in {', '.join(ENDINGS)}")
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        known = ", ".join(ENDINGS)
+        problem = Problem(
+            number=0, text=f"the name ends in {ending!r}; expected one of {known}: save it as one of these"
         )
-    lines: list[Line] = []
+        raise QuestionsInvalidError(path=path, problems=(problem,))
     problems: list[Problem] = []
+    notes: tuple[str, ...] = ()
+    unit = "line"
+    if ending in JSON_ENDINGS:
+        records = _json_records(path, problems)
+    else:
+        table = read_table(path)
+        problems, notes, unit = table.problems, tuple(table.notes), table.unit
+        records = table.records()
+    lines: list[Line] = []
     repeated = 0
     seen: set[tuple[str, str, str]] = set()
+    for number, record in records:
+        found = _task(path.stem, len(lines), record, db_ids)
+        if isinstance(found, str):
+            problems.append(Problem(number=number, text=found, unit=unit))
+        elif (key := (found.db_id, found.question, found.query)) in seen:
+            repeated += 1
+        else:
+            seen.add(key)
+            lines.append(Line(number=number, task=found))
+    return QuestionFile(lines=tuple(lines), problems=tuple(problems), repeated=repeated, notes=notes, unit=unit)
+
+
+def _json_records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Line and object of each record; what is none goes to `problems`."""
+    with reading(path):
+        raw = path.read_bytes()
     try:
-        for number, record in readers[path.suffix.lower()](path):
-            found = record if isinstance(record, str) else _task(path.stem, len(lines), record, db_ids)
-            if isinstance(found, str):
-                problems.append(Problem(number=number, text=found))
-            elif (key := (found.db_id, found.question, found.query)) in seen:
-                repeated += 1
-            else:
-                seen.add(key)
-                lines.append(Line(number=number, task=found))
+        text, _ = decode(raw)
     except UnicodeDecodeError as error:
         problems.append(Problem(number=0, text=f"the file is not UTF-8 text: {error.reason}"))
-    return QuestionFile(lines=tuple(lines), problems=tuple(problems), repeated=repeated)
-
-
-def _jsonl(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    with reading(path), path.open(encoding="utf-8-sig") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                yield number, f"not JSON ({error.msg} at column {error.colno})"
-                continue
-            yield number, record if isinstance(record, dict) else f"expected an object, found {line.strip():.60}"
-
-
-def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    """Records with the line they begin on; a text in quotes may run over several."""
-    number = 1
-    with reading(path), path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.DictReader(stream, strict=True)
-        try:
-            header = rows.fieldnames or []
-            if "question" not in header or not {"query", "sql"} & set(header):
-                yield 1, f"the header is {', '.join(header) or 'empty'}; expected question, query and db_id"
-                return
-            number = rows.line_num + 1
-            for row in rows:
-                if None in row:
-                    extra = cast("list[str]", row[None])  # pyright: ignore[reportArgumentType]  what is beyond the header
-                    yield number, f"{len(extra)} values more than the header has; quote texts that hold commas"
-                else:
-                    yield number, row
-                number = rows.line_num + 1
-        except csv.Error as error:
-            yield number, f"not CSV ({error})"
+        return
+    for item in json_items(text):
+        if item.fault:
+            problems.append(Problem(number=item.line, text=item.fault))
+        elif isinstance(item.value, dict):
+            yield item.line, cast("dict[str, Any]", item.value)
+        else:
+            problems.append(Problem(number=item.line, text=f"expected an object, found {item.value!r:.60}"))
 
 
 def _task(stem: str, position: int, record: Mapping[str, Any], db_ids: Collection[str]) -> SpiderTask | str:
-    question = record.get("question")
-    query = record.get("query") or record.get("sql")
-    db_id = record.get("db_id") or (next(iter(db_ids)) if len(db_ids) == 1 else None)
-    faults = [
-        f"{name!r} is {'missing' if value is None else repr(value)}, expected text"
-        for name, value in (("question", question), ("query", query), ("db_id", db_id))
+    fields, faults = fields_of(record)
+    values = {name: fields.get(name) for name in ("question", "query", "db_id")}
+    if values["db_id"] is None and len(db_ids) == 1:
+        values["db_id"] = next(iter(db_ids))
+    if type(values["db_id"]) is int and str(values["db_id"]) in db_ids:  # a workbook's 2021 is a number
+        values["db_id"] = str(values["db_id"])
+    faults += [
+        f"{name!r} is {'missing' if value is None else format(repr(value), '.60')}, expected text"
+        for name, value in values.items()
         if not isinstance(value, str) or not value.strip()
     ]
-    if isinstance(db_id, str) and db_id.strip() and db_id not in db_ids:
+    db_id = values["db_id"].strip() if isinstance(values["db_id"], str) else ""
+    if db_id and db_id not in db_ids:
         near = difflib.get_close_matches(db_id, db_ids, n=1)
         faults.append(f"no database {db_id!r} here" + (f"; did you mean {near[0]!r}?" if near else ""))
     if faults:
         return "; ".join(faults)
+    row = {"task_id": task_id(stem, position), "db_id": db_id}
+    row |= {name: str(values[name]).strip() for name in ("question", "query")}
+    row |= {name: fields.get(name) or "" for name in ("split", "hardness")}
     try:
-        return SpiderTask.from_row(
-            {
-                "task_id": task_id(stem, position),
-                "db_id": db_id,
-                "question": str(question).strip(),
-                "query": str(query).strip(),
-                "split": record.get("split") or "",
-                "hardness": record.get("hardness") or "",
-            }
-        )
+        return SpiderTask.from_row(row)
     except TaskInvalidError as error:
         return str(error)

@@ -13,15 +13,17 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from spider_data.errors import ArchiveDamagedError, DiskFullError, SourceNotFoundError, UnsafeMemberError
-from spider_data.storage import reading, writing
+from spider_data.errors import ArchiveDamagedError, DiskFullError, UnsafeMemberError
+from spider_data.storage import reading, require_file, writing
 
 
-def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bool], marker: str = "") -> list[Path]:
+def extract(
+    archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bool], is_marker: Callable[[str], bool]
+) -> list[Path]:
     """Extract the wanted members of `archive` under `target` and return their paths there.
 
     `wanted` sees each member's path without the wrapping folder. That folder is the one that holds a member
-    whose name starts with `marker`, the shallowest if there are several; without a hit nothing is removed.
+    whose name is a marker, the shallowest if there are several; without a hit nothing is removed.
 
     Raises:
         SourceNotFoundError, SourceUnreadableError: there is no such file, or it cannot be read.
@@ -30,21 +32,19 @@ def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bo
         DiskFullError: the wanted members do not fit on the disk; nothing was written.
         TargetUnwritableError: `target` refuses.
     """
-    if not archive.is_file():
-        raise SourceNotFoundError(f"no zip file {str(archive)!r}; get it with `spider-data download`", path=archive)
+    require_file(archive, wanted="folder or zip", advice="get it with `spider-data download data`")
     with reading(archive), archive.open("rb") as stream:
         start = stream.read(4)
     if not start.startswith(b"PK"):
-        raise ArchiveDamagedError(
-            f"{str(archive)!r} is no zip file (it begins with {start!r}); name Spider's folder or its zip", path=archive
-        )
+        reason = f"is no zip file (it begins with {start!r})"
+        raise ArchiveDamagedError(path=archive, reason=reason, advice="name Spider's folder or its zip")
     try:
         with reading(archive), zipfile.ZipFile(archive) as zipped:
             members = [info for info in zipped.infolist() if not info.is_dir()]
             for info in members:
                 _refuse_unsafe(archive, info)
             names = [PurePosixPath(info.filename) for info in members]
-            root = _wrapping_folder(names, marker)
+            root = _wrapping_folder(names, is_marker)
             chosen = [
                 (info, name.relative_to(root))
                 for info, name in zip(members, names, strict=True)
@@ -54,9 +54,7 @@ def extract(archive: Path, target: Path, *, wanted: Callable[[PurePosixPath], bo
             with writing(target):
                 return [_write(zipped, info, target / name) for info, name in chosen]
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: encrypted, or packed oddly
-        raise ArchiveDamagedError(
-            f"{str(archive)!r} is damaged or truncated ({error}); delete it and download it again", path=archive
-        ) from error
+        raise ArchiveDamagedError(path=archive, reason=f"is damaged or truncated ({error})") from error
 
 
 def require_space(place: Path, needed: int) -> None:
@@ -69,11 +67,7 @@ def require_space(place: Path, needed: int) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed + 64 * 2**20:
-        raise DiskFullError(
-            f"not enough room in {str(place)!r}: {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free; "
-            f"free some space or choose another target",
-            path=place,
-        )
+        raise DiskFullError(path=place, needed_bytes=needed, free_bytes=free)
 
 
 def _refuse_unsafe(archive: Path, info: zipfile.ZipInfo) -> None:
@@ -81,16 +75,11 @@ def _refuse_unsafe(archive: Path, info: zipfile.ZipInfo) -> None:
     parts = name.replace("\\", "/").split("/")
     climbs = name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name
     if climbs or stat.S_ISLNK(info.external_attr >> 16):
-        raise UnsafeMemberError(
-            f"{str(archive)!r}: member {name!r} would be written outside the target or is a link; nothing was "
-            f"extracted: get the zip from a source you trust",
-            path=archive,
-            member=name,
-        )
+        raise UnsafeMemberError(path=archive, member=name)
 
 
-def _wrapping_folder(names: list[PurePosixPath], marker: str) -> PurePosixPath:
-    hits = [name.parent for name in names if marker and name.name.startswith(marker) and "__MACOSX" not in name.parts]
+def _wrapping_folder(names: list[PurePosixPath], is_marker: Callable[[str], bool]) -> PurePosixPath:
+    hits = [name.parent for name in names if is_marker(name.name) and "__MACOSX" not in name.parts]
     return min(hits, key=lambda folder: (len(folder.parts), str(folder)), default=PurePosixPath())
 
 

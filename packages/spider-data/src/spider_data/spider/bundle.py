@@ -6,18 +6,19 @@ target's name when it is complete. Without a network, one message says how to pl
 
 from __future__ import annotations
 
+import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from spider_data.errors import ArchiveDamagedError, DownloadError, SourceNotFoundError
+from spider_data.errors import ArchiveDamagedError, DownloadError
 from spider_data.manifest import Manifest, sha256_of
 from spider_data.spider.archive import require_space
 from spider_data.spider.convert import convert_spider, require_target
 from spider_data.spider.fetch import Fetch, fetch_drive
 from spider_data.spider.layout import ConvertOptions
-from spider_data.storage import data_dir
+from spider_data.storage import StrPath, data_dir, require_file
 
 
 class Bundle(StrEnum):
@@ -51,10 +52,10 @@ SPACE_BYTES = 1_500_000_000
 
 
 def download_bundle(
-    target: Path | str | None = None,
+    target: StrPath | None = None,
     *,
     bundle: Bundle = Bundle.TUTORIAL,
-    from_file: Path | None = None,
+    from_file: StrPath | None = None,
     url: str | None = None,
     sha256: str | None = None,
     keep_zip: bool = False,
@@ -76,8 +77,8 @@ def download_bundle(
     require_target(target)
     address = ADDRESSES[bundle]
     if from_file is not None:
-        if not from_file.is_file():
-            raise SourceNotFoundError(f"no file {str(from_file)!r}; name the downloaded zip", path=from_file)
+        from_file = Path(from_file)
+        require_file(from_file, wanted="zip", advice="name the downloaded file")
         _compare(from_file, sha256)
         return convert_spider(from_file, target, options=options)
     require_space(target, SPACE_BYTES)
@@ -87,12 +88,12 @@ def download_bundle(
         try:
             fetch(url or address.url, archive)
         except DownloadError as error:
-            raise DownloadError(
-                f"{error}.\nRun the same command again to go on where it stopped. Without a network here, get the file "
+            advice = (
+                f"\nRun the same command again to go on where it stopped. Without a network here, get the file "
                 f"in a browser elsewhere from\n  {address.url}\ncopy it to this machine, and run\n"
-                f"  spider-data download {target} --bundle {bundle} --from {address.filename}",
-                url=error.url,
-            ) from error
+                f"  spider-data download {shlex.quote(str(target))} --bundle {bundle} --from {address.filename}"
+            )
+            raise replace(error, advice=advice) from error
         finally:
             if store.is_dir() and not any(store.iterdir()):
                 store.rmdir()
@@ -114,6 +115,7 @@ def _compare(archive: Path, sha256: str | None) -> None:
     found = sha256_of(archive)
     if found != sha256.strip().lower():
         raise ArchiveDamagedError(
-            f"{str(archive)!r} has sha256 {found}, expected {sha256}; download it again, or check the expected value",
             path=archive,
+            reason=f"has sha256 {found}, expected {sha256}",
+            advice="download it again, or check the expected value",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
@@ -16,10 +17,19 @@ from spider_data.errors import SourceNotFoundError, TargetOccupiedError
 from spider_data.manifest import NAME, Manifest, Origin, read_manifest, sha256_of, write_manifest
 from spider_data.parquet import write_tasks
 from spider_data.spider.archive import extract
-from spider_data.spider.layout import EXTRAS, QUESTION_FILES, ConvertOptions, is_wanted, question_file, question_folder
+from spider_data.spider.layout import (
+    EXTRAS,
+    QUESTION_FILES,
+    ConvertOptions,
+    is_question_file,
+    is_wanted,
+    no_training_questions,
+    question_files,
+    question_folder,
+)
 from spider_data.spider.source import read_questions
 from spider_data.splits import carve_by_database
-from spider_data.storage import data_dir, link_file, merge_folder, new_folder, working_folder
+from spider_data.storage import StrPath, data_dir, link_file, merge_folder, new_folder, working_folder
 from spider_data.task import SpiderTask
 
 TEST_ROWS = 2147
@@ -30,7 +40,7 @@ EMPTY_DATABASES = ("academic", "geo", "imdb", "music_2", "restaurants", "scholar
 
 
 def convert_spider(
-    source: Path | str, target: Path | str | None = None, *, options: ConvertOptions | None = None
+    source: StrPath, target: StrPath | None = None, *, options: ConvertOptions | None = None
 ) -> Manifest:
     """Convert the official data and return what `manifest.json` in the target says.
 
@@ -48,11 +58,8 @@ def convert_spider(
     """
     source, target, options = Path(source), data_dir(target), options or ConvertOptions()
     if not source.exists():
-        raise SourceNotFoundError(
-            f"no such folder or zip: {str(source)!r}; name the unpacked Spider folder, its zip, "
-            f"or get one with `spider-data download`",
-            path=source,
-        )
+        advice = "name the unpacked Spider folder or its zip, or get one with `spider-data download data`"
+        raise SourceNotFoundError(path=source, wanted="folder or zip", advice=advice)
     in_place = source.is_dir() and target.is_dir() and source.resolve() == target.resolve()
     occupied = in_place or require_target(target)
     earlier = read_manifest(target) if occupied else None
@@ -77,9 +84,8 @@ def require_target(target: Path) -> bool:
         return False
     manifest = read_manifest(target)
     if manifest is None or manifest.origin is not Origin.SPIDER:
-        raise TargetOccupiedError(
-            f"{str(target)!r} is not empty and no earlier conversion of Spider made it; name a new folder", path=target
-        )
+        reason = "is not empty and no earlier conversion of Spider made it; name a new folder"
+        raise TargetOccupiedError(path=target, reason=reason)
     return True
 
 
@@ -87,24 +93,24 @@ def _convert_into(source: Path, part: Path, options: ConvertOptions, *, in_place
     if source.is_dir():
         folder = question_folder(source, options)
         manifest = _write_tasks(folder, part, options)
-        _link_databases(None if in_place else folder, part, options)
+        _link_databases([] if in_place else [folder, source], part, options)
         return manifest
     raw = part / ".source"
     raw.mkdir()
-    marker = PurePosixPath(options.names.get("train_spider", "train_spider.")).name
-    extract(source, raw, wanted=lambda name: is_wanted(name, options), marker=marker)
-    if question_file(raw, "train_spider", options) is None:
-        raise SourceNotFoundError(
-            f"no training questions in {str(source)!r}: expected train_spider.json or train_spider.parquet there; "
-            f"name Spider's zip, or the file in it by option",
-            path=source,
-        )
+    given = options.names.get("train_spider")
+
+    def is_marker(name: str) -> bool:
+        return name == PurePosixPath(given).name if given else is_question_file(name, ["train_spider"])
+
+    extract(source, raw, wanted=lambda name: is_wanted(name, options), is_marker=is_marker)
+    if not question_files(raw, "train_spider", options):
+        raise no_training_questions(source)
     manifest = _write_tasks(raw, part, options, archive=source)
     for name in (*FOLDERS, *EXTRAS):
         if (raw / name).exists():
             (raw / name).rename(part / name)
     shutil.rmtree(raw)
-    _link_databases(None, part, options)
+    _link_databases([], part, options)
     return manifest
 
 
@@ -112,10 +118,10 @@ def _write_tasks(folder: Path, part: Path, options: ConvertOptions, *, archive: 
     sources = {archive.name: sha256_of(archive)} if archive else {}
     parts: dict[str, list[SpiderTask]] = {}
     for stem, split in QUESTION_FILES.items():
-        path = question_file(folder, stem, options)
-        if path is not None:
-            sources[path.name] = sha256_of(path)
-            parts[stem] = read_questions(path, stem=stem, split=split)
+        paths = question_files(folder, stem, options)
+        if paths:
+            sources |= {path.name: sha256_of(path) for path in paths}
+            parts[stem] = read_questions(paths, stem=stem, split=split)
     notes = [f"the source has no {stem} questions" for stem in QUESTION_FILES if stem not in parts]
     notes += [
         f"{count} rows of {stem} have no question text; they are kept, so that row numbers mean the same"
@@ -130,7 +136,7 @@ def _write_tasks(folder: Path, part: Path, options: ConvertOptions, *, archive: 
         )
     written = dict(parts)
     written["train"], written["validation"] = carve_by_database(
-        useful, share=options.validation_share, seed=options.seed
+        useful, share=options.validation_share, seed=options.seed, option="validation_share"
     )
     if len(parts.get("test", ())) == TEST_ROWS:
         for name, rows in _stored_samples().items():
@@ -156,17 +162,17 @@ def _write_tasks(folder: Path, part: Path, options: ConvertOptions, *, archive: 
     return manifest
 
 
-def _link_databases(folder: Path | None, part: Path, options: ConvertOptions) -> None:
-    """Link the databases of the places given by option, and of `folder` for the others; None has no others.
+def _link_databases(folders: Sequence[Path], part: Path, options: ConvertOptions) -> None:
+    """Link the databases of the places given by option, and of the first of `folders` that has them for the others.
 
     One link a file, in real folders: a generated suite then lands here and not in the source.
     """
     for name in FOLDERS:
-        base = options.databases_for(name) or (folder / name if folder else None)
+        base = options.databases_for(name)
+        base = base or next((folder / name for folder in folders if (folder / name).is_dir()), None)
         for file in sorted(base.glob("*/*.sqlite")) if base else ():
             link_file(file, part / name / file.parent.name / file.name)
-    extras = [folder / name for name in EXTRAS] if folder else []
-    for file in extras:
+    for file in [folder / name for name in EXTRAS for folder in folders[:1]]:
         if file.is_file():
             link_file(file, part / file.name)
 

@@ -33,7 +33,7 @@ def fetch_http(url: str, path: Path, *, on_progress: Progress = lambda done, tot
         DiskFullError, TargetUnwritableError: `path` cannot take the bytes.
     """
     if not url.startswith(("http://", "https://")):
-        raise OptionInvalidError(f"cannot download {url!r}; expected an http:// or https:// address", option="url")
+        raise OptionInvalidError(option="url", reason=f"expected an http:// or https:// address, got {url!r}")
     part = path.with_name(f"{path.name}.part")
     reason = ""
     for attempt in range(_ATTEMPTS):
@@ -52,7 +52,7 @@ def fetch_http(url: str, path: Path, *, on_progress: Progress = lambda done, tot
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if attempt == 0 and not part.exists():
             break
-    raise DownloadError(f"{url} cannot be fetched: {reason}", url=url)
+    raise DownloadError(url=url, reason=reason)
 
 
 def fetch_drive(url: str, path: Path) -> None:
@@ -74,7 +74,7 @@ def fetch_drive(url: str, path: Path) -> None:
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             if isinstance(error, requests.ConnectionError):
                 reason = "no connection to drive.google.com"
-            raise DownloadError(f"{url} cannot be fetched: {reason}", url=url) from error
+            raise DownloadError(url=url, reason=reason) from error
 
 
 def _transfer(url: str, part: Path, on_progress: Progress) -> bool:

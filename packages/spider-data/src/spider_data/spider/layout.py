@@ -1,16 +1,19 @@
-"""What the official Spider 1.0 looks like, as a folder and as a zip: where its questions and databases are.
+"""What Spider 1.0 looks like, as a folder and as a zip: where its questions and databases are.
 
-Knows both layouts, the old one without test questions and the newer one with `test.json` and `test_database`.
+Knows the old layout without test questions, the newer one with `test.json` and `test_database`, and the names that
+mirrors and relatives use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from spider_data.catalog import FOLDERS
 from spider_data.errors import SourceNotFoundError
+from spider_data.storage import StrPath
 from spider_data.task import Split
 
 QUESTION_FILES = {
@@ -24,7 +27,13 @@ QUESTION_FILES = {
 EXTRAS = ("tables.json", "test_tables.json")
 """Schema descriptions, which exact-match scoring reads."""
 
-_SUFFIXES = (".json", ".parquet")
+MIRROR_NAMES = {"train_spider": ("train",), "dev": ("validation",)}
+"""What mirrors and relatives call these files: Hugging Face has `train-00000-of-00001.parquet` and `validation-…`,
+BIRD has `train.json`."""
+
+JSON_ENDINGS = (".json", ".jsonl")
+
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})\.parquet$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +42,9 @@ class ConvertOptions:
 
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     """Other names for question files by stem, such as `{"test": "test_2024.json"}`."""
-    databases: Path | None = None
+    databases: StrPath | None = None
     """Folder of the train and dev databases, when it is not `database` in the source."""
-    test_databases: Path | None = None
+    test_databases: StrPath | None = None
     """Folder of the test databases, when it is not `test_database` in the source."""
     validation_share: float = 0.1
     """Part of the training rows that goes to `validation.parquet`, as whole databases."""
@@ -49,10 +58,14 @@ class ConvertOptions:
         Raises:
             SourceNotFoundError: a place is given, but it is no folder.
         """
-        given = self.databases if folder == FOLDERS[0] else self.test_databases
-        if given is not None and not given.is_dir():
-            raise SourceNotFoundError(f"no database folder {str(given)!r}; check the option", path=given)
-        return given
+        given, option = (
+            (self.databases, "--databases") if folder == FOLDERS[0] else (self.test_databases, "--test-databases")
+        )
+        if given is None:
+            return None
+        if not Path(given).is_dir():
+            raise SourceNotFoundError(path=Path(given), wanted="database folder", advice=f"check {option}")
+        return Path(given)
 
 
 def question_folder(source: Path, options: ConvertOptions) -> Path:
@@ -61,44 +74,82 @@ def question_folder(source: Path, options: ConvertOptions) -> Path:
     Raises:
         SourceNotFoundError: there are no training questions.
     """
-    if question_file(source, "train_spider", options) is not None:
+    if question_files(source, "train_spider", options):
         return source
     inner = [
         folder
         for folder in sorted(source.iterdir())
-        if folder.is_dir() and question_file(folder, "train_spider", options) is not None
+        if folder.is_dir() and question_files(folder, "train_spider", options)
     ]
     if len(inner) == 1:
         return inner[0]
-    raise SourceNotFoundError(
-        f"no training questions in {str(source)!r}: expected train_spider.json there; "
-        f"name the unpacked Spider folder, or the file itself by option",
-        path=source / "train_spider.json",
+    raise no_training_questions(source)
+
+
+def no_training_questions(source: Path) -> SourceNotFoundError:
+    """The error for a folder or zip in which no file has the name of the training questions."""
+    advice = (
+        "expected train_spider.json, train.json or train-00000-of-00001.parquet there; name the folder or zip that has"
+    )
+    return SourceNotFoundError(
+        path=source, wanted="training questions", inside=True, advice=f"{advice} it, or the file with --train-spider"
     )
 
 
-def question_file(folder: Path, stem: str, options: ConvertOptions) -> Path | None:
-    """The file of one stem, JSON before Parquet; None when the source has none.
+def question_files(folder: Path, stem: str, options: ConvertOptions) -> tuple[Path, ...]:
+    """The file of one stem, or all its shards in order: JSON before Parquet, Spider's own name before a mirror's.
+
+    Empty when the source has none.
 
     Raises:
-        SourceNotFoundError: a name is given by option, but no file has it.
+        SourceNotFoundError: a name is given by option, but no file has it; or a shard is missing.
     """
     given = options.names.get(stem)
     if given is not None:
         for path in (folder / given, Path(given)):
             if path.is_file():
-                return path
+                return (path,)
+        option = f"--{stem.replace('_', '-')}"
         raise SourceNotFoundError(
-            f"no file {given!r} for {stem}: neither in {str(folder)!r} nor in the current folder; check the option",
-            path=folder / given,
+            path=folder / given, wanted=f"file for {stem}", advice=f"nor in the current folder; check {option}"
         )
-    return next((folder / f"{stem}{end}" for end in _SUFFIXES if (folder / f"{stem}{end}").is_file()), None)
+    for name in (stem, *MIRROR_NAMES.get(stem, ())):
+        for ending in JSON_ENDINGS:
+            if (folder / f"{name}{ending}").is_file():
+                return (folder / f"{name}{ending}",)
+        if name == stem and (folder / f"{name}.parquet").is_file():
+            return (folder / f"{name}.parquet",)
+        shards = sorted(path for path in folder.glob(f"{name}-*-of-*.parquet") if _SHARD.search(path.name))
+        if shards:
+            return _complete(shards)
+    return ()
+
+
+def _complete(shards: list[Path]) -> tuple[Path, ...]:
+    expected = int(_SHARD.findall(shards[0].name)[0])
+    if len(shards) != expected:
+        raise SourceNotFoundError(
+            path=shards[0].parent,
+            wanted=f"complete set of shards like {shards[0].name}",
+            inside=True,
+            advice=f"{len(shards)} of {expected} are there; get the others",
+        )
+    return tuple(shards)
+
+
+def is_question_file(name: str, stems: Iterable[str] = QUESTION_FILES) -> bool:
+    """Whether a file's name is one under which `question_files` looks for these stems."""
+    known = {spelling for stem in stems for spelling in (stem, *MIRROR_NAMES.get(stem, ()))}
+    path = PurePosixPath(name)
+    if path.suffix == ".parquet" and _SHARD.search(name):
+        return name.split("-")[0] in known
+    return path.stem in known and path.suffix in (*JSON_ENDINGS, *(".parquet",) * (path.stem in QUESTION_FILES))
 
 
 def is_wanted(name: PurePosixPath, options: ConvertOptions) -> bool:
     """Whether a zip's member, seen without the wrapping folder, is read by a conversion."""
     if len(name.parts) == 1:
-        return name.stem in QUESTION_FILES or name.name in EXTRAS or name.name in options.names.values()
+        return is_question_file(name.name) or name.name in EXTRAS or name.name in options.names.values()
     folder = name.parts[0]
     is_database = folder in FOLDERS and len(name.parts) == 3 and name.suffix == ".sqlite"
     return is_database and options.databases_for(folder) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spider_data.suite.errors import GoldFailsError, GoldsInvalidError, SchemaFailsError
+from spider_data.errors import GoldFailsError, GoldsInvalidError, SchemaFailsError
 from spider_data.suite.folder import make_suites
 from spider_data.suite.make import SuiteReport, make_suite
 from spider_data.suite.power import Power

@@ -11,13 +11,18 @@ import random
 import sqlite3
 from dataclasses import dataclass, field
 
+from spider_data.readonly import quoted
 from spider_data.suite.golds import Condition
 from spider_data.suite.recipe import Profile, Recipe
-from spider_data.suite.schema import ForeignKey, Scalar, SourceTable, ident
+from spider_data.suite.schema import ForeignKey, Scalar, SourceTable
 from spider_data.suite.values import make_pool, meeting, unused_value
+from spider_data.suite.virtual import rebuild
 
 _ATTEMPTS = 25
 """Draws for one row before it is left out."""
+_FREE_ATTEMPTS = 15
+"""Draws with cells chosen one by one; the later ones take cells together from a row of the source, because a constraint
+may relate them."""
 
 
 @dataclass(kw_only=True)
@@ -48,6 +53,9 @@ class Filler:
         for table, key in open_keys:
             self._close(table, key)
         self._drop_dangling()
+        for table in self.recipe.schema.virtual:
+            if table.is_rebuilt:
+                rebuild(self.connection, table)
 
     def _fill_table(self, table: SourceTable) -> None:
         if not table.columns:
@@ -64,12 +72,15 @@ class Filler:
             self.pools[table.name, column.name] = make_pool(facts, self.rng, size=size, fresh=self.temper.fresh)
         active = self._active_parents(table)
         marks = ", ".join("?" * len(table.columns))
-        insert = f"INSERT INTO {ident(table.name)} ({', '.join(ident(c.name) for c in table.columns)}) VALUES ({marks})"
+        insert = (
+            f"INSERT INTO {quoted(table.name)} ({', '.join(quoted(c.name) for c in table.columns)}) VALUES ({marks})"
+        )
         taken: dict[tuple[str, ...], set[tuple[Scalar, ...]]] = {columns: set() for columns in table.unique}
         loose: dict[str, set[Scalar]] = {c.name: set() for c in table.columns}
         for _ in range(count):
-            for _ in range(_ATTEMPTS):
-                row = self._row(table, active, loose)
+            for attempt in range(_ATTEMPTS):
+                donor = self._donor(table, attempt)
+                row = self._row(table, active, loose, donor)
                 if row is None:
                     return
                 keys = {columns: tuple(_folded(row[name]) for name in columns) for columns in taken}
@@ -77,8 +88,8 @@ class Filler:
                     continue
                 try:
                     self.connection.execute(insert, [row[column.name] for column in table.columns])
-                except sqlite3.IntegrityError:
-                    continue  # CHECK or a partial or expression index; the next draw may pass
+                except sqlite3.Error:
+                    continue  # a CHECK, an index or a generated column refuses these values; the next draw may pass
                 for columns, key in keys.items():
                     taken[columns].add(key)
                 for name, value in row.items():
@@ -97,8 +108,18 @@ class Filler:
             chosen[key] = [*self.rng.sample(parents, min(count, len(parents))), *told[: self.rng.randint(0, 6)]]
         return chosen
 
+    def _donor(self, table: SourceTable, attempt: int) -> dict[str, Scalar]:
+        """A row of the source to take cells from; empty when each cell is to be chosen by itself."""
+        if not table.sample or (attempt < _FREE_ATTEMPTS and not self.recipe.whole_rows):
+            return {}
+        return dict(zip((column.name for column in table.columns), self.rng.choice(table.sample), strict=True))
+
     def _row(
-        self, table: SourceTable, active: dict[ForeignKey, list[dict[str, Scalar]]], loose: dict[str, set[Scalar]]
+        self,
+        table: SourceTable,
+        active: dict[ForeignKey, list[dict[str, Scalar]]],
+        loose: dict[str, set[Scalar]],
+        donor: dict[str, Scalar],
     ) -> dict[str, Scalar] | None:
         """One candidate row; None when a parent that may not be missing has no rows."""
         wanted: dict[str, list[Condition]] = {}
@@ -115,7 +136,10 @@ class Filler:
                 return None
             row |= values
         for column in table.columns:
-            if column.name not in row:
+            unique = self.recipe.columns[table.name, column.name].is_unique
+            if column.name not in row and donor and (self.recipe.whole_rows or not unique):
+                row[column.name] = donor[column.name]
+            elif column.name not in row:
                 row[column.name] = self._cell(table, column.name, wanted.get(column.name, []), loose[column.name])
         return row
 
@@ -184,36 +208,36 @@ class Filler:
         """Set a key of a cycle, now that its parent has rows; rows that can have none lose it, or go."""
         parents = self.rows[key.parent]
         handle = table.key or ("rowid",)
-        where = " AND ".join(f"{ident(name) if table.key else name} IS ?" for name in handle)
-        names = ", ".join(ident(name) if table.key else name for name in handle)
+        where = " AND ".join(f"{quoted(name) if table.key else name} IS ?" for name in handle)
+        names = ", ".join(quoted(name) if table.key else name for name in handle)
         nullable = not self._not_null(table, key)
-        for found in self.connection.execute(f"SELECT {names} FROM {ident(table.name)}").fetchall():
+        for found in self.connection.execute(f"SELECT {names} FROM {quoted(table.name)}").fetchall():
             parent = self.rng.choice(parents) if parents else None
             if parent is None and not nullable:
-                self.connection.execute(f"DELETE FROM {ident(table.name)} WHERE {where}", found)
+                self.connection.execute(f"DELETE FROM {quoted(table.name)} WHERE {where}", found)
                 continue
             values = [parent[name] if parent else None for name in key.parent_columns]
-            sets = ", ".join(f"{ident(name)} = ?" for name in key.columns)
+            sets = ", ".join(f"{quoted(name)} = ?" for name in key.columns)
             try:
-                self.connection.execute(f"UPDATE {ident(table.name)} SET {sets} WHERE {where}", [*values, *found])
+                self.connection.execute(f"UPDATE {quoted(table.name)} SET {sets} WHERE {where}", [*values, *found])
             except sqlite3.IntegrityError:
-                self.connection.execute(f"DELETE FROM {ident(table.name)} WHERE {where}", found)
+                self.connection.execute(f"DELETE FROM {quoted(table.name)} WHERE {where}", found)
 
     def _drop_dangling(self) -> None:
         """Remove rows that point nowhere, which closing a cycle can leave behind, until none is left."""
         for table in [table for table in self.recipe.schema.tables if table.foreign_keys]:
             for key in table.foreign_keys:
                 mine = " AND ".join(
-                    f"p.{ident(theirs)} = c.{ident(name)}"
+                    f"p.{quoted(theirs)} = c.{quoted(name)}"
                     for name, theirs in zip(key.columns, key.parent_columns, strict=True)
                 )
-                known = " AND ".join(f"c.{ident(name)} IS NOT NULL" for name in key.columns)
-                handle = ", ".join(map(ident, table.key)) or "rowid"
+                known = " AND ".join(f"c.{quoted(name)} IS NOT NULL" for name in key.columns)
+                handle = ", ".join(map(quoted, table.key)) or "rowid"
                 dangling = (
-                    f"SELECT {handle} FROM {ident(table.name)} AS c WHERE {known} "
-                    f"AND NOT EXISTS (SELECT 1 FROM {ident(key.parent)} AS p WHERE {mine})"
+                    f"SELECT {handle} FROM {quoted(table.name)} AS c WHERE {known} "
+                    f"AND NOT EXISTS (SELECT 1 FROM {quoted(key.parent)} AS p WHERE {mine})"
                 )
-                self.connection.execute(f"DELETE FROM {ident(table.name)} WHERE ({handle}) IN ({dangling})")
+                self.connection.execute(f"DELETE FROM {quoted(table.name)} WHERE ({handle}) IN ({dangling})")
 
 
 def _folded(value: Scalar) -> Scalar:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from spider_data.catalog import DatabaseCatalog
-from spider_data.errors import SourceNotFoundError
+from spider_data.errors import GoldsInvalidError, SourceNotFoundError
 from spider_data.parquet import read_tasks
-from spider_data.storage import link_file, writing
-from spider_data.suite.errors import GoldsInvalidError
+from spider_data.records import decode
+from spider_data.storage import StrPath, link_file, reading, require_file, writing
 from spider_data.suite.make import SuiteReport, make_suite
 
 OnStep = Callable[[str, int, int], None]
@@ -17,13 +17,13 @@ OnStep = Callable[[str, int, int], None]
 
 
 def make_suites(
-    data: Path | str,
+    data: StrPath,
     *,
     variants: int = 10,
     seed: int = 0,
-    golds: Sequence[Path] = (),
+    golds: Sequence[StrPath] = (),
     only: Sequence[str] = (),
-    into: Path | None = None,
+    into: StrPath | None = None,
     force: bool = False,
     on_step: OnStep | None = None,
     on_report: Callable[[SuiteReport], None] | None = None,
@@ -41,21 +41,18 @@ def make_suites(
         and what `make_suite` raises.
     """
     catalog = DatabaseCatalog(data)
-    files = list(golds) or sorted(catalog.root.glob("*.parquet"))
+    files = [Path(file) for file in golds] or sorted(catalog.root.glob("*.parquet"))
     queries = read_golds(files)
     wanted = sorted(only or queries)
     if not wanted:
-        raise SourceNotFoundError(
-            f"no gold queries under {str(catalog.root)!r}: expected *.parquet task files there; "
-            f"name the queries with --golds FILE",
-            path=catalog.root,
-        )
+        advice = "expected *.parquet task files there; name the queries with --golds FILE"
+        raise SourceNotFoundError(path=catalog.root, wanted="gold queries", inside=True, advice=advice)
     mains = {db_id: catalog.path(db_id) for db_id in wanted}
     reports: list[SuiteReport] = []
     for db_id, main in mains.items():
         home = None
         if into is not None:
-            home = into / db_id
+            home = Path(into) / db_id
             if not (home / main.name).exists():
                 with writing(home):
                     link_file(main, home / main.name)
@@ -90,19 +87,19 @@ def read_golds(files: Iterable[Path]) -> dict[str, list[str]]:
 
 
 def _lines(file: Path) -> list[tuple[str, str]]:
-    if not file.is_file():
-        raise SourceNotFoundError(f"no file of gold queries {str(file)!r}; check the path given to --golds", path=file)
+    require_file(file, wanted="file of gold queries", advice="check the path given to --golds")
+    try:
+        with reading(file):
+            text, _ = decode(file.read_bytes())
+    except UnicodeDecodeError as error:
+        raise GoldsInvalidError(path=file, line=0, reason=f"the file is not UTF-8 text ({error.reason})") from error
     pairs: list[tuple[str, str]] = []
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         query, tab, db_id = line.rpartition("\t")
         if not tab or not query.strip() or not db_id.strip():
-            raise GoldsInvalidError(
-                f"{str(file)!r}, line {number}: expected a query, a tab and a db_id, got {line[:80]!r}; "
-                f"use a file like Spider's dev_gold.sql, or Parquet",
-                path=file,
-                line=number,
-            )
+            reason = f"expected a query, a tab and a db_id, got {line[:80]!r}"
+            raise GoldsInvalidError(path=file, line=number, reason=reason)
         pairs.append((db_id.strip(), query.strip()))
     return pairs

@@ -75,7 +75,7 @@ class Resolver:
     def _parse(self, sql: str) -> Node | None:
         try:
             tree = sqlglot.parse_one(sql, read="sqlite")
-        except SqlglotError:
+        except (SqlglotError, RecursionError):
             return None
         for column in list(tree.find_all(exp.Column)):
             name = column.this
@@ -136,9 +136,11 @@ def literal(node: Node | None) -> Scalar:
     if node.is_string:
         return node.name
     try:
-        return int(node.name)
+        value = int(node.name) if len(node.name) < 30 else float(node.name)
+        # SQLite takes a whole number beyond 64 bits as a real one.
+        return value if isinstance(value, float) or -(2**63) <= value < 2**63 else float(value)
     except ValueError:
-        return float(node.name)
+        return None
 
 
 _OPS: dict[type[Node], tuple[str, str]] = {

@@ -13,14 +13,15 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from spider_data.errors import TargetOccupiedError
-from spider_data.storage import new_file
-from spider_data.suite.errors import GoldFailsError
+from spider_data.errors import GoldFailsError, TargetOccupiedError
+from spider_data.readonly import quoted
+from spider_data.storage import StrPath, new_file, require_file
+from spider_data.suite.attempts import Attempts
 from spider_data.suite.power import Power, Tally, choose
 from spider_data.suite.recipe import Recipe, make_recipe
 from spider_data.suite.schema import read_schema, reading
-from spider_data.suite.trials import GoldStoppedError, prepare, refutations, tied_golds
-from spider_data.suite.variant import VARIANT_MARK, make_variant
+from spider_data.suite.trials import GoldStoppedError, prepare, tied_golds
+from spider_data.suite.variant import VARIANT_MARK
 
 YARDSTICK = 40
 """Further variants, never chosen, that help to decide which mutants are non-equivalent."""
@@ -48,12 +49,12 @@ class SuiteReport:
 
 
 def make_suite(
-    main: Path,
+    main: StrPath,
     golds: Iterable[str],
     *,
     variants: int = 10,
     seed: int = 0,
-    into: Path | None = None,
+    into: StrPath | None = None,
     candidates: int | None = None,
     yardstick: int = YARDSTICK,
     settled: bool = False,
@@ -69,16 +70,17 @@ def make_suite(
     Raises:
         SourceNotFoundError, DatabaseUnreadableError: the main file is missing or no SQLite file.
         TargetOccupiedError: variants that this package did not make are there; `force` replaces them.
-        GoldFailsError: a gold runs on the main file but not on a variant; that is this package's fault.
+        GoldFailsError: a gold runs on the main file but on no variant; that is this package's fault.
         DiskFullError, TargetUnwritableError: the place cannot take the files.
     """
-    folder = main.parent if into is None else into
+    main = Path(main)
+    require_file(main, wanted="database file", advice="name a SQLite file")
+    folder = main.parent if into is None else Path(into)
     stale = _earlier_variants(folder, main.stem, force=force)
     texts = tuple(dict.fromkeys(golds))
     recipe = make_recipe(read_schema(main), texts, settled=settled)
     with reading(main) as connection:
         trials = prepare(recipe, texts, connection)
-    label = f"{main.stem}|{seed}"
     untried = ((1 << len(trials.kinds)) - 1) & ~trials.refuted_by_main
     count = candidates or 6 * variants
     refuted: list[int] = []
@@ -86,12 +88,17 @@ def make_suite(
     tied: list[set[str]] = []
     contents: list[bytes] = []
     everything = trials.refuted_by_main
+    attempts = Attempts(recipe=recipe, trials=trials, label=f"{main.stem}|{seed}")
+    failing = ""
     for number in range(count + yardstick):
-        with closing(make_variant(recipe, seed=label, number=number)) as variant:
+        wanted = untried if number < count else untried & ~everything
+        with ExitStack() as stack:
             try:
-                found = refutations(trials, variant, untried=untried if number < count else untried & ~everything)
+                variant, found = attempts.variant(number, wanted)
             except GoldStoppedError as stopped:
-                raise _gold_fails(main, str(stopped), number) from stopped
+                failing = str(stopped)
+                continue
+            stack.enter_context(closing(variant))
             everything |= found
             if number < count:
                 refuted.append(found)
@@ -100,6 +107,8 @@ def make_suite(
                 contents.append(variant.serialize())
         if on_step:
             on_step(number + 1, count + yardstick)
+    if not contents:
+        raise GoldFailsError(path=main, query=failing)
     cost = SETTLED_TIE_COST if settled else TIE_COST
     chosen = choose(refuted, variants, must=has_empty, ties=[len(golds) for golds in tied], tie_cost=cost)
     return SuiteReport(
@@ -123,18 +132,9 @@ def _union(bit_sets: Iterable[int]) -> int:
     return union
 
 
-def _gold_fails(main: Path, query: str, number: int) -> GoldFailsError:
-    return GoldFailsError(
-        f"variant {number} of {main.name!r} breaks the gold query {query!r}, which runs on the main file; "
-        f"try another --seed and report the schema",
-        path=main,
-        query=query,
-    )
-
-
 def _has_empty_table(recipe: Recipe, connection: sqlite3.Connection) -> bool:
     counts = (
-        connection.execute(f'SELECT EXISTS (SELECT 1 FROM "{table.name.replace(chr(34), chr(34) * 2)}")').fetchone()[0]
+        connection.execute(f"SELECT EXISTS (SELECT 1 FROM {quoted(table.name)})").fetchone()[0]
         for table in recipe.schema.tables
     )
     return not all(counts)
@@ -144,13 +144,10 @@ def _earlier_variants(folder: Path, db_id: str, *, force: bool) -> list[Path]:
     """Our own variants in the folder; refuses if there are others under the same pattern of names."""
     pattern = re.compile(re.escape(db_id) + r"_v\d+\.sqlite")
     found = sorted(file for file in folder.glob("*.sqlite") if pattern.fullmatch(file.name)) if folder.is_dir() else []
-    foreign = [file for file in found if not is_ours(file)]
+    foreign = [file for file in found if not file.is_file() or not is_ours(file)]
     if foreign and not force:
-        raise TargetOccupiedError(
-            f"{str(foreign[0])!r} and {len(foreign) - 1} more variants were not made by this command; "
-            f"keep them, or replace them with --force",
-            path=foreign[0],
-        )
+        reason = f"and {len(foreign) - 1} more variants were not made by this command; replace them with --force"
+        raise TargetOccupiedError(path=foreign[0], reason=f"{reason} or keep them")
     return found
 
 

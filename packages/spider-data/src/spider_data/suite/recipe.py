@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from spider_data.suite.golds import GoldFacts, Resolver, gather
 from spider_data.suite.schema import SourceSchema
@@ -55,6 +55,16 @@ class Recipe:
     """Columns that golds join without a declared key: the later one draws from the earlier one."""
     settled: bool
     """In every variant, columns that golds sort by keep the uniqueness that they show in the source."""
+    whole_rows: bool = False
+    """Every row takes the cells of one row of the source, except its links."""
+
+    def cautious(self, places: Collection[tuple[str, str]], *, whole_rows: bool = False) -> Recipe:
+        """The same recipe, but the columns at `places` show only values that they have in the source."""
+        columns = {
+            place: replace(facts, constants=(), is_plain=True) if place in places else facts
+            for place, facts in self.columns.items()
+        }
+        return replace(self, columns=columns, whole_rows=whole_rows)
 
 
 def make_recipe(schema: SourceSchema, queries: Iterable[str], *, settled: bool = False) -> Recipe:

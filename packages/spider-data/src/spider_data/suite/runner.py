@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
+from spider_data.readonly import is_interrupt
+
 Row = tuple[object, ...]
 _STEP = 5_000
 
@@ -61,10 +63,12 @@ class Runner:
         self._left = self._max
         try:
             rows = self.connection.execute(sql).fetchmany(most)
-        except sqlite3.OperationalError as error:
-            return Stop.TOO_LONG if "interrupted" in str(error) else Stop.ERROR
-        except sqlite3.Error:
-            return Stop.ERROR
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:  # two statements; a zero byte in the text
+            if not is_interrupt(error):
+                return Stop.ERROR
+            if self._left > 0:
+                raise KeyboardInterrupt from error  # Ctrl-C in the progress handler arrives as this
+            return Stop.TOO_LONG
         return [_rounded(row) if any(type(cell) is float for cell in row) else row for row in rows]
 
     def _tick(self) -> int:

@@ -7,14 +7,18 @@ exist, text that is no UTF-8, values of another type than declared. The file is 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote
 
-from spider_data.errors import DatabaseUnreadableError, SourceNotFoundError
+from spider_data.errors import DatabaseUnreadableError
+from spider_data.readonly import open_readonly, quoted
+from spider_data.suite.virtual import VirtualTable, virtual_tables
+
+_DEADLINE_S = 86_400.0
+"""Reading a schema and running golds is bounded by steps, not by time."""
 
 Scalar = str | int | float | bytes | None
 SAMPLE_ROWS = 1500
@@ -72,6 +76,8 @@ class SourceSchema:
     statements: tuple[str, ...]
     """CREATE statements of tables, then of indexes and views, as the file has them."""
     triggers: tuple[str, ...]
+    virtual: tuple[VirtualTable, ...] = ()
+    """The virtual tables; those that hold rows of their own are among `tables` too."""
 
     @cached_property
     def by_name(self) -> dict[str, SourceTable]:
@@ -81,36 +87,19 @@ class SourceSchema:
 
 @contextmanager
 def reading(path: Path) -> Generator[sqlite3.Connection]:
-    """A read-only connection that also leaves no journal or lock beside the file.
+    """A read-only connection: see `open_readonly`.
 
     Raises:
         SourceNotFoundError: no such file.
         DatabaseUnreadableError: SQLite refuses it.
     """
-    if not path.is_file():
-        raise SourceNotFoundError(f"no database file {str(path)!r}; name a SQLite file", path=path)
-    connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
-    connection.text_factory = decode
-    try:
-        yield connection
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR"):
-            raise DatabaseUnreadableError(
-                f"{str(path)!r} cannot be read as SQLite ({error}); check the data with `spider-data check`", path=path
-            ) from error
-        raise
-    finally:
-        connection.close()
-
-
-def decode(raw: bytes) -> str:
-    """Text as SQLite hands it over; bytes that are no UTF-8 become the replacement character."""
-    return raw.decode("utf-8", errors="replace")
-
-
-def ident(name: str) -> str:
-    """A name quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'
+    with open_readonly(path, deadline_s=_DEADLINE_S) as connection:
+        try:
+            yield connection
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR"):
+                raise DatabaseUnreadableError(path=path, reason=str(error)) from error
+            raise
 
 
 def read_schema(path: Path) -> SourceSchema:
@@ -123,6 +112,8 @@ def read_schema(path: Path) -> SourceSchema:
         kinds = {row[1]: row[2] for row in connection.execute("PRAGMA table_list") if row[0] == "main"}
         names = [name for name, kind in kinds.items() if kind == "table" and not name.lower().startswith("sqlite_")]
         tables = [_table(connection, name, names) for name in names]
+        virtual = virtual_tables(connection, [name for name, kind in kinds.items() if kind == "virtual"])
+        tables += [_virtual(connection, table) for table in virtual if table.is_filled]
         master = connection.execute(
             "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
         ).fetchall()
@@ -135,11 +126,12 @@ def read_schema(path: Path) -> SourceSchema:
         tables=tuple(_parents_first(tables)),
         statements=(*creates, *others, *views),
         triggers=tuple(triggers),
+        virtual=tuple(virtual),
     )
 
 
 def _table(connection: sqlite3.Connection, name: str, names: list[str]) -> SourceTable:
-    info = connection.execute(f"PRAGMA table_xinfo({ident(name)})").fetchall()
+    info = connection.execute(f"PRAGMA table_xinfo({quoted(name)})").fetchall()
     columns = tuple(
         SourceColumn(name=column, type=(kind or "").upper(), not_null=bool(not_null or pk))
         for _, column, kind, not_null, _, pk, hidden in info
@@ -148,15 +140,11 @@ def _table(connection: sqlite3.Connection, name: str, names: list[str]) -> Sourc
     key = tuple(row[1] for row in sorted((row for row in info if row[5]), key=lambda row: row[5]))
     inserted = {column.name for column in columns}
     unique: list[tuple[str, ...]] = [key] if key else []
-    for _, index, is_unique, _, partial in connection.execute(f"PRAGMA index_list({ident(name)})").fetchall():
-        parts = tuple(row[2] for row in connection.execute(f"PRAGMA index_info({ident(index)})"))
+    for _, index, is_unique, _, partial in connection.execute(f"PRAGMA index_list({quoted(name)})").fetchall():
+        parts = tuple(row[2] for row in connection.execute(f"PRAGMA index_info({quoted(index)})"))
         if is_unique and not partial and set(parts) <= inserted and parts not in unique:
             unique.append(parts)
-    count = connection.execute(f"SELECT COUNT(*) FROM {ident(name)}").fetchone()[0]
-    listed = ", ".join(ident(column.name) for column in columns)
-    step = max(1, count // SAMPLE_ROWS)
-    rows = connection.execute(f"SELECT {listed} FROM {ident(name)}") if columns else iter(())
-    sample = [row for place, row in enumerate(rows) if place % step == 0][:SAMPLE_ROWS]
+    count, sample = _sample(connection, name, [column.name for column in columns])
     return SourceTable(
         name=name,
         columns=columns,
@@ -164,8 +152,33 @@ def _table(connection: sqlite3.Connection, name: str, names: list[str]) -> Sourc
         unique=tuple(unique),
         foreign_keys=tuple(_foreign_keys(connection, name, names, inserted)),
         row_count=count,
-        sample=tuple(sample),
+        sample=sample,
     )
+
+
+def _virtual(connection: sqlite3.Connection, table: VirtualTable) -> SourceTable:
+    """A full-text or R-tree table as one that an INSERT can fill."""
+    key = table.columns[0]
+    count, sample = _sample(connection, table.name, table.columns)
+    return SourceTable(
+        name=table.name,
+        columns=tuple(SourceColumn(name=name, type="", not_null=name == key) for name in table.columns),
+        key=(key,),
+        unique=((key,),),
+        foreign_keys=(),
+        row_count=count,
+        sample=sample,
+    )
+
+
+def _sample(
+    connection: sqlite3.Connection, name: str, columns: Sequence[str]
+) -> tuple[int, tuple[tuple[Scalar, ...], ...]]:
+    """The number of rows of a table, and at most `SAMPLE_ROWS` of them, evenly spread."""
+    count = connection.execute(f"SELECT COUNT(*) FROM {quoted(name)}").fetchone()[0]
+    step = max(1, count // SAMPLE_ROWS)
+    rows = connection.execute(f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(name)}") if columns else iter(())
+    return count, tuple([row for place, row in enumerate(rows) if place % step == 0][:SAMPLE_ROWS])
 
 
 def _foreign_keys(
@@ -175,16 +188,16 @@ def _foreign_keys(
     actual = {table.lower(): table for table in names}
     mine = {column.lower(): column for column in inserted}
     grouped: dict[int, list[tuple[int, str, str, str | None]]] = {}
-    for number, part, parent, column, target, *_ in connection.execute(f"PRAGMA foreign_key_list({ident(name)})"):
+    for number, part, parent, column, target, *_ in connection.execute(f"PRAGMA foreign_key_list({quoted(name)})"):
         grouped.setdefault(number, []).append((part, parent, column, target))
     for number in sorted(grouped):
         parts = sorted(grouped[number], key=lambda part: part[0])
         parent = actual.get(parts[0][1].lower())
         if parent is None:
             continue
-        info = connection.execute(f"PRAGMA table_xinfo({ident(parent)})").fetchall()
+        info = connection.execute(f"PRAGMA table_xinfo({quoted(parent)})").fetchall()
         key = [row[1] for row in sorted((row for row in info if row[5]), key=lambda row: row[5])]
-        theirs = {row[1].lower(): row[1] for row in info}
+        theirs = {row[1].lower(): row[1] for row in info if row[6] == 0}  # a generated column cannot be chosen
         targets = [
             theirs.get(target.lower()) if target else (key[place] if len(key) == len(parts) else None)
             for place, (_, _, _, target) in enumerate(parts)

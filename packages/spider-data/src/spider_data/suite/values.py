@@ -1,7 +1,8 @@
 """Values for one column of a variant: its own, constants of the golds with their neighbours, and fresh ones.
 
-Types follow what the column holds, not what it declares: text in an integer column stays text. Pure functions of their
-arguments and of the given random generator.
+Types follow what the column holds, not what it declares: text in an integer column stays text, a JSON document stays
+one. Whole numbers stay within SQLite's 64 bits and dates within the calendar. Pure functions of their arguments and
+of the given random generator.
 """
 
 from __future__ import annotations
@@ -12,11 +13,20 @@ import string
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from math import isfinite
 
+from spider_data.suite.documents import are_documents, other_document, parse
 from spider_data.suite.golds import Condition
 from spider_data.suite.schema import Scalar
 
-_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_WHOLE = re.compile(r"-?[0-9]+")
+LEAST, GREATEST = -(2**63), 2**63 - 1
+"""SQLite's whole numbers."""
+_WIDEST = 1e300
+"""Real numbers are drawn within this, so that a difference of two never overflows."""
+_LONG = 1000
+"""A text of more digits is a text; its value as a number is not looked at."""
 _WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jade", "kelp", "lotus")
 
 
@@ -34,11 +44,18 @@ class ColumnFacts:
     looks_unique: bool
     """No duplicates among at least four sampled values."""
     declared: str
+    is_plain: bool = False
+    """Only the column's own values may be used, because a gold failed on others."""
+
+    @cached_property
+    def is_json(self) -> bool:
+        """Every value is a JSON object or list."""
+        return are_documents(self.own)
 
     @cached_property
     def span(self) -> tuple[float, float, float]:
         """Least and greatest number to draw from, around the column's own; and its own greatest."""
-        numbers = [value for value in self.own if isinstance(value, int | float)]
+        numbers = [value for value in self.own if isinstance(value, int | float) and abs(value) <= _WIDEST] or [0]
         low, high = min(numbers), max(numbers)
         margin = max((high - low) / 5, 2)
         return (max(0, low - margin) if low >= 0 else low - margin, high + margin, high)
@@ -57,6 +74,8 @@ def column_facts(
     present = [value for value in values if value is not None]
     own = tuple(dict.fromkeys(present))
     fitting = [fit_type(value, own) for value in constants]
+    if are_documents(own):
+        fitting, patterns = [value for value in fitting if isinstance(value, str) and parse(value) is not None], []
     return ColumnFacts(
         own=own[:600],
         null_share=0.0 if not_null or not values else 1 - len(present) / len(values),
@@ -70,10 +89,12 @@ def column_facts(
 def make_pool(facts: ColumnFacts, rng: random.Random, *, size: int, fresh: int) -> list[Scalar]:
     """The values a column may take in one variant: `size` own ones, most constants, some neighbours, some fresh."""
     pool = rng.sample(facts.own, min(size, len(facts.own)))
+    if facts.is_plain and pool:
+        return pool
     for constant in facts.constants:
         if rng.random() < 0.8:
             pool.append(constant)
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and not facts.is_json:
             pool.append(rng.choice(neighbours(constant)))
     pool += [fresh_value(facts, rng) for _ in range(fresh if pool else max(fresh, 4))]
     return list(dict.fromkeys(pool))
@@ -83,10 +104,7 @@ def fit_type(value: Scalar, own: tuple[Scalar, ...]) -> Scalar:
     """A constant in the type that the column holds: `'80000'` becomes 80000 beside integers."""
     kinds = {type(item) for item in own[:50]}
     if isinstance(value, str) and kinds and kinds <= {int, float}:
-        try:
-            return int(value) if int in kinds else float(value)
-        except ValueError:
-            return value
+        return _number_in(value, whole=int in kinds)
     if isinstance(value, int | float) and kinds == {str}:
         return str(value)
     if isinstance(value, int) and kinds == {float}:
@@ -99,13 +117,13 @@ def neighbours(value: Scalar) -> list[Scalar]:
     if isinstance(value, bool | bytes) or value is None:
         return [value]
     if isinstance(value, int):
-        return [value - 1, value + 1]
+        return [within(value - 1), within(value + 1)]
     if isinstance(value, float):
         return [value - 1, value + 1, value - 0.5, value + 0.5]
     day = _as_date(value)
     if day is not None:
-        return [str(day - timedelta(days=1)) + value[10:], str(day + timedelta(days=1)) + value[10:]]
-    if re.fullmatch(r"-?\d+", value):
+        return [_shifted(day, -1) + value[10:], _shifted(day, 1) + value[10:]]
+    if len(value) <= _LONG and _WHOLE.fullmatch(value):
         return [str(int(value) - 1), str(int(value) + 1)]
     found: list[Scalar] = [value + "s", "A" + value, value.lower(), value.upper(), value[:-1], value[1:]]
     return [item for item in found if item not in ("", value)] or [value + "x"]
@@ -115,6 +133,8 @@ def fresh_value(facts: ColumnFacts, rng: random.Random) -> Scalar:
     """A value the column does not hold but might: of the same kind, in and around the same range."""
     if not facts.own:
         return _from_declared(facts.declared, rng)
+    if facts.is_json:
+        return other_document([str(value) for value in facts.own], rng)
     model = rng.choice(facts.own)
     if isinstance(model, bytes):
         return bytes(rng.randrange(256) for _ in range(min(len(model), 16)))
@@ -124,8 +144,8 @@ def fresh_value(facts: ColumnFacts, rng: random.Random) -> Scalar:
         return None
     day = _as_date(model)
     if day is not None:
-        return str(day + timedelta(days=rng.randint(-400, 400))) + model[10:]
-    if re.fullmatch(r"\d+", model):
+        return _shifted(day, rng.randint(-400, 400)) + model[10:]
+    if len(model) <= _LONG and model[:1] != "-" and _WHOLE.fullmatch(model):
         return str(rng.randrange(10 ** len(model))).zfill(len(model) if model[0] == "0" else 1)
     other = str(rng.choice(facts.own))
     mixed = model[: (len(model) + 1) // 2] + other[len(other) // 2 :]
@@ -133,24 +153,30 @@ def fresh_value(facts: ColumnFacts, rng: random.Random) -> Scalar:
 
 
 def unused_value(facts: ColumnFacts, rng: random.Random, taken: set[Scalar]) -> Scalar:
-    """A fresh value outside `taken`; numbers count on, texts get a suffix."""
+    """A fresh value outside `taken`; numbers count on, texts and blobs get a suffix."""
     for _ in range(8):
         value = fresh_value(facts, rng)
         if value not in taken and value is not None:
             return value
-    numbers = [value for value in taken if isinstance(value, int)]
+    numbers = [value for value in taken if isinstance(value, int | float) and isfinite(value)]
     if numbers:
-        return max(*numbers, int(facts.span[2]) if facts.own else 0) + rng.randint(1, 3)
-    stem = str(fresh_value(facts, rng))
+        top = int(max(*numbers, facts.span[2] if facts.own else 0, 0)) + rng.randint(1, 3)
+        if top <= GREATEST:
+            return float(top) if all(isinstance(value, float) for value in numbers) else top
+        return next(value for value in range(rng.randint(1, 9), GREATEST) if value not in taken)
+    stem = fresh_value(facts, rng)
     count = 1
-    while f"{stem}{count}" in taken:
+    while (value := _suffixed(stem, count, facts)) in taken:
         count += 1
-    return f"{stem}{count}"
+    return value
 
 
 def meeting(condition: Condition, rng: random.Random, facts: ColumnFacts) -> Scalar:
     """A value for which a condition holds; at the edge of it one time in four, where a flipped sign shows."""
     value = fit_type(condition.value, facts.own)
+    if facts.is_json or facts.is_plain:
+        own = [item for item in facts.own if condition.op != "LIKE" and _holds(item, condition.op, value)]
+        return rng.choice(own or facts.own or (value,))
     if condition.op == "LIKE":
         return rng.choice(matching_texts(str(value)))
     if condition.op in ("=", "<=", ">=") and rng.random() < (1.0 if condition.op == "=" else 0.4):
@@ -183,6 +209,33 @@ def _holds(left: Scalar, op: str, right: Scalar) -> bool:
     return low < high
 
 
+def within(value: int) -> int:
+    """The nearest whole number that SQLite can hold."""
+    return min(max(value, LEAST), GREATEST)
+
+
+def _number_in(text: str, *, whole: bool) -> Scalar:
+    """The number that a text writes, as SQLite would store it; the text itself when it writes none."""
+    try:
+        value = int(text) if whole and len(text) <= _LONG else float(text)
+    except ValueError:
+        return text
+    if isinstance(value, int):
+        return value if LEAST <= value <= GREATEST else float(value) if abs(value) < _WIDEST else text
+    return value if isfinite(value) else text
+
+
+def _suffixed(stem: Scalar, count: int, facts: ColumnFacts) -> Scalar:
+    if isinstance(stem, bytes):
+        return stem + count.to_bytes(4, "big")
+    return f"{stem}{' ' * count}" if facts.is_json else f"{stem}{count}"  # blanks after a document are no part of it
+
+
+def _shifted(day: date, days: int) -> str:
+    """The date that many days on, or as near as the calendar allows."""
+    return str(date.fromordinal(min(max(day.toordinal() + days, 1), date.max.toordinal())))
+
+
 def _as_date(text: str) -> date | None:
     match = _DATE.match(text)
     if match is None:
@@ -196,7 +249,9 @@ def _as_date(text: str) -> date | None:
 def _fresh_number(model: float, span: tuple[float, float, float], rng: random.Random) -> int | float:
     low, high, _ = span
     if isinstance(model, int):
-        return rng.randint(int(low), int(high))
+        return rng.randint(within(int(low)), within(int(high)))
+    if not isfinite(model):
+        return model
     decimals = min(len(repr(model).partition(".")[2]), 4)
     return round(rng.uniform(low, high), decimals)
 
@@ -205,6 +260,8 @@ def _from_declared(declared: str, rng: random.Random) -> Scalar:
     """SQLite's affinity rules, for a column without any value to imitate."""
     if "INT" in declared or "BOOL" in declared:
         return rng.randint(1, 20)
+    if declared == "BLOB":
+        return bytes(rng.randrange(256) for _ in range(8))
     if any(word in declared for word in ("REAL", "FLOA", "DOUB", "NUM", "DEC")):
         return round(rng.uniform(1, 100), 1)
     if "DATE" in declared or "TIME" in declared:

@@ -6,7 +6,8 @@ import random
 import sqlite3
 from collections.abc import Iterable
 
-from spider_data.suite.errors import SchemaFailsError
+from spider_data.errors import SchemaFailsError
+from spider_data.readonly import decode
 from spider_data.suite.filler import Filler
 from spider_data.suite.recipe import Recipe, profile
 from spider_data.suite.schema import SourceSchema
@@ -22,9 +23,11 @@ def make_variant(recipe: Recipe, *, seed: str, number: int) -> sqlite3.Connectio
         SchemaFailsError: a CREATE statement of the source does not run here.
     """
     connection = sqlite3.connect(":memory:")
+    connection.text_factory = decode
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute(f"PRAGMA application_id = {VARIANT_MARK}")
     _create(connection, recipe.schema, recipe.schema.statements)
+    _create(connection, recipe.schema, (table.statement for table in recipe.schema.virtual))
     rng = random.Random(f"{seed}|{number}")  # noqa: S311  seeded content, no secret
     filler = Filler(recipe=recipe, connection=connection, rng=rng, temper=profile(rng, number))
     filler.fill()
@@ -38,9 +41,4 @@ def _create(connection: sqlite3.Connection, schema: SourceSchema, statements: It
         try:
             connection.execute(statement)
         except sqlite3.Error as error:
-            raise SchemaFailsError(
-                f"{str(schema.path)!r}: its own statement {statement!r} fails in an empty database ({error}); "
-                f"mend the schema, or leave this database out with --only",
-                path=schema.path,
-                statement=statement,
-            ) from error
+            raise SchemaFailsError(path=schema.path, statement=statement, reason=str(error)) from error
