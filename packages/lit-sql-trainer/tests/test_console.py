@@ -11,7 +11,6 @@ from rich.console import Console
 
 from lit_sql_trainer.runs.console import LiveDisplay, PlainDisplay, duration, open_display
 from lit_sql_trainer.runs.folder import append_line, create_run
-from lit_sql_trainer.runs.png import draw_curves
 from lit_sql_trainer.runs.tally import tally
 from lit_sql_trainer.runs.watch import RunWatcher, events
 
@@ -109,11 +108,3 @@ def test_each_event_takes_the_rollouts_since_the_last(tmp_path: Path) -> None:
         watcher.on_step({**STEP, "step": 2})
     assert [line["outcomes"] for line in run.metrics()] == [{"match": 1}, {"no_sql": 1}, {"mismatch": 1}]
     assert len(events(run.metrics(), "step")) == 2
-    assert draw_curves(run).read_bytes().startswith(b"\x89PNG")
-
-
-def test_curves_can_be_drawn_of_a_run_that_only_validated(tmp_path: Path) -> None:
-    """With `steps=0` there is a validation and no step."""
-    run = create_run(tmp_path, profile="tiny", config={})
-    append_line(run.metrics_file, {"event": "validation", **VALIDATION})
-    assert draw_curves(run).is_file()

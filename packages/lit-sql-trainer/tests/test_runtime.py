@@ -44,12 +44,12 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.metadata.version
 
     def absent(name: str) -> str:
-        if name == "matplotlib":
+        if name == "rich":
             raise importlib.metadata.PackageNotFoundError(name)
         return real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    with pytest.raises(SetupError, match="matplotlib: not installed"):
+    with pytest.raises(SetupError, match="rich: not installed"):
         check_versions()
 
 

@@ -86,7 +86,7 @@ def numbers(run: RunFolder, kind: str) -> list[dict[str, Any]]:
 
 
 def test_a_run_leaves_what_it_promises(whole: tuple[RunFolder, str], toy_data: Path) -> None:
-    """A line per step, a line per rollout without gold, two checkpoints that load, curves, config and surroundings."""
+    """A line per step and per rollout without gold, two checkpoints that load, a report, config and surroundings."""
     run, _ = whole
     steps, validations = events(run.metrics(), "step"), events(run.metrics(), "validation")
     assert [line["step"] for line in steps] == [1, 2, 3, 4]
@@ -99,7 +99,7 @@ def test_a_run_leaves_what_it_promises(whole: tuple[RunFolder, str], toy_data: P
     for checkpoint in ("best", "last"):
         assert (run.checkpoints / checkpoint / "model.safetensors").is_file()
         assert (run.checkpoints / checkpoint / "tokenizer.json").is_file()
-    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert run.report_file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert run.config()["grpo"]["learning_rate"] == 3e-3
     assert json.loads((run.path / "environment.json").read_text())["versions"]["torch"]
 

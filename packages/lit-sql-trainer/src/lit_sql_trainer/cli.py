@@ -20,7 +20,7 @@ COMMANDS = {
     "curate": _command("curate", "curate_command", "Drop the tasks that teach nothing, into a new data folder."),
     "export": _command("export", "export_command", "Export a checkpoint as a Hugging Face folder, with proof."),
     "serve": _command("serve", "serve_command", "Serve a trained model and print the line that asks it."),
-    "curves": _command("curves", "curves_command", "Draw the curves of a run."),
+    "curves": _command("curves", "curves_command", "Write the curves of a run's report as one SVG file."),
     "report": _command("report", "report_command", "Write one HTML file about a run, or several."),
     "tiny-model": _command("tiny_model", "tiny_model_command", "Build the tiny model again."),
 }

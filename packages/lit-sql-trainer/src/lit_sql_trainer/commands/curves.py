@@ -1,4 +1,4 @@
-"""`lit-sql curves`: the pictures of a run."""
+"""`lit-sql curves`: the curves of a run's report as a picture."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ EXISTING = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run", type=EXISTING)
-def curves_command(run: Path) -> None:
-    """Draw the curves of a run, running or ended, into its folder.
+@click.option("--out", type=EXISTING, help="File to write; by default curves.svg in the run's folder.")
+def curves_command(run: Path, out: Path | None) -> None:
+    """Write the curves of a run's report, running or ended, as one SVG file.
 
     Example: lit-sql curves runs/tiny-20260101-120000
     """
+    from lit_sql_trainer.report import write_curves
     from lit_sql_trainer.runs.folder import open_run
-    from lit_sql_trainer.runs.png import draw_curves
 
     with told():
-        click.echo(draw_curves(open_run(run, root=Path("runs"))))
+        folder = open_run(run, root=Path("runs"))
+        click.echo(write_curves(folder, out or folder.path / "curves.svg"))

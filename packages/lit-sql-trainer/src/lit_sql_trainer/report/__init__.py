@@ -1,18 +1,22 @@
 """A run, or several, as one HTML file: opens from disk, asks nothing of a network, reads on a phone and on paper.
 
 `data` reads run folders, `examples` pairs rollouts of the same task, `curves` and `words` say what is shown, `charts`
-and `svg` draw, `palette` colours, `page` puts it together. Everything that a model, a question or a user wrote is
-escaped. There is no gold in a run folder, so there is none here.
+and `svg` draw, `palette` colours, `page` puts it together by `templates/`, which escape everything that a model, a
+question or a user wrote. There is no gold in a run folder, so there is none here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.runs.folder import RunFolder, replace_text
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.report.data import RunData
 
 MAX_RUNS = 8
 MAX_POINTS = 160
@@ -20,7 +24,7 @@ MAX_POINTS = 160
 MAX_EXAMPLES = 30
 """Over all runs."""
 
-__all__ = ["MAX_RUNS", "report_or_say", "write_report"]
+__all__ = ["MAX_RUNS", "report_or_say", "write_curves", "write_report"]
 
 
 def write_report(runs: Sequence[RunFolder], out: Path) -> Path:
@@ -30,18 +34,37 @@ def write_report(runs: Sequence[RunFolder], out: Path) -> Path:
         ConfigError: no run, or more than can be told apart.
         RunError: a run folder is damaged or has no metrics, or the file cannot be written.
     """
-    from lit_sql_trainer.report.data import read_run
     from lit_sql_trainer.report.page import page
 
     if not 1 <= len(runs) <= MAX_RUNS:
         raise ConfigError(f"a report shows 1 to {MAX_RUNS} runs, got {len(runs)}: name fewer")
     points, examples = max(40, min(MAX_POINTS, 2 * MAX_POINTS // len(runs))), MAX_EXAMPLES // len(runs)
-    read = [read_run(run, points=points, examples=examples) for run in runs]
-    for run in read:
-        if not run.steps and not run.validations:
-            raise RunError(f"run {run.name!r} has no metrics yet: report on it after its first validation")
+    return _write(out, page([_read(run, points=points, examples=examples) for run in runs]))
+
+
+def write_curves(run: RunFolder, out: Path) -> Path:
+    """Write the curves of a run's report alone, as one SVG file, to `out`; its path.
+
+    Raises:
+        RunError: the run folder is damaged or has no metrics, or the file cannot be written.
+    """
+    from lit_sql_trainer.report.page import picture
+
+    return _write(out, picture(_read(run, points=MAX_POINTS, examples=0)))
+
+
+def _read(run: RunFolder, *, points: int, examples: int) -> RunData:
+    from lit_sql_trainer.report.data import read_run
+
+    read = read_run(run, points=points, examples=examples)
+    if not read.steps and not read.validations:
+        raise RunError(f"run {read.name!r} has no metrics yet: report on it after its first validation")
+    return read
+
+
+def _write(out: Path, text: str) -> Path:
     try:
-        replace_text(out, page(read))
+        replace_text(out, text)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}; choose another file with --out") from error
     return out

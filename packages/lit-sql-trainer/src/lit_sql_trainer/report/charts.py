@@ -1,4 +1,7 @@
-"""A chart with all that belongs to it: caption, picture, words for those who cannot see it, a slider, its table."""
+"""A chart and all that belongs to it: its picture, the same in words for those who cannot see it, and its numbers.
+
+A `Chart` is data; `templates/chart.html.jinja` makes the figure of it.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,10 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
-from lit_sql_trainer.report.svg import (
-    HEIGHT,
-    LEFT,
-    WIDTH,
-    Axes,
-    Point,
-    Series,
-    draw_layer,
-    draw_series,
-    end_labels,
-    frame,
-)
+from markupsafe import Markup
+
+from lit_sql_trainer.report.svg import LEFT, WIDTH, Axes, Point, Series, draw_layer, draw_series, end_labels, frame
 
 Cell = Callable[[Point], str]
 
@@ -33,6 +26,38 @@ class Layer:
     values: Sequence[float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One figure of the report."""
+
+    title: str
+    note: str
+    css: str
+    words: str
+    """What the picture shows, in a sentence."""
+    picture: Markup
+    """What is inside the `<svg>`, in viewBox units."""
+    axes: Axes
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
+    """(step, a cell for each column) of the table, by step."""
+
+    @property
+    def name(self) -> str:
+        """The title as part of an element's id."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower())
+
+    @property
+    def left(self) -> float:
+        """Where the plot begins, as a share of the picture's width."""
+        return LEFT / WIDTH
+
+    @property
+    def right(self) -> float:
+        """Where the plot ends, as a share of the picture's width."""
+        return self.axes.edge / WIDTH
+
+
 def line_chart(
     title: str,
     series: Sequence[Series],
@@ -42,15 +67,15 @@ def line_chart(
     floor: float | None = 0.0,
     ceiling: float | None = None,
     bands: bool = True,
-) -> str:
-    """Lines over the steps as a `<figure>`; empty when there is nothing to draw.
+) -> Chart | None:
+    """Lines over the steps; None when there is nothing to draw.
 
     The value axis reaches from `floor` to `ceiling`, or as far as the values do where one is None. Bands of several
     runs would cover each other: without `bands`, the intervals of lines are only in the table.
     """
     drawn = [each for each in series if each.points]
     if not drawn:
-        return ""
+        return None
     points = [point for each in drawn for point in each.points]
     values = [value for point in points for value in (point.y, point.low, point.high) if value is not None]
     low = min(values) if floor is None else min(floor, *values, floor)
@@ -62,11 +87,8 @@ def line_chart(
         y_high=high if high > low else low + 1.0,
         labelled=any(each.label for each in drawn),
     )
-    body = "".join(draw_series(axes, each, band=bands) for each in drawn)
-    cell = _percent if percent else _number
-    words = "; ".join(_in_words(each, cell) for each in drawn)
-    picture = frame(axes, percent=percent) + body + end_labels(axes)
-    return _figure(title, note, words, picture, axes, [(each.label, list(each.points)) for each in drawn], cell)
+    body = Markup().join(draw_series(axes, each, band=bands) for each in drawn)
+    return _chart(title, note, "", axes, body, drawn, percent=percent)
 
 
 def stack_chart(
@@ -77,66 +99,49 @@ def stack_chart(
     css: str = "",
     note: str = "",
     percent: bool = False,
-) -> str:
-    """Layers that add up, over the steps, as a `<figure>`; empty when there is nothing to draw."""
+) -> Chart | None:
+    """Layers that add up, over the steps; None when there is nothing to draw."""
     kept = [layer for layer in layers if any(layer.values)]
     if not kept or not xs:
-        return ""
+        return None
     bottoms = [0.0] * len(xs)
     totals = [math.fsum(layer.values[at] for layer in kept) for at in range(len(xs))]
     axes = Axes(x_low=min(xs), x_high=max(xs), y_low=0.0, y_high=1.0 if percent else max(totals))
-    parts: list[str] = []
+    parts: list[Markup] = []
     for layer in kept:
         tops = [bottom + value for bottom, value in zip(bottoms, layer.values, strict=True)]
         parts.append(draw_layer(axes, layer.css, xs, bottoms, tops))
         axes.labels.append((axes.y((bottoms[-1] + tops[-1]) / 2), layer.label, layer.css))
         bottoms = tops
-    table = [(layer.label, [Point(x, y) for x, y in zip(xs, layer.values, strict=True)]) for layer in kept]
+    table = [
+        Series(label=layer.label, css="", points=[Point(x, y) for x, y in zip(xs, layer.values, strict=True)])
+        for layer in kept
+    ]
+    return _chart(title, note, css, axes, Markup().join(parts), table, percent=percent)
+
+
+def _chart(
+    title: str, note: str, css: str, axes: Axes, body: Markup, series: Sequence[Series], *, percent: bool
+) -> Chart:
     cell = _percent if percent else _number
-    words = "; ".join(_in_words(Series(label=label, css="", points=points), cell) for label, points in table)
-    picture = frame(axes, percent=percent) + "".join(parts) + end_labels(axes)
-    return _figure(title, note, words, picture, axes, table, cell, css=css)
-
-
-def _figure(
-    title: str,
-    note: str,
-    words: str,
-    picture: str,
-    axes: Axes,
-    table: Sequence[tuple[str, Sequence[Point]]],
-    cell: Cell,
-    *,
-    css: str = "",
-) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", title.lower())
-    shown = f"<small>{escape(note)}</small>" if note else ""
-    return (
-        f'<figure class="chart {css}" data-low="{axes.x_low:g}" data-high="{axes.x_high:g}"'
-        f' data-left="{LEFT / WIDTH:.4f}" data-right="{axes.edge / WIDTH:.4f}">'
-        f"<figcaption>{escape(title)}{shown}</figcaption>"
-        f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t-{name} d-{name}">'
-        f'<title id="t-{name}">{escape(title)}</title><desc id="d-{name}">{escape(words)}</desc>{picture}'
-        f'<path class="cursor" d="M0 12V{HEIGHT - 34}"/></svg></div>'
-        f'<div class="read"><input type="range" aria-label="Read values of: {escape(title)}"><output></output></div>'
-        f"<details><summary>Numbers</summary>{_table(title, table, cell)}</details></figure>"
+    return Chart(
+        title=title,
+        note=note,
+        css=css,
+        words="; ".join(_in_words(each, cell) for each in series),
+        picture=frame(axes, percent=percent) + body + end_labels(axes),
+        axes=axes,
+        columns=[each.label for each in series],
+        rows=_rows(series, cell),
     )
 
 
-def _table(title: str, columns: Sequence[tuple[str, Sequence[Point]]], cell: Cell) -> str:
+def _rows(series: Sequence[Series], cell: Cell) -> list[tuple[str, list[str]]]:
     by_step: dict[float, list[str]] = {}
-    for column, (_, points) in enumerate(columns):
-        for point in points:
-            by_step.setdefault(point.x, [""] * len(columns))[column] = cell(point)
-    head = "".join(f'<th scope="col">{escape(label)}</th>' for label, _ in columns)
-    body = "".join(
-        f'<tr><th scope="row">{step:g}</th>{"".join(f"<td>{value}</td>" for value in by_step[step])}</tr>'
-        for step in sorted(by_step)
-    )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Numbers of: {escape(title)}"><table class="data">'
-        f'<thead><tr><th scope="col">step</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    for column, each in enumerate(series):
+        for point in each.points:
+            by_step.setdefault(point.x, [""] * len(series))[column] = cell(point)
+    return [(f"{step:g}", by_step[step]) for step in sorted(by_step)]
 
 
 def _in_words(series: Series, cell: Cell) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from lit_sql_trainer.report.charts import Layer, line_chart, stack_chart
+from lit_sql_trainer.report.charts import Chart, Layer, line_chart, stack_chart
 from lit_sql_trainer.report.data import RunData
 from lit_sql_trainer.report.palette import OUTCOMES
 from lit_sql_trainer.report.svg import Point, Series
@@ -23,9 +23,10 @@ def letter(number: int) -> str:
     return "ABCDEFGH"[number]
 
 
-def charts(runs: Sequence[RunData]) -> list[str]:
-    """Every chart that has something to show, as HTML, in reading order."""
-    return [chart for chart in (*_rewards(runs), *_mixes(runs), *_policy(runs), *_signs(runs), *_pace(runs)) if chart]
+def charts(runs: Sequence[RunData]) -> list[Chart]:
+    """Every chart that has something to show, in reading order."""
+    every = (*_rewards(runs), *_mixes(runs), *_policy(runs), *_signs(runs), *_pace(runs))
+    return [chart for chart in every if chart is not None]
 
 
 def always_zero(runs: Sequence[RunData]) -> list[str]:
@@ -33,7 +34,7 @@ def always_zero(runs: Sequence[RunData]) -> list[str]:
     return [title for title, series, _ in _sign_series(runs) if not _shows(series) and any(s.points for s in series)]
 
 
-def _rewards(runs: Sequence[RunData]) -> list[str]:
+def _rewards(runs: Sequence[RunData]) -> list[Chart | None]:
     validation = [
         Series(label=_name(runs, n, "validation"), css=f"run{n}", points=_validations(run), marks=True)
         for n, run in enumerate(runs)
@@ -51,7 +52,7 @@ def _rewards(runs: Sequence[RunData]) -> list[str]:
     ]
 
 
-def _mixes(runs: Sequence[RunData]) -> list[str]:
+def _mixes(runs: Sequence[RunData]) -> list[Chart | None]:
     """Stacks cannot be overlaid, so each run has its own, those of one kind side by side."""
     named = [("" if len(runs) == 1 else f", run {letter(n)}", _stack_css(runs, n), run) for n, run in enumerate(runs)]
     return [
@@ -65,8 +66,8 @@ def _stack_css(runs: Sequence[RunData], n: int) -> str:
     return "" if len(runs) == 1 else f"run{n}"
 
 
-def _policy(runs: Sequence[RunData]) -> list[str]:
-    def chart(title: str, value: Value, **options: Any) -> str:
+def _policy(runs: Sequence[RunData]) -> list[Chart | None]:
+    def chart(title: str, value: Value, **options: Any) -> Chart | None:
         return line_chart(title, _per_run(runs, value), **options)
 
     lengths = [] if len(runs) > 1 else _per_run(runs, _key("response_tokens_max"), label="longest", shift=1)
@@ -83,7 +84,7 @@ def _policy(runs: Sequence[RunData]) -> list[str]:
     ]
 
 
-def _signs(runs: Sequence[RunData]) -> list[str]:
+def _signs(runs: Sequence[RunData]) -> list[Chart | None]:
     return [
         line_chart(title, series, percent=True, note=note)
         for title, series, note in _sign_series(runs)
@@ -109,8 +110,8 @@ def _shows(series: Sequence[Series]) -> bool:
     return any(point.y for each in series for point in each.points)
 
 
-def _pace(runs: Sequence[RunData]) -> list[str]:
-    figures: list[str] = []
+def _pace(runs: Sequence[RunData]) -> list[Chart | None]:
+    figures: list[Chart | None] = []
     for n, run in enumerate(runs):
         of = "" if len(runs) == 1 else f", run {letter(n)}"
         timed = [line for line in run.steps if line.get("seconds")]
@@ -172,7 +173,7 @@ def _with_interval(line: Metrics, error: float | None) -> Point:
     return Point(float(line["step"]), reward, max(0.0, reward - Z95 * error), min(1.0, reward + Z95 * error))
 
 
-def _outcomes(title: str, lines: Sequence[Metrics], css: str) -> str:
+def _outcomes(title: str, lines: Sequence[Metrics], css: str) -> Chart | None:
     counted = [line for line in lines if sum(_counts(line, "outcomes").values())]
     layers = [
         Layer(
@@ -185,7 +186,7 @@ def _outcomes(title: str, lines: Sequence[Metrics], css: str) -> str:
     return stack_chart(title, [line["step"] for line in counted], layers, percent=True, css=css)
 
 
-def _turns(title: str, lines: Sequence[Metrics], css: str) -> str:
+def _turns(title: str, lines: Sequence[Metrics], css: str) -> Chart | None:
     counted = [line for line in lines if sum(_counts(line, "turn_counts").values())]
     layers: list[Layer] = []
     for k, (label, low, high) in enumerate((("1", 1, 1), ("2", 2, 2), ("3", 3, 3), ("4 and more", 4, 10**9))):

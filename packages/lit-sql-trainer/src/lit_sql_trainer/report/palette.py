@@ -7,6 +7,7 @@ runs also have a letter and a dash pattern, layers a label and a gap.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -65,18 +66,29 @@ LAYERS = (
 
 def css_variables() -> str:
     """Every colour as a custom property, light first and dark where the reader prefers it, light again on paper."""
-    named = {
-        **SURFACE,
-        **{f"run{number}": colour for number, colour in enumerate(RUNS)},
-        **{f"outcome-{name}": colour for name, colour in OUTCOMES.items()},
-        **{f"layer{number}": colour for number, colour in enumerate(LAYERS)},
-    }
+    named = _named()
     light = "".join(f"--{name}:{colour.light};" for name, colour in named.items())
     dark = "".join(f"--{name}:{colour.dark};" for name, colour in named.items())
     return (
         f":root{{color-scheme:light dark;{light}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n" + _classes()
     )
+
+
+def without_variables(css: str) -> str:
+    """The same rules with light colours written out, for a picture that may be opened where CSS has no variables."""
+    light = {name: colour.light for name, colour in _named().items()}
+    css = (_classes() + css).replace("--c:", "color:").replace("var(--c)", "currentColor")
+    return re.sub(r"var\(--([a-z0-9_-]+)\)", lambda found: light[found[1]], css)
+
+
+def _named() -> dict[str, Colour]:
+    return {
+        **SURFACE,
+        **{f"run{number}": colour for number, colour in enumerate(RUNS)},
+        **{f"outcome-{name}": colour for name, colour in OUTCOMES.items()},
+        **{f"layer{number}": colour for number, colour in enumerate(LAYERS)},
+    }
 
 
 def _classes() -> str:

@@ -1,6 +1,7 @@
 """Drawing one chart as inline SVG: scales, ticks, lines with bands, points with whiskers, stacks, labels at the end.
 
-Sizes are viewBox units; text is 12 of them and stays readable when a phone shows the chart at three quarters of it.
+Every function returns `Markup`, whose `format` escapes what it is given. Sizes are viewBox units; text is 12 of them
+and stays readable when a phone shows the chart at three quarters of it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
+
+from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 12, 34
@@ -82,31 +84,26 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     return [round(number * step, 10) for number in range(first, last + 1)]
 
 
-def frame(axes: Axes, *, percent: bool) -> str:
+def frame(axes: Axes, *, percent: bool) -> Markup:
     """Grid and ticks."""
-    parts: list[str] = []
+    parts: list[Markup] = []
     for value in ticks(axes.y_low, axes.y_high, 4):
         y = axes.y(value)
-        parts.append(
-            f'<path class="grid" d="M{LEFT} {y}H{axes.edge}"/>'
-            f'<text class="tick" x="{LEFT - 6}" y="{y + 4:g}" text-anchor="end">{_tick(value, percent)}</text>'
-        )
+        parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(LEFT, y, axes.edge))
+        parts.append(_text("tick", LEFT - 6, f"{y + 4:g}", _tick(value, percent), anchor="end"))
     whole = [value for value in ticks(axes.x_low, axes.x_high, 5) if value == int(value)]
-    parts += [
-        f'<text class="tick" x="{axes.x(value)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:g}</text>'
-        for value in whole
-    ]
-    parts.append(f'<text class="axis" x="{axes.edge}" y="{HEIGHT - 4}" text-anchor="end">step</text>')
-    return "".join(parts)
+    parts += [_text("tick", axes.x(value), HEIGHT - BOTTOM + 16, f"{value:g}", anchor="middle") for value in whole]
+    parts.append(_text("axis", axes.edge, HEIGHT - 4, "step", anchor="end"))
+    return Markup().join(parts)
 
 
-def draw_series(axes: Axes, series: Series, *, band: bool = True) -> str:
+def draw_series(axes: Axes, series: Series, *, band: bool = True) -> Markup:
     """One line with its band, or its points with their whiskers."""
     drawn = sorted(series.points, key=lambda point: point.x)
     if not drawn:
-        return ""
+        return Markup()
     line = " ".join(f"{axes.x(point.x)},{axes.y(point.y)}" for point in drawn)
-    parts = [f'<polyline class="line" points="{line}"/>'] if len(drawn) > 1 else []
+    parts = [Markup('<polyline class="line" points="{}"/>').format(line)] if len(drawn) > 1 else []
     if series.marks:
         parts += [_mark(axes, point) for point in drawn]
     else:
@@ -114,26 +111,29 @@ def draw_series(axes: Axes, series: Series, *, band: bool = True) -> str:
         if len(banded) > 1:
             upper = [f"{axes.x(point.x)},{axes.y(point.high or 0.0)}" for point in banded]
             lower = [f"{axes.x(point.x)},{axes.y(point.low or 0.0)}" for point in reversed(banded)]
-            parts.insert(0, f'<polygon class="band" points="{" ".join(upper + lower)}"/>')
+            parts.insert(0, Markup('<polygon class="band" points="{}"/>').format(" ".join(upper + lower)))
         if len(drawn) == 1:
-            parts.append(f'<circle class="dot" cx="{axes.x(drawn[0].x)}" cy="{axes.y(drawn[0].y)}" r="3"/>')
+            parts.append(_dot(axes, drawn[0]))
     if axes.labelled:
-        if drawn[-1].x < axes.x_high:  # a run that ended before another
-            parts.append(f'<path class="thread" d="M{axes.x(drawn[-1].x)} {axes.y(drawn[-1].y)}H{axes.edge}"/>')
-        axes.labels.append((axes.y(drawn[-1].y), series.label, series.css))
-    return f'<g class="{series.css}{" marks" if series.marks else ""}">{"".join(parts)}</g>'
+        last = drawn[-1]
+        if last.x < axes.x_high:  # a run that ended before another
+            thread = Markup('<path class="thread" d="M{} {}H{}"/>')
+            parts.append(thread.format(axes.x(last.x), axes.y(last.y), axes.edge))
+        axes.labels.append((axes.y(last.y), series.label, series.css))
+    css = f"{series.css} marks" if series.marks else series.css
+    return Markup('<g class="{}">{}</g>').format(css, Markup().join(parts))
 
 
-def draw_layer(axes: Axes, css: str, xs: Sequence[float], lower: Sequence[float], upper: Sequence[float]) -> str:
+def draw_layer(axes: Axes, css: str, xs: Sequence[float], lower: Sequence[float], upper: Sequence[float]) -> Markup:
     """One layer of a stack; a single step becomes a bar over the whole width."""
     if len(xs) == 1:
         xs, lower, upper = [axes.x_low, axes.x_high], [*lower, *lower], [*upper, *upper]
     outline = [f"{axes.x(x)},{axes.y(y)}" for x, y in zip(xs, upper, strict=True)]
     outline += [f"{axes.x(x)},{axes.y(y)}" for x, y in zip(reversed(xs), reversed(lower), strict=True)]
-    return f'<polygon class="layer {css}" points="{" ".join(outline)}"/>'
+    return Markup('<polygon class="layer {}" points="{}"/>').format(css, " ".join(outline))
 
 
-def end_labels(axes: Axes) -> str:
+def end_labels(axes: Axes) -> Markup:
     """The labels at the right, moved apart, each with a line in its colour that leads to where it belongs."""
     ordered = sorted(axes.labels)
     places: list[float] = []
@@ -146,20 +146,31 @@ def end_labels(axes: Axes) -> str:
         places[index] -= excess
         excess = LABEL_STEP - (places[index] - places[index - 1]) if index else 0.0
     edge = axes.edge
-    return "".join(
-        f'<g class="{css}"><path class="lead" d="M{edge + 1} {wanted:.1f}L{edge + 7} {place:.1f}H{edge + 13}"/>'
-        f'<text class="label" x="{edge + 16}" y="{place + 4:.1f}">{escape(text)}</text></g>'
+    lead = Markup('<g class="{}"><path class="lead" d="M{} {:.1f}L{} {:.1f}H{}"/>{}</g>')
+    return Markup().join(
+        lead.format(
+            css, edge + 1, wanted, edge + 7, place, edge + 13, _text("label", edge + 16, f"{place + 4:.1f}", text)
+        )
         for place, (wanted, text, css) in zip(places, ordered, strict=True)
     )
 
 
-def _mark(axes: Axes, point: Point) -> str:
-    x = axes.x(point.x)
-    whisker = ""
+def _mark(axes: Axes, point: Point) -> Markup:
+    whisker = Markup()
     if point.low is not None and point.high is not None:
-        low, high = axes.y(point.low), axes.y(point.high)
-        whisker = f'<path class="whisker" d="M{x} {low}V{high}M{x - 3:g} {low}h6M{x - 3:g} {high}h6"/>'
-    return f'{whisker}<circle class="dot" cx="{x}" cy="{axes.y(point.y)}" r="3"/>'
+        x, low, high = axes.x(point.x), axes.y(point.low), axes.y(point.high)
+        path = f"M{x} {low}V{high}M{x - 3:g} {low}h6M{x - 3:g} {high}h6"
+        whisker = Markup('<path class="whisker" d="{}"/>').format(path)
+    return whisker + _dot(axes, point)
+
+
+def _dot(axes: Axes, point: Point) -> Markup:
+    return Markup('<circle class="dot" cx="{}" cy="{}" r="3"/>').format(axes.x(point.x), axes.y(point.y))
+
+
+def _text(css: str, x: float, y: float | str, text: str, *, anchor: str = "") -> Markup:
+    placed = Markup(' text-anchor="{}"').format(anchor) if anchor else Markup()
+    return Markup('<text class="{}" x="{}" y="{}"{}>{}</text>').format(css, x, y, placed, text)
 
 
 def _tick(value: float, percent: bool) -> str:

@@ -170,8 +170,6 @@ def _last_checkpoint(run: RunFolder) -> Path:
 def _finish(
     profile: Profile, run: RunFolder, display: Display, watcher: RunWatcher, *, interrupted: bool
 ) -> TrainResult:
-    from lit_sql_trainer.runs.png import draw_curves
-
     steps = max((int(line["step"]) for line in run.metrics()), default=0)
     last = run.checkpoints / "last"
     short = steps < profile.local.steps
@@ -184,9 +182,8 @@ def _finish(
     )
     reason = _why_ended(result, watcher.out_of_patience if short else "")
     append_line(run.metrics_file, {"event": "end", "step": steps, "reason": reason})
-    curves = draw_curves(run)
     report_or_say(run, display)
-    seen = f"curves in {curves}, report in {run.report_file}"
+    seen = f"report in {run.report_file}"
     go_on = f"go on with `train {profile.name} --resume {run.path}`"
     if result.interrupted:
         display.note(f"stopped after step {steps}; {go_on}")

@@ -200,9 +200,7 @@ def _finish(
         patience = f"validation gained nothing for {profile.gpu.lit_sql.early_stop_steps} steps"
         reason = book.out_of_patience() or patience
     append_line(run.metrics_file, {"event": "end", "step": steps, "reason": reason})
-    from lit_sql_trainer.runs.png import draw_curves
-
-    seen = f"curves in {draw_curves(run)}, report in {run.report_file}"
+    seen = f"report in {run.report_file}"
     report_or_say(run, display)
     if result.interrupted or result.alarm:
         display.note(f"{reason}, after step {steps}; go on with `train {profile.name} --resume {run.path}`")
