@@ -9,6 +9,7 @@ from sql_reward.errors import (
     GoldSqlError,
     InputError,
     LimitsError,
+    MachineError,
     SqlRewardError,
     StalledError,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "Interval",
     "Limits",
     "LimitsError",
+    "MachineError",
     "Outcome",
     "Pair",
     "PairResult",

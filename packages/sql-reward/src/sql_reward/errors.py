@@ -75,6 +75,24 @@ class StalledError(SqlRewardError):
         )
 
 
+class MachineError(SqlRewardError):
+    """The machine could not run a statement: a full disk, no temporary folder, no memory, no process.
+
+    `database` is the file that was asked, `reason` what the machine said. It says nothing about the statement.
+    """
+
+    def __init__(self, database: Path, reason: str) -> None:
+        super().__init__(database, reason)
+        self.database = database
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"this machine cannot run a statement on {str(self.database)!r}: {self.reason}; "
+            "make room on its disks (SQLite sorts in SQLITE_TMPDIR, TMPDIR or /tmp) or in its memory, then run it again"
+        )
+
+
 class LimitsError(SqlRewardError, ValueError):
     """A limit or a scale was set to a value that cannot work.
 

@@ -7,6 +7,7 @@ missing or unreadable, a stalled machine). Stops at the first database that tell
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,11 +17,13 @@ from time import thread_time
 
 from sql_reward.errors import DatabaseNotFoundError, GoldSqlError
 from sql_reward.gold import GoldCache
+from sql_reward.paths import PathLike, as_path
 from sql_reward.rules.modes import BirdExpected, Expected, OfficialExpected, Rules
 from sql_reward.rules.normalize import fix_current_year, official_text, order_matters
 from sql_reward.rules.plug import filled_predictions
-from sql_reward.sandbox.connections import FileIdentity, Session, identify, session_for
+from sql_reward.sandbox.connections import Session, session_for
 from sql_reward.sandbox.execute import DEFAULT_LIMITS, Rows, SqlFailure, execute, is_too_long
+from sql_reward.sandbox.identity import FileIdentity, identify
 from sql_reward.sandbox.limits import Limits
 from sql_reward.sandbox.overlap import overlap_of
 from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
@@ -29,7 +32,7 @@ from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
 def judge(
     predicted: str | None,
     gold: str,
-    databases: Path | Sequence[Path],
+    databases: PathLike | Sequence[PathLike],
     *,
     rules: Rules = Rules.OFFICIAL,
     keep_distinct: bool = False,
@@ -47,7 +50,8 @@ def judge(
     Raises:
         GoldSqlError: the gold query fails, or does not finish within `limits.gold_deadline_s`.
         DatabaseNotFoundError: a file is missing, or the folder holds no database.
-        DatabaseUnreadableError: a file is damaged, locked, or half written.
+        DatabaseUnreadableError: a file is no file, damaged, locked, or half written.
+        MachineError: a disk is full, memory ended, a temporary file cannot be made, or no process starts.
         StalledError: the machine gave a statement too little processor time to say anything about it.
     """
     limits = limits or DEFAULT_LIMITS
@@ -63,23 +67,24 @@ def judge(
     return verdict
 
 
-def suite(databases: Path | Sequence[Path]) -> tuple[Path, ...]:
+def suite(databases: PathLike | Sequence[PathLike]) -> tuple[Path, ...]:
     """The database files to judge on, main file first.
 
-    In a folder these are its `*.sqlite` files; the main one bears the folder's name. Journals, logs and backups are
-    none.
+    In a folder these are its `*.sqlite` files; the main one bears the folder's name, and the others follow in the order
+    of the numbers in their names. Journals, logs and backups are none.
 
     Raises:
         DatabaseNotFoundError: nothing is there.
     """
-    if not isinstance(databases, Path):
+    if not isinstance(databases, (str, os.PathLike)):
         if not databases:
             raise DatabaseNotFoundError(Path(), "at least one SQLite file in the sequence given")
-        return tuple(databases)
+        return tuple([as_path(database) for database in databases])
+    place = as_path(databases)
     try:
-        return _files_in(databases, os.stat(databases).st_mtime_ns)  # noqa: PTH116  Path.stat is slower
+        return _files_in(place, os.stat(place).st_mtime_ns)  # noqa: PTH116  Path.stat is slower
     except (OSError, ValueError) as error:
-        raise DatabaseNotFoundError(databases, "a SQLite file, or a folder with *.sqlite files") from error
+        raise DatabaseNotFoundError(place, "a SQLite file, or a folder with *.sqlite files") from error
 
 
 @lru_cache(maxsize=4096)
@@ -90,7 +95,12 @@ def _files_in(databases: Path, _changed_ns: int) -> tuple[Path, ...]:
     files = [file for file in databases.glob("*.sqlite") if file.is_file()]
     if not files:
         raise DatabaseNotFoundError(databases, "a folder with *.sqlite files")
-    return tuple(sorted(files, key=lambda file: (file.name != main, len(file.name), file.name)))
+    return tuple(sorted(files, key=lambda file: (file.name != main, _natural(file.name))))
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key that sorts the numbers in names by value, as the catalogue of databases does."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"([0-9]+)", name)]
 
 
 @lru_cache(maxsize=4096)
@@ -201,7 +211,7 @@ class _Case:
         expected = self.cache.get(key) if self.cache is not None else None
         if expected is None:
             expected = self._run_gold(index, gold_sql)
-            if self.cache is not None:
+            if self.cache is not None and not (isinstance(expected, SqlFailure) and expected.out_of_memory):
                 self.cache.put(key, expected, size_bytes=0 if isinstance(expected, SqlFailure) else expected.size_bytes)
         if isinstance(expected, SqlFailure):
             raise GoldSqlError(self.files[index], gold_sql, expected.message)

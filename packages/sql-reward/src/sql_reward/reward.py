@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Final
 
 from sql_reward.errors import LimitsError, SqlRewardError
 from sql_reward.judge import judge
+from sql_reward.paths import PathLike
 from sql_reward.verdict import Outcome, Verdict
 
 STEP: Final = 1 / 128
@@ -89,7 +89,7 @@ def reward_of(verdict: Verdict, *, scale: RewardScale | None = None) -> float:
     return math.floor(part / STEP + 1e-9) * STEP
 
 
-def evaluate_query(query: str | None, ground_truth: str, database: str | Path, raise_on_error: bool = True) -> float:
+def evaluate_query(query: str | None, ground_truth: str, database: PathLike, raise_on_error: bool = True) -> float:
     """The reward of one query on one SQLite file: 1.0 if it answers as the gold query does, else 0.0.
 
     By the official rules and the plain scale. Our own faults raise; with `raise_on_error=False` they are logged,
@@ -99,7 +99,7 @@ def evaluate_query(query: str | None, ground_truth: str, database: str | Path, r
         SqlRewardError: the gold query fails, or the database is missing or unreadable.
     """
     try:
-        return reward_of(judge(query, ground_truth, Path(database)))
+        return reward_of(judge(query, ground_truth, database))
     except SqlRewardError as error:
         if raise_on_error:
             raise

@@ -35,6 +35,12 @@ def make_database(file: Path, script: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def database_of() -> Callable[[Path, str], Path]:
+    """`make_database`, for tests with a database of their own."""
+    return make_database
+
+
+@pytest.fixture(scope="session")
 def toy_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Singers and songs, an empty table, and a cell that is not UTF-8."""
     return make_database(tmp_path_factory.mktemp("toy") / "toy.sqlite", TOY)

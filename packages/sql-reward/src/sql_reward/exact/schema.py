@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sql_reward.errors import SqlRewardError
+from sql_reward.paths import PathLike, as_path
 
 ALL_COLUMNS = "*"
 
@@ -81,13 +82,16 @@ def _schema_of_entry(entry: Mapping[str, Any]) -> Schema:
     return Schema.of(tables, [(full_names[one], full_names[other]) for one, other in pairs])
 
 
-def read_schema(database: Path) -> Schema:
+def read_schema(database: PathLike) -> Schema:
     """The tables of a SQLite file with its declared foreign keys. Views have no place in exact match.
 
     Raises:
         SchemaError: the file is absent or is not a readable SQLite database.
     """
-    uri = f"{database.absolute().as_uri()}?mode=ro&immutable=1"
+    path = as_path(database)
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise SchemaError(path, "there is no such file")
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -95,7 +99,7 @@ def read_schema(database: Path) -> Schema:
             columns = {name: _column_names(connection, name) for name in names}
             keys = [pair for name in names for pair in _foreign_keys(connection, name)]
     except sqlite3.Error as error:
-        raise SchemaError(database, str(error)) from error
+        raise SchemaError(path, str(error)) from error
     return Schema.of(columns, keys)
 
 

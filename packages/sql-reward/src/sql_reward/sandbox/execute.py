@@ -11,30 +11,37 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from sys import getsizeof
 from time import thread_time
 from typing import Final
 
-from sql_reward.errors import DatabaseUnreadableError, StalledError
+from sql_reward.errors import DatabaseUnreadableError, MachineError, StalledError
+from sql_reward.paths import PathLike, as_path
 from sql_reward.rules.compare import Row
-from sql_reward.sandbox.connections import Session, identify, session_for
+from sql_reward.sandbox.connections import Session, close_all, session_for
 from sql_reward.sandbox.expansion import expands_too_far
+from sql_reward.sandbox.gate import GATE
+from sql_reward.sandbox.growth import may_explode
+from sql_reward.sandbox.guard import described_by
+from sql_reward.sandbox.identity import identify
 from sql_reward.sandbox.limits import Limits
+from sql_reward.sandbox.trial import try_compiling
 from sql_reward.verdict import Outcome
 
-OUR_FAULTS: Final = {
+FILE_FAULTS: Final = {
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_MISUSE,
 }
-"""Primary result codes that blame the file or the machine, whatever the statement."""
+"""Primary result codes that blame the file, whatever the statement."""
+READ_FAULTS: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+"""Extended result codes that blame the file."""
+MACHINE_FAULTS: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+"""Primary result codes that blame the machine, its disks and temporary folders."""
 CHUNK_CELLS: Final = 64
 """Cells fetched between two looks at the size of the result."""
 
@@ -62,6 +69,8 @@ class SqlFailure:
     """NO_SQL, SQL_ERROR, FORBIDDEN, TIMEOUT or TOO_LARGE."""
     message: str
     seconds: float
+    out_of_memory: bool = False
+    """Whether the memory of this process ended, even with nothing else running: another process may have more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +81,17 @@ class Shape:
     columns: int
 
 
-def run_sql(database: str | Path, sql: str, *, limits: Limits | None = None) -> Rows | SqlFailure:
+def run_sql(database: PathLike, sql: str, *, limits: Limits | None = None) -> Rows | SqlFailure:
     """Run one statement on a SQLite file and fetch its rows.
 
     Raises:
         DatabaseNotFoundError: there is no such file.
-        DatabaseUnreadableError: it is not a database, damaged, locked, or half written.
+        DatabaseUnreadableError: it is no file, not a database, damaged, locked, or half written.
+        MachineError: a disk is full, a temporary file cannot be made, or no process starts.
         StalledError: the machine gave the statement too little processor time to say anything about it.
     """
     limits = limits or DEFAULT_LIMITS
-    path = Path(database)
+    path = as_path(database)
     session = session_for(path, identify(path))
     return execute(session, sql, limits=limits, cpu_end=thread_time() + limits.deadline_s)
 
@@ -90,32 +100,110 @@ DEFAULT_LIMITS: Final = Limits()
 
 
 def execute(
-    session: Session, sql: str, *, limits: Limits, cpu_end: float, expected: Shape | None = None
+    session: Session,
+    sql: str,
+    *,
+    limits: Limits,
+    cpu_end: float,
+    expected: Shape | None = None,
+    reads: set[tuple[str, str]] | None = None,
 ) -> Rows | SqlFailure:
     """Run one statement in an open session until `cpu_end` on the clock `time.thread_time`.
 
-    With `expected`, reading stops (`complete=False`) as soon as the result cannot have that shape.
+    With `expected`, reading stops (`complete=False`) as soon as the result cannot have that shape. With `reads`, the
+    statement is only compiled, and the pairs of table and column that it reads are added.
+
+    A statement that runs out of memory is asked again while no other runs in this process.
+
+    Raises:
+        DatabaseUnreadableError, MachineError, StalledError: see `run_sql`.
     """
     started = thread_time()
-
-    def failed(outcome: Outcome, message: str) -> SqlFailure:
-        return SqlFailure(outcome=outcome, message=message, seconds=thread_time() - started)
-
-    if is_too_long(sql, limits):
-        return failed(Outcome.TOO_LARGE, f"the statement is longer than {limits.max_sql_bytes} bytes")
-    if expands_too_far(sql):
-        return failed(Outcome.TOO_LARGE, "its common table expressions multiply beyond the limit")
-    session.guard.begin(sql, limits, cpu_end)
+    refused = _refused_unseen(sql, limits, may_explain=reads is not None)
+    if refused is not None:
+        return SqlFailure(outcome=refused[0], message=refused[1], seconds=0.0)
+    if may_explode(sql, session.stored):
+        tried = _try_elsewhere(session, sql, limits=limits, cpu_end=cpu_end)
+        if isinstance(tried, SqlFailure):
+            return tried
+        started, cpu_end = started - tried, cpu_end - tried
+    run = _Run(sql=sql if reads is None else f"EXPLAIN {sql}", limits=limits, expected=expected, reads=reads)
+    GATE.enter()
     try:
-        return _fetch(session, sql, limits=limits, started=started, expected=expected)
-    except sqlite3.Warning as error:  # Python 3.11's class for "You can only execute one statement at a time."
-        return failed(Outcome.FORBIDDEN, str(error))
-    except sqlite3.Error as error:
-        return _explain(session, error, failed)
-    except MemoryError:
-        return failed(Outcome.TOO_LARGE, "out of memory")
-    except (ValueError, OverflowError) as error:  # NUL characters, lone surrogates: Python refuses the text itself
-        return failed(Outcome.SQL_ERROR, f"not a statement: {error}")
+        if session.closed:  # by another thread, for its memory
+            session = session_for(session.path, session.identity)
+        found = run.on(session, started=started, cpu_end=cpu_end)
+    finally:
+        GATE.leave()
+    if isinstance(found, Rows) or not found.out_of_memory:
+        return found
+    with GATE.alone():
+        close_all()
+        session = session_for(session.path, session.identity)
+        again = thread_time()
+        return run.on(session, started=again, cpu_end=again + cpu_end - started)
+
+
+def _refused_unseen(sql: str, limits: Limits, *, may_explain: bool) -> tuple[Outcome, str] | None:
+    if is_too_long(sql, limits):
+        return Outcome.TOO_LARGE, f"the statement is longer than {limits.max_sql_bytes} bytes"
+    if expands_too_far(sql):
+        return Outcome.TOO_LARGE, "its common table expressions multiply beyond the limit"
+    if not may_explain and (word := described_by(sql)):
+        return Outcome.FORBIDDEN, f"not allowed: {word}"
+    return None
+
+
+def _try_elsewhere(session: Session, sql: str, *, limits: Limits, cpu_end: float) -> SqlFailure | float:
+    """Compile the statement in a process that can be ended: why it may not run, or the seconds that this took.
+
+    It gets half of the time that is left, because it is compiled once more to be run.
+    """
+    tried = try_compiling(
+        session.path,
+        session.identity,
+        session.schema_key,
+        sql,
+        seconds=(cpu_end - thread_time()) / 2,
+        wait_s=max(5.0, limits.stall_factor * limits.deadline_s),
+    )
+    if tried.refused is None:
+        return tried.seconds
+    reason = "the deadline" if tried.refused is Outcome.TIMEOUT else "the limit on memory"
+    return SqlFailure(outcome=tried.refused, message=f"stopped at {reason} while compiling", seconds=tried.seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A statement that is about to run, perhaps twice."""
+
+    sql: str
+    limits: Limits
+    expected: Shape | None
+    reads: set[tuple[str, str]] | None
+
+    def on(self, session: Session, *, started: float, cpu_end: float) -> Rows | SqlFailure:
+        """Run it in this session."""
+
+        def failed(outcome: Outcome, message: str, out_of_memory: bool = False) -> SqlFailure:
+            seconds = thread_time() - started
+            return SqlFailure(outcome=outcome, message=message, seconds=seconds, out_of_memory=out_of_memory)
+
+        guard = session.guard
+        guard.begin(self.sql, self.limits, cpu_end)
+        guard.reads = self.reads
+        try:
+            return _fetch(session, self.sql, limits=self.limits, started=started, expected=self.expected)
+        except sqlite3.Warning as error:  # Python 3.11's class for "You can only execute one statement at a time."
+            return failed(Outcome.FORBIDDEN, str(error))
+        except sqlite3.Error as error:
+            return _explain(session, error, failed)
+        except MemoryError:
+            return failed(Outcome.TOO_LARGE, "out of memory", True)
+        except (ValueError, OverflowError) as error:  # NUL characters, lone surrogates: Python refuses the text itself
+            return failed(Outcome.SQL_ERROR, f"not a statement: {error}")
+        finally:
+            guard.reads = None
 
 
 def is_too_long(sql: str, limits: Limits) -> bool:
@@ -162,10 +250,11 @@ def _decode_leniently(raw: bytes) -> str:
     return raw.decode(errors="ignore")
 
 
-def _explain(session: Session, error: sqlite3.Error, failed: Callable[[Outcome, str], SqlFailure]) -> SqlFailure:
+def _explain(session: Session, error: sqlite3.Error, failed: Callable[..., SqlFailure]) -> SqlFailure:
     guard = session.guard
     message = str(error)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # absent on errors that Python itself raises
+    extended = getattr(error, "sqlite_errorcode", 0)  # absent on errors that Python itself raises
+    code = extended & 0xFF
     if guard.stalled_s:
         raise StalledError(session.path, guard.stalled_s) from error
     if guard.stopped is not None:
@@ -176,10 +265,12 @@ def _explain(session: Session, error: sqlite3.Error, failed: Callable[[Outcome, 
         "You can only execute one statement"
     ):
         return failed(Outcome.FORBIDDEN, message)
-    if code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL) or isinstance(
-        error, sqlite3.DataError
-    ):
+    if code == sqlite3.SQLITE_NOMEM:
+        return failed(Outcome.TOO_LARGE, message, True)
+    if code == sqlite3.SQLITE_TOOBIG or isinstance(error, sqlite3.DataError):
         return failed(Outcome.TOO_LARGE, message)
-    if code in OUR_FAULTS:
+    if code in FILE_FAULTS or extended in READ_FAULTS:
         raise DatabaseUnreadableError(session.path, message) from error
+    if code in MACHINE_FAULTS:
+        raise MachineError(session.path, message) from error
     return failed(Outcome.SQL_ERROR, message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
 from time import perf_counter, thread_time
 from typing import Final
@@ -35,10 +36,20 @@ SCAN_FRACTION: Final = 20
 """Text that is searched by a pattern or another text may be this many times shorter than the longest."""
 MAX_PATTERN_BYTES: Final = 250
 """Length of a LIKE or GLOB pattern: matching takes up to this many steps a byte of text."""
-HIDDEN_TABLES: Final = frozenset({"sqlite_stmt"})
-"""Tables that show other statements of the connection, the gold query among them."""
+READING_PRAGMAS: Final = frozenset(
+    {"table_info", "table_xinfo", "table_list", "foreign_key_list", "index_list", "index_info", "index_xinfo"}
+)
+"""Pragmas that a statement may read as a table, as in `pragma_table_info('singer')`."""
+TABLE_FUNCTIONS: Final = (
+    "json_each('[]')", "json_tree('[]')", "jsonb_each('[]')", "jsonb_tree('[]')", "generate_series(1, 1)",
+    *(f"pragma_{name}" for name in sorted(READING_PRAGMAS)),
+)  # fmt: skip
+"""Tables that SQLite computes. All others, such as dbstat and sqlite_stmt, stay unmade, and so refused."""
+_OWN_PRAGMAS: Final = frozenset({"data_version"})
+"""What SQLite's own full-text search asks for while it reads."""
 
-_JSON_TABLE: Final = re.compile(r"json_(?:each|tree)", re.IGNORECASE)
+_TABLE_FUNCTION: Final = re.compile(r"jsonb?_(?:each|tree)|generate_series|pragma_", re.IGNORECASE)
+_NOT_RUN: Final = re.compile(r"(?>\s+|--[^\n]*|/\*(?>.*?\*/)|;)*+(EXPLAIN|PRAGMA)\b", re.IGNORECASE | re.DOTALL)
 
 
 class Guard:
@@ -62,7 +73,7 @@ class Guard:
         """Length that a text may have in the current statement, in bytes."""
         self._last_look = self._next_look = self._started = self._wall_end = self._cpu_end = 0.0
         self._steps = self._usual_steps = STEPS_BETWEEN_LOOKS
-        self._json_tables = False
+        self._tables_made = False
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)
@@ -72,8 +83,8 @@ class Guard:
 
     def begin(self, sql: str, limits: Limits, cpu_end: float) -> None:
         """Get ready for one statement, which must stop at `cpu_end` on the clock `time.thread_time`."""
-        if not self._json_tables and _JSON_TABLE.search(sql):
-            self._make_json_tables()
+        if not self._tables_made:
+            self.make_named(sql)
         self.refused = self.stopped_by = ""
         self.stopped = None
         self.stalled_s = 0.0
@@ -90,13 +101,18 @@ class Guard:
         self._temp_end = 0
         self._next_look = now + min(LOOK_S, cpu_end - thread_time())
 
-    def _make_json_tables(self) -> None:
-        """Let SQLite make its tables json_each and json_tree, which to the authorizer looks like a changed schema."""
-        self._json_tables = True
+    def make_named(self, sql: str) -> None:
+        """Make the tables that SQLite computes if this text may name one of them."""
+        if _TABLE_FUNCTION.search(sql):
+            self.make_tables(TABLE_FUNCTIONS)
+            self._tables_made = True
+
+    def make_tables(self, sources: Iterable[str]) -> None:
+        """Let SQLite make these virtual tables, which to the authorizer looks like a changed schema."""
         self._connection.set_authorizer(None)
-        with suppress(sqlite3.Error):  # an SQLite built without JSON has none
-            for table in ("json_each", "json_tree"):
-                self._connection.execute(f"SELECT 1 FROM {table}('[]')").fetchall()
+        for source in sources:
+            with suppress(sqlite3.Error):  # this build of SQLite has none: then it cannot be read either
+                self._connection.execute(f"SELECT 1 FROM {source} LIMIT 0").close()
         self._connection.set_authorizer(self._authorize)
 
     def _allow_text(self, longest: int) -> None:
@@ -152,8 +168,6 @@ class Guard:
             self.stop(Outcome.TIMEOUT, "the deadline")
             return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_READ:
-            if first in HIDDEN_TABLES:
-                return self._refuse(f"reading {first}")
             if self.reads is not None and first:
                 self.reads.add((first.lower(), (second or "").lower()))
             return sqlite3.SQLITE_OK
@@ -161,6 +175,8 @@ class Guard:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_FUNCTION:
             return self._authorize_function((second or "").lower())
+        if action == sqlite3.SQLITE_PRAGMA and (first in READING_PRAGMAS or (first in _OWN_PRAGMAS and not second)):
+            return sqlite3.SQLITE_OK
         return self._refuse(_ACTIONS.get(action, f"action {action}"))
 
     def _authorize_function(self, name: str) -> int:
@@ -181,6 +197,12 @@ class Guard:
     def _refuse(self, what: str) -> int:
         self.refused = self.refused or what
         return sqlite3.SQLITE_DENY
+
+
+def described_by(sql: str) -> str:
+    """EXPLAIN or PRAGMA if the statement is one: it would tell about a query or the database, not run a query."""
+    found = _NOT_RUN.match(sql)
+    return found[1].upper() if found else ""
 
 
 _ACTION_NAMES: Final = (

@@ -20,11 +20,8 @@ Reads = frozenset[tuple[str, str]]
 
 def reads_of(session: Session, sql: str, *, limits: Limits) -> Reads:
     """What the statement reads; the column is '' where only rows are counted. Compiles it, does not run it."""
-    session.guard.reads = reads = set[tuple[str, str]]()
-    try:
-        explained = execute(session, f"EXPLAIN {sql}", limits=limits, cpu_end=thread_time() + limits.deadline_s)
-    finally:
-        session.guard.reads = None
+    reads = set[tuple[str, str]]()
+    explained = execute(session, sql, limits=limits, cpu_end=thread_time() + limits.deadline_s, reads=reads)
     return frozenset() if isinstance(explained, SqlFailure) else frozenset(reads)
 
 

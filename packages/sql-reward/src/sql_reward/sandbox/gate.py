@@ -1,0 +1,59 @@
+"""Let statements run side by side, or one of them alone.
+
+SQLite has one memory limit for the whole process. A statement that meets it beside others may have met theirs, so it is
+asked again while no other runs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+
+class Gate:
+    """Counts who is inside. Whoever wants to be alone waits for the others and keeps new ones out."""
+
+    def __init__(self) -> None:
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:  # in a forked process nobody is inside, whatever the parent's threads do
+        self._inside = 0
+        self._reserved = False
+        self._changed = threading.Condition(threading.Lock())
+
+    def enter(self) -> None:
+        """Go in beside others."""
+        with self._changed:
+            while self._reserved:
+                self._changed.wait()
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Go out again."""
+        with self._changed:
+            self._inside -= 1
+            if self._reserved and not self._inside:
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """Be inside while nobody else is."""
+        with self._changed:
+            while self._reserved:
+                self._changed.wait()
+            self._reserved = True
+            while self._inside:
+                self._changed.wait()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reserved = False
+                self._changed.notify_all()
+
+
+GATE = Gate()
+"""The one of this process."""
