@@ -7,9 +7,9 @@ __start__ → write_query → execute_query → check_query → __end__
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -177,7 +177,7 @@ def run_graph(
 
 
 def build_langgraph_sql_agent(
-    database_path: str | Path,
+    database_path: str | os.PathLike[str],
     openai_base_url: str | None,
     model: str,
     sampling_parameters: Mapping[str, Any] | None = None,

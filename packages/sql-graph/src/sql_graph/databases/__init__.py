@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from sql_graph.databases.base import Backend, Fault, Fetched
+from sql_graph.databases.files import PathLike
 from sql_graph.errors import DatabaseNotFoundError, UnknownDialectError
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ __all__ = ["Backend", "Fault", "Fetched", "open_backend"]
 _DUCKDB_SUFFIXES = (".duckdb", ".ddb")
 
 
-def open_backend(address: str | Path | URL, *, limits: DatabaseLimits) -> Backend:
+def open_backend(address: PathLike | URL, *, limits: DatabaseLimits) -> Backend:
     """The backend for a file (DuckDB where its name ends in .duckdb or .ddb, else SQLite) or a SQLAlchemy URL.
 
     Nothing is opened yet. The messages of the errors never hold the URL, which may hold a password.
@@ -31,9 +34,11 @@ def open_backend(address: str | Path | URL, *, limits: DatabaseLimits) -> Backen
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    if isinstance(address, os.PathLike):
+        return _file_backend(Path(address))
     if not str(address):
         raise DatabaseNotFoundError("the address of the database is empty; give a file or a URL")
-    if isinstance(address, Path) or (isinstance(address, str) and "://" not in address):
+    if isinstance(address, str) and "://" not in address:
         return _file_backend(Path(address))
     try:
         url = make_url(address)
@@ -66,7 +71,9 @@ def _file_backend(path: Path) -> Backend:
 
 
 def _file_url_backend(url: URL, kind: str) -> Backend:
-    name = (url.database or "").removeprefix("file:").partition("?")[0]
+    name = url.database or ""
+    if name.startswith("file:"):
+        name = unquote(name.removeprefix("file:").partition("?")[0])
     if name in ("", ":memory:"):
         raise DatabaseNotFoundError(
             f"the {kind} URL names no file, and a database in memory is empty; expected {kind}:///path/to/file"

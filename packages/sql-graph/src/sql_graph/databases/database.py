@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import URL
@@ -18,6 +17,7 @@ from sqlalchemy.engine import URL
 from sql_graph.agent.observe import observe
 from sql_graph.agent.render import SchemaWriter
 from sql_graph.databases import Backend, open_backend
+from sql_graph.databases.files import PathLike
 from sql_graph.databases.limits import DatabaseLimits
 from sql_graph.databases.schema import Schema
 from sql_graph.databases.values import with_values
@@ -42,7 +42,7 @@ class SqlDatabase:
         UnknownDialectError: no dialect or driver for this URL is installed.
     """
 
-    def __init__(self, url_or_path: str | Path | URL, *, limits: DatabaseLimits | None = None) -> None:
+    def __init__(self, url_or_path: PathLike | URL, *, limits: DatabaseLimits | None = None) -> None:
         self._address = url_or_path
         self._limits = limits or DatabaseLimits()
         self._backend: Backend = open_backend(url_or_path, limits=self._limits)
@@ -119,5 +119,5 @@ class SqlDatabase:
         return writer
 
 
-def _reopen(address: str | Path | URL, limits: DatabaseLimits) -> SqlDatabase:
+def _reopen(address: PathLike | URL, limits: DatabaseLimits) -> SqlDatabase:
     return SqlDatabase(address, limits=limits)

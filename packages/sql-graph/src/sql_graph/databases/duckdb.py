@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sql_graph.databases.base import Fault, Fetched
 from sql_graph.databases.duckdb_catalog import read_catalog
-from sql_graph.databases.files import file_identity
+from sql_graph.databases.files import FileIdentity, file_identity
 from sql_graph.databases.pool import Pool
 from sql_graph.databases.statement import READING_WORDS, prepare
 from sql_graph.errors import DatabaseUnavailableError, UnknownDialectError
@@ -76,7 +76,7 @@ class DuckdbBackend:
     def read_schema(self) -> Schema:
         return read_catalog(self)
 
-    def identity(self) -> tuple[int, int, int, int]:
+    def identity(self) -> FileIdentity:
         return file_identity(self._path)
 
     def close(self) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
+import tempfile
+import time
 from typing import TYPE_CHECKING
 
 from sql_graph.errors import DatabaseNotFoundError, DatabaseUnavailableError
@@ -9,17 +14,29 @@ from sql_graph.errors import DatabaseNotFoundError, DatabaseUnavailableError
 if TYPE_CHECKING:
     from pathlib import Path
 
+SETTLED_NS = 100_000_000
+"""File systems count time in ticks of some milliseconds, and two writes within one look alike. So a file that changed
+this recently has a new identity each time."""
+PathLike = str | os.PathLike[str]
+"""A file, wherever one is taken."""
+FileIdentity = tuple[int, int, int, int, int, int]
+"""Device, inode, size in bytes, times of modification and change in ns, and the time of asking if it just changed."""
 
-def file_identity(path: Path) -> tuple[int, int, int, int]:
-    """Device, inode, size in bytes and time of change in ns.
+
+def file_identity(path: Path) -> FileIdentity:
+    """Which content a file has now, in a value that changes when the content may have.
 
     Raises:
         DatabaseNotFoundError: there is no such file.
-        DatabaseUnavailableError: it is a folder, or may not be looked at.
+        DatabaseUnavailableError: it is a folder, a pipe or a device, or may not be looked at.
     """
     try:
-        stat = path.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise DatabaseUnavailableError(f"{str(path)!r} is {_kind(found.st_mode)}; give the path of a database file")
+        recent = -SETTLED_NS < time.time_ns() - found.st_ctime_ns < SETTLED_NS
+        asked = time.monotonic_ns() if recent else 0
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a path may hold no NUL
         raise DatabaseNotFoundError(
             f"no database at {str(path)!r}; check the path: a database is never created here"
         ) from error
@@ -27,6 +44,43 @@ def file_identity(path: Path) -> tuple[int, int, int, int]:
         raise DatabaseUnavailableError(
             f"cannot look at the database file {str(path)!r}: {error.strerror}; check its permissions"
         ) from error
-    if path.is_dir():
-        raise DatabaseUnavailableError(f"{str(path)!r} is a folder; give the path of the database file in it")
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, asked
+
+
+class Copy:
+    """A private copy of a database file and of the log beside it, deleted with this object.
+
+    SQLite can read a database whose log nobody holds only by making files beside it. It makes them beside the copy.
+
+    Raises:
+        DatabaseUnavailableError: there is no room for it, or the files change meanwhile.
+    """
+
+    def __init__(self, path: Path, log: Path) -> None:
+        before = file_identity(path)[:5], file_identity(log)[:5]
+        self._folder = tempfile.TemporaryDirectory(prefix="sql-graph-", ignore_cleanup_errors=True)
+        self.path = type(path)(self._folder.name) / "copy.sqlite"
+        try:
+            shutil.copyfile(path, self.path)
+            shutil.copyfile(log, f"{self.path}-wal")
+        except OSError as error:
+            self.close()
+            raise DatabaseUnavailableError(
+                f"cannot copy {str(path)!r}, whose log lies beside it, to read both: {error.strerror}; "
+                f"make room in {tempfile.gettempdir()!r}, or open the database once with SQLite to merge its log"
+            ) from error
+        if before != (file_identity(path)[:5], file_identity(log)[:5]):
+            self.close()
+            raise DatabaseUnavailableError(f"{str(path)!r} is being written; try again when its writer has ended")
+
+    def close(self) -> None:
+        """Delete the copy."""
+        self._folder.cleanup()
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"

@@ -80,8 +80,10 @@ class Schema:
         return self.quoted.get(name, name)
 
 
-def read_schema(engine: Engine) -> Schema:
+def read_schema(engine: Engine, *, hidden: frozenset[str] = frozenset()) -> Schema:
     """Every table and view of the default schema, and of others the user may see, by qualified name.
+
+    Those whose lower-case name is `hidden` are left out.
 
     Raises:
         SQLAlchemyError: the database cannot be reached.
@@ -89,7 +91,7 @@ def read_schema(engine: Engine) -> Schema:
     with warnings.catch_warnings(), engine.connect() as connection:
         warnings.simplefilter("ignore", SAWarning)  # unknown types and keys to nowhere, both expected
         inspector = inspect(connection)
-        tables = tuple(table for schema in _schemas(inspector) for table in _read_tables(inspector, schema))
+        tables = tuple(table for schema in _schemas(inspector) for table in _read_tables(inspector, schema, hidden))
         return Schema(tables=tables, quoted=_quoted_names(tables, inspector.dialect))
 
 
@@ -102,9 +104,9 @@ def _schemas(inspector: Inspector) -> list[str | None]:
     return [None, *(name for name in others if not SYSTEM_SCHEMAS.search(name))]
 
 
-def _read_tables(inspector: Inspector, schema: str | None) -> list[Table]:
-    names = sorted(inspector.get_table_names(schema=schema))
-    views = sorted(inspector.get_view_names(schema=schema))
+def _read_tables(inspector: Inspector, schema: str | None, hidden: frozenset[str]) -> list[Table]:
+    names = sorted(name for name in inspector.get_table_names(schema=schema) if name.lower() not in hidden)
+    views = sorted(name for name in inspector.get_view_names(schema=schema) if name.lower() not in hidden)
     columns = _by_table(inspector, "columns", schema, [*names, *views])
     keys = _by_table(inspector, "pk_constraint", schema, names)
     references = _by_table(inspector, "foreign_keys", schema, names)
