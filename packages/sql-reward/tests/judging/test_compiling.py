@@ -55,6 +55,7 @@ EXPLOSIVE = {
     "subqueries": nested("+".join("xxxxxxxx"), 7),
     "names that are no words": nested("+".join(['"+"'] * 8), 7, '"+"'),
     "names beyond letters": nested("+".join(["😀"] * 8), 7, "😀"),
+    "stars": f"SELECT {', '.join('*' * 1000)} FROM ({nested('+'.join(['x'] * 60), 3)})",
     "aliases": f"SELECT x AS y FROM ({nested('+'.join(['x'] * 60), 2)}) WHERE {'+'.join('y' * 300)} > 0",
     "windows": chain("x + x", 10, f"SELECT {many('sum(x + {}) OVER (ORDER BY x)', 300)} FROM {{}}"),
     "groups": chain("x + x", 10, f"SELECT count(*) FROM {{}} GROUP BY {many('x + {}', 600)}"),

@@ -20,7 +20,7 @@ SHORT_CHARS: Final = (800, 800, 300)
 LONG_CHARS: Final = 8_000
 """A longer text is always tried: long lists of constants have no words, and are compared with one another as well."""
 
-_WORD: Final = re.compile(r'[A-Za-z_\x7f-\U0010ffff][\w$\x7f-\U0010ffff]*|["`\[]')
+_WORD: Final = re.compile(r'[A-Za-z_\x7f-\U0010ffff][\w$\x7f-\U0010ffff]*|["`\[*]')
 _RESERVED: Final = """
     all and as between case distinct else exists from group having in is join limit not null on or order select then
     union when where
