@@ -1,7 +1,7 @@
 """A SQLite handle that can only read, and that a deadline can always stop.
 
-An authorizer allows reading tables and calling functions, nothing else: no write, ATTACH, PRAGMA, transaction or
-extension. A progress handler ends a statement at its deadline. It runs between instructions of SQLite's virtual
+An authorizer allows reading tables and calling functions on a list, nothing else: no write, ATTACH, PRAGMA, transaction
+or extension. A progress handler ends a statement at its deadline. It runs between instructions of SQLite's virtual
 machine, so no single instruction may take long: values are kept short, and functions whose time grows faster than
 their arguments are given short ones or are refused.
 """
@@ -15,6 +15,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from sql_graph.databases.sqlite_functions import (
+    ALLOWED_FUNCTIONS,
+    MAX_PATTERN_BYTES,
+    OWN_PRAGMAS,
+    READING_PRAGMAS,
+    TABLE_FUNCTIONS,
+    VIRTUAL_MODULES,
+)
+
 MAX_VALUE_BYTES = 1_000_000
 """The longest string, blob or row; making one is a single instruction."""
 MAX_SEARCHED_BYTES = 100_000
@@ -23,17 +32,8 @@ MAX_TRIM_WORK = 10_000_000
 MAX_PRINTF_WIDTH = 100_000
 INSTRUCTIONS_PER_CHECK = 200
 INSTRUCTIONS_PER_CHECK_WHEN_SEARCHING = 10
-BUILT_IN_TABLES = (
-    "pragma_table_info('')", "pragma_table_xinfo('')", "pragma_foreign_key_list('')", "pragma_index_list('')",
-    "pragma_index_info('')", "pragma_table_list", "json_each('[]')", "json_tree('[]')",
-)  # fmt: skip
-
 _SEARCHES = re.compile(r"instr|replace|json_patch", re.IGNORECASE)
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
-_READING_PRAGMAS = frozenset(
-    {"table_info", "table_xinfo", "table_list", "foreign_key_list", "index_list", "index_info", "data_version"}
-)
-_FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "zipfile"})
 _ACTIONS = {
     getattr(sqlite3, f"SQLITE_{name.replace(' ', '_')}"): name
     for name in (
@@ -42,6 +42,7 @@ _ACTIONS = {
         "DROP TABLE", "DROP VIEW", "DROP INDEX", "DROP TRIGGER", "ALTER TABLE",
     )
 }  # fmt: skip
+_MODULE = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+[\"'`\[]?(\w+)", re.IGNORECASE | re.DOTALL)
 _CONVERSION = re.compile(r"%[-+ 0#!,]*(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*))?l{0,2}(?P<kind>.)?", re.DOTALL)
 
 
@@ -53,7 +54,7 @@ class GuardedConnection:
         # The handle's callbacks hold the guard, so the guard must not hold the handle: Python could never free either.
         self.guard = guard = Guard()
         handle.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        handle.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)
+        handle.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)
         for name in ("printf", "format"):
             handle.create_function(name, -1, guard.printf, deterministic=True)
         for name in ("trim", "ltrim", "rtrim"):
@@ -101,10 +102,12 @@ class Guard:
         """Whether a statement may do this; called while it is planned."""
         if self.is_late():  # planning, too, can take long, and has no other moment to stop
             return sqlite3.SQLITE_DENY
-        if action == sqlite3.SQLITE_FUNCTION and str(second).lower() in _FORBIDDEN_FUNCTIONS:
+        if action == sqlite3.SQLITE_FUNCTION and str(second).lower() not in ALLOWED_FUNCTIONS:
             self.denied = self.denied or f"the function {second}"
             return sqlite3.SQLITE_DENY
-        if action in _READING or (action == sqlite3.SQLITE_PRAGMA and str(first).lower() in _READING_PRAGMAS):
+        if action in _READING:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_PRAGMA and (first in READING_PRAGMAS or (first in OWN_PRAGMAS and not second)):
             return sqlite3.SQLITE_OK
         self.denied = self.denied or _ACTIONS.get(action, "this statement")
         return sqlite3.SQLITE_DENY
@@ -164,10 +167,13 @@ def _as_int(value: Any) -> int:
 
 def _load_virtual_tables(handle: sqlite3.Connection) -> None:
     """Declare virtual tables while that is still allowed: declaring one looks like a write to the authorizer."""
-    stored = handle.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'"
-    ).fetchall()
-    names = ['"{}"'.format(str(name).replace('"', '""')) for (name,) in stored]
-    for source in (*BUILT_IN_TABLES, *names):
+    stored = handle.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+    modules = [(str(name), _MODULE.match(str(sql))) for name, sql in stored]
+    names = [
+        '"{}"'.format(name.replace('"', '""'))
+        for name, module in modules
+        if module is not None and module[1].lower() in VIRTUAL_MODULES
+    ]
+    for source in (*TABLE_FUNCTIONS, *names):
         with contextlib.suppress(sqlite3.Error):  # not in this build of SQLite: then it cannot be queried either
             handle.execute(f"SELECT 1 FROM {source} LIMIT 0").close()
