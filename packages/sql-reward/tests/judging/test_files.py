@@ -12,12 +12,15 @@ import pytest
 from sql_reward import (
     DatabaseUnreadableError,
     GoldCache,
+    Pair,
     Rows,
+    ScoreOptions,
     SqlRewardError,
     evaluate_query,
     judge,
     read_schema,
     run_sql,
+    score_pairs,
 )
 
 QUERY = "SELECT name FROM singer"
@@ -39,6 +42,10 @@ def test_any_kind_of_path(kind: Callable[[Path], str | os.PathLike[str]], toy_db
     place, folder = kind(toy_db), kind(toy_db.parent)
     assert isinstance(run_sql(place, QUERY), Rows)
     assert "singer" in read_schema(place).tables
+    options = ScoreOptions(db_root=kind(toy_db.parent.parent), exact=True)
+    pair = Pair(id=1, db_id=toy_db.parent.name, gold=QUERY, predicted=QUERY)
+    [scored] = score_pairs([pair], options, jobs=1)
+    assert scored.verdict is not None and scored.verdict.matched
     assert evaluate_query(QUERY, QUERY, place) == 1.0
     for databases, total in ((place, 1), (folder, 1), ([place, place], 2), ((place,), 1)):
         verdict = judge(QUERY, QUERY, databases)

@@ -9,7 +9,7 @@ from lit_sql_trainer.preflight.golds import GoldAudit, Trouble, audit_golds
 from lit_sql_trainer.preflight.prompts import PromptAudit, audit_prompts
 from lit_sql_trainer.preflight.subject import Progress, Subject
 from sql_graph import DatabaseError
-from sql_reward import DatabaseUnreadableError, StalledError
+from sql_reward import DatabaseUnreadableError, MachineError, StalledError
 
 MOST_BLIND = 0.05
 """Share of questions with a gold table out of sight above which training is not worth starting."""
@@ -31,6 +31,9 @@ def check_golds(subject: Subject, progress: Progress, budget_s: float) -> Iterat
         )
     except (DatabaseUnreadableError, StalledError) as error:
         yield failed(Family.GOLDS, "queries", str(error), f"See `spider-data check {subject.folder}`")
+        return
+    except MachineError as error:
+        yield failed(Family.GOLDS, "queries", str(error), "Make room on this machine, then check again")
         return
     yield from _told_golds(audit)
 

@@ -56,17 +56,18 @@ class Schema:
         return replace(self, key_groups=other.key_groups)
 
 
-def read_schemas(tables_json: Path) -> dict[str, Schema]:
+def read_schemas(tables_json: PathLike) -> dict[str, Schema]:
     """The schemas in a file of the form of Spider's `tables.json`, by db_id.
 
     Raises:
         SchemaError: the file is absent, is not JSON, or has another form.
     """
+    path = as_path(tables_json)
     try:
-        entries = json.loads(tables_json.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8"))
         return {str(entry["db_id"]): _schema_of_entry(entry) for entry in entries}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise SchemaError(tables_json, repr(error)) from error
+        raise SchemaError(path, repr(error)) from error
 
 
 def _schema_of_entry(entry: Mapping[str, Any]) -> Schema:

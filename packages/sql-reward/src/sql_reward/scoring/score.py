@@ -19,6 +19,7 @@ from sql_reward.exact.parser import UnparsableSqlError
 from sql_reward.exact.schema import Schema, read_schema, read_schemas
 from sql_reward.gold import GoldCache
 from sql_reward.judge import judge
+from sql_reward.paths import PathLike, as_path
 from sql_reward.rules.modes import Rules
 from sql_reward.sandbox.limits import Limits
 from sql_reward.scoring.pairs import BadRow, JsonId, Pair
@@ -36,13 +37,13 @@ CACHE_BYTES = 64 * 1024 * 1024
 class ScoreOptions:
     """What to find out about each pair, and by which rules."""
 
-    db_root: Path
+    db_root: PathLike
     """Holds `<db_id>/*.sqlite`; several files of one folder are a test suite."""
     execution: bool = True
     """Run both queries and compare their rows."""
     exact: bool = False
     """Compare the parts of both queries (exact set match), and tell the gold's hardness."""
-    tables: Path | None = None
+    tables: PathLike | None = None
     """Spider's `tables.json`, for the foreign keys of exact match; without it those of the database files count."""
     rules: Rules = Rules.OFFICIAL
     keep_distinct: bool = False
@@ -138,23 +139,24 @@ def score_pair(options: ScoreOptions, pair: Pair) -> PairResult:
     return PairResult(id=pair.id, db_id=pair.db_id, verdict=verdict, exact=match, hardness=level, error=error)
 
 
-def database_folder(root: Path, db_id: str) -> Path:
+def database_folder(root: PathLike, db_id: str) -> Path:
     """The folder of one database.
 
     Raises:
         DatabaseNotFoundError: there is none of that name directly in `root`.
     """
-    folder = root / db_id
+    folder = as_path(root) / db_id
     if not database_folder_exists(root, db_id):
         raise DatabaseNotFoundError(folder, f"a folder of *.sqlite files for the db_id {db_id!r}")
     return folder
 
 
-def database_folder_exists(root: Path, db_id: str) -> bool:
+def database_folder_exists(root: PathLike, db_id: str) -> bool:
     """Whether a folder of this name is directly in `root`."""
-    folder = root / db_id
+    place = as_path(root)
+    folder = place / db_id
     # os.path.isdir, unlike Path.is_dir, takes a name that no file can have for an absent one.
-    return folder.parent == root and db_id != ".." and os.path.isdir(folder)  # noqa: PTH112
+    return folder.parent == place and db_id != ".." and os.path.isdir(folder)  # noqa: PTH112
 
 
 def _order_of_work(rows: Sequence[Pair | BadRow]) -> list[int]:
@@ -207,7 +209,7 @@ def _cache() -> GoldCache:
 
 
 @lru_cache(maxsize=512)
-def _schema(tables: Path | None, db_root: Path, db_id: str) -> Schema:
+def _schema(tables: PathLike | None, db_root: PathLike, db_id: str) -> Schema:
     """Tables and columns of the database file, foreign keys of `tables.json`. Either alone will do."""
     listed = _listed_schemas(tables).get(db_id) if tables else None
     try:
@@ -224,5 +226,5 @@ def _schema(tables: Path | None, db_root: Path, db_id: str) -> Schema:
 
 
 @lru_cache(maxsize=1)
-def _listed_schemas(tables: Path) -> dict[str, Schema]:
+def _listed_schemas(tables: PathLike) -> dict[str, Schema]:
     return read_schemas(tables)
