@@ -76,6 +76,11 @@ class TurnPrinter:
         if attempt["query"] is not None:
             sql = Syntax(harmless(attempt["query"]), "sql", background_color="default", word_wrap=True)
             self._console.print(Padding(sql, (0, 2)))
+        elif attempt.get("reply"):
+            source = "the model gave only its reasoning" if attempt.get("only_reasoning") else "the model says"
+            self._text(f"{source}: {attempt['reply']}", "yellow")
+        else:
+            self._text("the model says nothing", "yellow")
 
     def _text(self, text: str, style: str) -> None:
         self._console.print(Padding(Text(harmless(text), style=style), (0, 2)))

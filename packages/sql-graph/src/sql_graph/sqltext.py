@@ -1,40 +1,60 @@
-"""What can be told of SQL from its text alone, without a parser: does it begin like SQL, is it prose, is it the same.
+"""What the text of SQL tells without a parser: does it begin like SQL, is it prose, is it the same query.
 
-Enough to tell a query from the words around it; whether it may run is for the executor to say.
+Enough to tell a query from the words around it; whether it may run is for the executor to say. Every function takes
+time in proportion to the text.
 """
 
 from __future__ import annotations
 
 import re
 
-_QUOTED = re.compile(
-    r"'(?:[^'\n]|'')*(?:'|$)|\"(?:[^\"\n]|\"\")*(?:\"|$)|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL | re.MULTILINE
+from sql_graph.keywords import OTHER, SQLITE
+
+OPENS = r"(?:(?<![^\W_])|(?<=\b[xXnNeEbB]))"
+"""Before a quote that can open a string: not an apostrophe inside a word."""
+QUOTED = re.compile(
+    rf"(?=['\"`\[/-])(?:{OPENS}'(?:[^'\n\\]|\\'(?=\w)|\\)*+'|{OPENS}'[^']*+'(?!\w)|{OPENS}'[^\n]*"
+    rf"|{OPENS}\"[^\"\n]*+\"|{OPENS}\"[^\"]*+\"(?!\w)|{OPENS}\"[^\n]*"
+    r"|`[^`\n]*+`|\[[^\[\]\n]*+\]|--[^\n]*|/\*(?:.*?\*/|.*\Z))",
+    re.DOTALL,
 )
-"""Strings, quoted names and comments. An open quote ends with its line, an open comment with the text."""
-_LEAD = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|\Z)|\()*", re.DOTALL)
+"""Strings, quoted names and comments. A string may hold line ends; one that never closes ends with its line, an open
+comment with the text. A doubled quote reads as two strings side by side, which hides the same characters."""
+_GAP = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*(?:[^*]|\*(?!/))*+\*/)"
+_LEAD = re.compile(rf"(?:{_GAP}|\()*+")
+_NAME = r"(?:\"[^\"\n]*\"|`[^`\n]*`|\[[^\]\n]*\]|'[^'\n]*'|[^\W\d]\w*)"
+_COLUMNS = rf"\({_GAP}*+{_NAME}(?:{_GAP}*+,{_GAP}*+{_NAME})*{_GAP}*+\)"
 READ = re.compile(
-    r"select\b(?!\s*[:,.])|with\s+(?:recursive\s+)?[\w\"`\[\]]+\s*(?:\([^()]*\)\s*)?as\b|values\s*\(|explain\s+\w|"
-    r"table\s+\w+\s*;?\s*$|pragma\s+\w|show\s+\w|describe\s+\w",
+    rf"select\b(?!\s*[:.])(?!\s*,)|with\b{_GAP}*+(?:recursive\b{_GAP}*+)?{_NAME}{_GAP}*+(?:{_COLUMNS})?{_GAP}*+as\b"
+    rf"{_GAP}*+(?:(?:not\b{_GAP}*+)?materialized\b{_GAP}*+)?\(|values\s*\(|"
+    r"explain\s+(?:query\s+plan|analy[sz]e|verbose|extended|format|select|with|values|\()|table\s+[^\W\d]\w*\s*;?\s*\Z|"
+    r"pragma\s+\w|show\s+(?:tables|columns|databases|schemas|create|index|indexes|full|all)\b|describe\s+\S+\s*(?:;|\Z)",
     re.IGNORECASE,
 )
 """How statements begin that read."""
+_ENDED = r"\s*(?:;|\Z)"
 WRITE = re.compile(
     r"(?:insert|replace)\s+(?:or\s+\w+\s+)?into\b|update\s+\S+\s+set\b|delete\s+from\b|merge\s+into\b|"
-    r"(?:create|alter|drop)\s+(?:\w+\s+)*(?:table|view|index|trigger|database|schema|user|role|function|extension)\b|"
-    r"truncate\s+\w|attach\s+\S|detach\s+\S|vacuum\b|reindex\b|analyze\b|begin\b|commit\b|rollback\b|savepoint\s|"
-    r"(?:grant|revoke)\s+\w|copy\s+\S|load\s+\S|install\s+\S|set\s+\w|call\s+\w|do\s+\$|lock\s+\w|exec(?:ute)?\s+\w",
+    r"(?:create|alter|drop)\s+(?:(?:or|replace|temp|temporary|unique|virtual|materialized|unlogged|external|recursive|local|"
+    r"global)\s+){0,3}(?:table|view|index|trigger|database|schema|user|role|function|extension)\s+[\w\"'`\[]|"
+    rf"truncate\s+(?:table\s+)?\S+{_ENDED}|attach\s+(?:database\s+)?(?:'|\"|\S+\s+as\b)|detach\s+(?:database\s+)?\w+{_ENDED}|"
+    rf"(?:vacuum|reindex|analyze)(?:\s+\w+)?{_ENDED}|vacuum\s+into\b|savepoint\s+\w+{_ENDED}|"
+    rf"(?:begin|commit|rollback|end)(?:\s+(?:transaction|work|immediate|deferred|exclusive))?{_ENDED}|rollback\s+to\b|"
+    r"(?:grant|revoke)\s+\w[\w ,]{0,80}?\s(?:on|to|from)\b|copy\s+(?:\(|\S+\s+(?:to|from)\b)|"
+    rf"(?:load|install)\s+(?:data\b|'|\w+{_ENDED})|set\s+(?:(?:session|global|local)\s+\w|@*\w+\s*(?:=|:=))|(?-i:SET\s+\w+\s+TO)\b|"
+    rf"call\s+\w+\s*\(|do\s+\$|lock\s+tables?\b|exec(?:ute)?\s+\w+\s*(?:;|\Z|\(|@)",
     re.IGNORECASE,
 )
 """How other statements begin. They are SQL all the same, and the executor refuses them."""
-_SKETCH = re.compile(r"\.\.\.|…|<\w+>|\{\w+\}|\bYOUR[ _]\w+", re.IGNORECASE)
-_PROSE = re.compile(r"\b(?:the|whose|please|you|your|we|this|that|these|let's|i'll)\b", re.IGNORECASE)
-_SENTENCE = re.compile(r"\s*(?:[-*#>]+\s+)?(?:\*\*\w|[A-Z][a-z']+\b|I\b)")
-_LABEL = re.compile(r"\s*[A-Za-z][\w ]{1,20}:(?!:)")
-_CLAUSE = re.compile(
-    r"\s*(?:[(),]|--|/\*|(?:select|from|where|join|left|right|inner|outer|full|cross|natural|on|using|and|or|not|group|"
-    r"order|having|limit|offset|fetch|union|intersect|except|with|values|window|case|when|then|else|end|as|distinct)\b)",
-    re.IGNORECASE,
+_SKETCH = re.compile(
+    r"\.\.\.|…|\{\w+\}|\bYOUR[ _][A-Z]+|\b(?i:your_(?:table|column|query)(?:_name)?)\b|"
+    r"(?:^|[(,=]|\b(?i:select|distinct|from|join|where|by|and|or|on|in|like|limit|set))\s*<\w[\w ]{0,40}>"
 )
+"""What is left to be filled in."""
+_STOPWORD = re.compile(r"(?<![.\w])(?:the|whose|please|you|your|we|this|that|these|let's|i'll)\b(?!\s*[.,=])", re.I)
+_WORD = re.compile(r"[^\W\d][\w']*+")
+PROSE_RUN = 3
+"""So many words in a row that are no keywords of SQL are a sentence: SQL puts at most a name beside its alias."""
 
 
 def begins(kind: re.Pattern[str], text: str) -> bool:
@@ -43,21 +63,27 @@ def begins(kind: re.Pattern[str], text: str) -> bool:
     return kind.match(text, start.end() if start else 0) is not None and not _SKETCH.search(plain(text))
 
 
+def starts(kind: re.Pattern[str], text: str, at: int, limit: int) -> bool:
+    """Whether the part of a text from `at` to `limit`, after comments and parentheses, begins as `kind` says."""
+    lead = _LEAD.match(text, at, limit)
+    return kind.match(text, lead.end() if lead else at, limit) is not None
+
+
 def plain(sql: str) -> str:
     """A query without what its quotes and comments hold."""
-    return _QUOTED.sub("''", sql)
+    return QUOTED.sub("''", sql)
 
 
 def masked(text: str) -> str:
     """A text of the same length and lines, with an `x` for each character in quotes and comments."""
-    return _QUOTED.sub(lambda quoted: re.sub(r"[^\n]", "x", quoted.group()), text)
+    return QUOTED.sub(lambda quoted: re.sub(r"[^\n]", "x", quoted.group()), text)
 
 
 def canonical_query(sql: str) -> str:
     """A query with white space outside quotes made single and closing semicolons removed."""
     parts: list[str] = []
     end = 0
-    for quoted in _QUOTED.finditer(sql):
+    for quoted in QUOTED.finditer(sql):
         parts += [re.sub(r"\s+", " ", sql[end : quoted.start()]), quoted.group()]
         end = quoted.end()
     parts.append(re.sub(r"\s+", " ", sql[end:]))
@@ -72,17 +98,26 @@ def same_query(left: str, right: str) -> bool:
 def reads_as_prose(text: str) -> bool:
     """Whether a text that begins like SQL is a sentence: `Select all singers from the table.`"""
     words = plain(text)
-    return words.rstrip().endswith((".", "!", "?", ":")) or _PROSE.search(words) is not None
-
-
-def continues(line: str) -> bool:
-    """Whether a line begins with a clause of SQL."""
-    return _CLAUSE.match(line) is not None
-
-
-def ends_sql(line: str) -> bool:
-    """Whether a line is no clause of SQL but a label, or a sentence: a capitalised word first and a stop last."""
-    if _LABEL.match(line):
+    if words.rstrip().endswith((".", "!", "?", ":")) or _STOPWORD.search(words) is not None:
         return True
-    stopped = line.rstrip("* \n").endswith((".", ":", "!"))
-    return stopped and _SENTENCE.match(line) is not None and not continues(line)
+    return longest_run(words) >= PROSE_RUN
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text is a sentence beyond doubt, even where it is offered as SQL."""
+    words = plain(text)
+    return _STOPWORD.search(words) is not None and longest_run(words) >= PROSE_RUN
+
+
+def longest_run(words: str) -> int:
+    """The most words in a row, parted by blanks alone, that are no keywords of SQL."""
+    longest = run = 0
+    end = -1
+    for word in _WORD.finditer(words):
+        if word.group().lower() in SQLITE or word.group().lower() in OTHER:
+            run = 0
+        else:
+            run = run + 1 if end >= 0 and words[end : word.start()].isspace() else 1
+        longest = max(longest, run)
+        end = word.end()
+    return longest

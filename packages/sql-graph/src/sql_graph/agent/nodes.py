@@ -129,7 +129,12 @@ def should_continue(state: SqlState) -> Literal["rewrite_query", "__end__"]:
 
 def _ask(agent: Agent, node: str, messages: list[BaseMessage]) -> AttemptRecord:
     reply = read_reply(agent.chat.invoke(messages))
-    return {"node": node, "query": reply.sql, "cut": reply.cut, "observation": None, "feedback": ""}
+    record: AttemptRecord = {
+        "node": node, "query": reply.sql, "cut": reply.cut, "observation": None, "feedback": ""
+    }  # fmt: skip
+    if reply.sql is None:
+        record["reply"], record["only_reasoning"] = reply.words, reply.only_reasoning
+    return record
 
 
 def _feedback(state: SqlState, agent: Agent) -> str:

@@ -76,6 +76,8 @@ class AttemptRecord(TypedDict):
     cut: bool
     observation: ObservationRecord | None
     feedback: str
+    reply: NotRequired[str]
+    only_reasoning: NotRequired[bool]
 
 
 class SqlInput(TypedDict):
@@ -114,6 +116,10 @@ class Attempt:
     """What executing it showed; None when it was not executed."""
     feedback: str
     """Why it was not approved; empty when it was, or when nobody was asked."""
+    reply: str = ""
+    """The model's own words where they hold no query, at most 2,000 characters; else empty."""
+    only_reasoning: bool = False
+    """Whether `reply` is reasoning (`reasoning_content`, `<think>`) beside which the model gave no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +144,11 @@ class SqlAnswer:
         return None
 
     @property
+    def reply(self) -> str:
+        """What the model said last, where it gave no query; else empty."""
+        return self.attempts[-1].reply if self.attempts else ""
+
+    @property
     def ran(self) -> bool:
         """Whether `sql` ran: it has a result, possibly without rows."""
         return self.observation is not None and self.observation.ran
@@ -150,6 +161,7 @@ class SqlAnswer:
             "ran": self.ran,
             "turns": self.turns,
             "stop": str(self.stop),
+            "reply": self.reply,
             "attempts": [
                 {
                     "node": attempt.node,
@@ -157,6 +169,8 @@ class SqlAnswer:
                     "cut": attempt.cut,
                     "observation": None if attempt.observation is None else to_record(attempt.observation),
                     "feedback": attempt.feedback,
+                    "reply": attempt.reply,
+                    "only_reasoning": attempt.only_reasoning,
                 }
                 for attempt in self.attempts
             ],
@@ -211,4 +225,6 @@ def _attempt(record: AttemptRecord) -> Attempt:
         cut=record["cut"],
         observation=None if observation is None else from_record(observation),
         feedback=record["feedback"],
+        reply=record.get("reply", ""),
+        only_reasoning=record.get("only_reasoning", False),
     )
