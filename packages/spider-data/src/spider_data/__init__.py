@@ -1,7 +1,7 @@
 """Spider's tasks and database files: get, check, convert, find; and a benchmark that needs no download.
 
-Importing this costs a few milliseconds: each name is loaded when it is first used, and pyarrow only when
-a Parquet file is read or written.
+Importing this costs a few milliseconds: each name is loaded when it is first used, pyarrow when a Parquet file is
+read or written, pandas when a table is read or a frame is asked for.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spider_data.catalog import DatabaseCatalog
-    from spider_data.check.findings import CheckReport, Finding
+    from spider_data.check.findings import CheckReport
     from spider_data.check.folder import check_data
     from spider_data.errors import DatabaseNotFoundError, SpiderDataError
+    from spider_data.frames import tasks_frame
     from spider_data.manifest import Manifest, Origin, read_manifest
     from spider_data.mini import mini_benchmark
     from spider_data.own.importing import ImportOptions, SplitBy, import_data
     from spider_data.parquet import read_tasks, write_tasks
-    from spider_data.spider.bundle import Bundle, download_bundle
+    from spider_data.spider.bundle import download_bundle
     from spider_data.spider.convert import convert_spider
     from spider_data.spider.layout import ConvertOptions
     from spider_data.stats import DataStats, data_stats
     from spider_data.storage import data_dir
-    from spider_data.suite import make_suite, make_suites
     from spider_data.task import Hardness, SpiderTask, Split
 
 __all__ = [  # noqa: RUF022  grouped by meaning
@@ -33,6 +33,7 @@ __all__ = [  # noqa: RUF022  grouped by meaning
     "Hardness",
     "read_tasks",
     "write_tasks",
+    "tasks_frame",
     # a data folder: where it is, what it is, its databases
     "data_dir",
     "Manifest",
@@ -41,19 +42,15 @@ __all__ = [  # noqa: RUF022  grouped by meaning
     "DatabaseCatalog",
     # ways to get one
     "download_bundle",
-    "Bundle",
     "convert_spider",
     "ConvertOptions",
     "import_data",
     "ImportOptions",
     "SplitBy",
     "mini_benchmark",
-    "make_suite",
-    "make_suites",
     # looking it over
     "check_data",
     "CheckReport",
-    "Finding",
     "data_stats",
     "DataStats",
     # what can be refused
@@ -62,16 +59,16 @@ __all__ = [  # noqa: RUF022  grouped by meaning
 ]
 
 _HOMES = {
-    "spider.bundle": ("Bundle", "download_bundle"),
+    "spider.bundle": ("download_bundle",),
     "catalog": ("DatabaseCatalog",),
     "check.folder": ("check_data",),
     "spider.convert": ("convert_spider",),
     "errors": ("DatabaseNotFoundError", "SpiderDataError"),
-    "check.findings": ("CheckReport", "Finding"),
+    "check.findings": ("CheckReport",),
+    "frames": ("tasks_frame",),
     "spider.layout": ("ConvertOptions",),
     "manifest": ("Manifest", "Origin", "read_manifest"),
     "mini": ("mini_benchmark",),
-    "suite": ("make_suite", "make_suites"),
     "own.importing": ("ImportOptions", "SplitBy", "import_data"),
     "parquet": ("read_tasks", "write_tasks"),
     "stats": ("DataStats", "data_stats"),

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from spider_data.errors import DatabaseUnreadableError
-from spider_data.storage import reading, require_file
+from spider_data.storage import reading, require_file, writing
 
 _STEPS = 10_000
 """SQLite counts virtual-machine steps, so the clock is read every so many of them."""
@@ -158,7 +158,7 @@ def _place_of(path: Path) -> Generator[tuple[str, bool]]:
     else:
         with tempfile.TemporaryDirectory(prefix="spider-data-") as folder:
             copy = Path(folder) / "copy.sqlite"
-            with reading(real):
+            with writing(copy):
                 shutil.copyfile(real, copy)
                 for ending in ("-wal", "-journal"):
                     if _size(_beside(real, ending)):

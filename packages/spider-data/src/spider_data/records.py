@@ -51,7 +51,7 @@ class _TwiceError(ValueError):
 def decode(raw: bytes, *, windows: bool = False) -> tuple[str, bool]:
     """The text of a file, and whether it had to be read as Windows-1252.
 
-    A byte order mark decides; without one the text is UTF-8, or UTF-16 where every other byte is zero. Only when
+    A byte order mark decides; without one the text is UTF-8, or UTF-16 where many a second byte is zero. Only when
     `windows` allows it, text that is none of these is read as Windows-1252, as older spreadsheets write it.
 
     Raises:
@@ -61,11 +61,9 @@ def decode(raw: bytes, *, windows: bool = False) -> tuple[str, bool]:
         if raw.startswith(mark):
             return raw.decode(encoding), False
     head = raw[:1000]
-    if b"\0" in head:
-        if not any(head[1::2]):
-            return raw.decode("utf-16-le"), False
-        if not any(head[::2]):
-            return raw.decode("utf-16-be"), False
+    first, second = head[::2].count(0), head[1::2].count(0)
+    if max(first, second) > len(head) // 8 and min(first, second) == 0:
+        return raw.decode("utf-16-le" if second else "utf-16-be"), False
     try:
         return raw.decode("utf-8"), False
     except UnicodeDecodeError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spider_data.catalog import DatabaseCatalog
 from spider_data.errors import DatabaseUnreadableError, SourceNotFoundError
@@ -14,6 +15,9 @@ from spider_data.parquet import read_tasks
 from spider_data.readonly import open_readonly, tables_of
 from spider_data.storage import MAKE_DATA, StrPath
 from spider_data.task import Hardness, SpiderTask
+
+if TYPE_CHECKING:
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]  pandas ships no stubs
 
 ORDER = ("train", "validation", "dev", "test", "train_spider", "train_others", "test_dev_500", "test_dev")
 """Files in the order people think of them; others follow by name."""
@@ -58,6 +62,15 @@ class DataStats:
         """The figures for `json.dumps`."""
         return asdict(self)
 
+    def to_frame(self) -> pd.DataFrame:
+        """The figures as a data frame: a row for each task file, in the order of `splits`; pandas is imported here.
+
+        Columns: tasks, databases, fewest_tables, most_tables, a count for each level of hardness, and shortest, median,
+        p90 and longest of `question_words_` and `query_words_`. What is not known is missing.
+        """
+        rows = [_frame_row(split) for split in self.splits.values()]
+        return import_module("pandas").DataFrame(rows, index=list(self.splits))
+
 
 def data_stats(root: StrPath | None = None) -> DataStats:
     """Count every task file of a data folder.
@@ -95,6 +108,17 @@ def _count(tasks: Sequence[SpiderTask], tables: Mapping[str, int]) -> SplitStats
         question_words=_lengths(questions),
         query_words=_lengths(queries),
     )
+
+
+def _frame_row(split: SplitStats) -> dict[str, float | None]:
+    tables = list(split.table_counts)
+    row: dict[str, float | None] = {"tasks": split.tasks, "databases": len(split.databases)}
+    row |= {"fewest_tables": tables[0] if tables else None, "most_tables": tables[-1] if tables else None}
+    row |= {name: split.hardness.get(name, 0) for name in (str(level) or "unknown" for level in Hardness)}
+    for name, lengths in (("question_words", split.question_words), ("query_words", split.query_words)):
+        for part in ("shortest", "median", "p90", "longest"):
+            row[f"{name}_{part}"] = getattr(lengths, part) if lengths else None
+    return row
 
 
 def _lengths(counts: Sequence[int]) -> Lengths | None:

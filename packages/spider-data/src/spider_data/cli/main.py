@@ -1,17 +1,19 @@
 """The command `spider-data`: parse, call the library, print.
 
 Every import of the library happens inside a command, so that `--help` answers at once. Exit code 0 means
-done and fine, 1 that `check` found faults, 2 that the command could not be carried out.
+done and fine, 1 that `check` found faults, 2 that the command could not be carried out, 130 Ctrl-C.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 from spider_data.cli.make import convert, download, import_command
+from spider_data.cli.progress import Working, suite_progress
 
 DATA_DIR = click.argument(
     "data",
@@ -30,12 +32,22 @@ class _Refusal(click.ClickException):
 
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
-        from spider_data.errors import SpiderDataError
+        from dataclasses import replace
+
+        from spider_data.errors import MissingExtraError, OptionInvalidError, SpiderDataError
 
         try:
             return super().invoke(ctx)
+        except (OptionInvalidError, MissingExtraError) as error:
+            raise _Refusal(str(replace(error, option=self._option(ctx, error.option)))) from error
         except SpiderDataError as error:
             raise _Refusal(str(error)) from error
+
+    def _option(self, ctx: click.Context, name: str) -> str:
+        """What the user types for a parameter of the library: `--validation-share` for `validation_share`."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        options = {parameter.name: parameter.opts[0] for parameter in command.params} if command else {}
+        return options.get(name, name)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,19 +74,15 @@ def check(data: Path, as_json: bool, official: bool | None, deep: bool) -> None:
 
     Example: spider-data check data --json
     """
-    import json
+    with Working(f"checking {data}") as working:
+        from spider_data.check.folder import check_data
+        from spider_data.cli.render import output, print_check, print_json
 
-    from rich.console import Console
-
-    from spider_data.check.folder import check_data
-    from spider_data.cli.render import print_check
-
-    with Console(stderr=True).status("") as status:
-        report = check_data(data, official=official, deep=deep, on_file=lambda name: status.update(f"reading {name}"))
+        report = check_data(data, official=official, deep=deep, on_file=lambda name: working.update(f"reading {name}"))
     if as_json:
-        click.echo(json.dumps(report.to_dict(), ensure_ascii=False))
+        print_json(report.to_dict())
     else:
-        print_check(report, Console())
+        print_check(report, output())
     raise SystemExit(0 if report.ok else 1)
 
 
@@ -87,21 +95,19 @@ def stats(data: Path, as_json: bool, plot: Path | None) -> None:
 
     Example: spider-data stats data --plot data.png
     """
-    import json
+    with Working(f"counting {data}") as working:
+        from spider_data.cli.render import output, print_json, print_stats
+        from spider_data.plot import plot_stats
+        from spider_data.stats import data_stats
 
-    from rich.console import Console
-
-    from spider_data.cli.render import print_stats
-    from spider_data.plot import plot_stats
-    from spider_data.stats import data_stats
-
-    figures = data_stats(data)
-    if plot is not None:
-        plot_stats(figures, plot)
+        figures = data_stats(data)
+        if plot is not None:
+            working.update(f"drawing {plot}")
+            plot_stats(figures, plot)
     if as_json:
-        click.echo(json.dumps(figures.to_dict(), ensure_ascii=False))
+        print_json(figures.to_dict())
     else:
-        print_stats(figures, Console())
+        print_stats(figures, output())
 
 
 @main.command()
@@ -112,20 +118,22 @@ def mini(target: Path, as_json: bool) -> None:
 
     Example: spider-data mini mini-data
     """
-    import json
+    with Working(f"building {target}") as working:
+        from spider_data.cli.render import print_json
+        from spider_data.mini import build_mini
+        from spider_data.suite.table import power_dict, power_line
 
-    from spider_data.mini import build_mini
-    from spider_data.suite.table import power_dict, power_line
-
-    report = build_mini(target)
+        report = build_mini(
+            target, on_step=lambda done, total: working.update(f"building {target}: {done} of {total} databases")
+        )
     if as_json:
         made = {"folder": str(report.folder), "tasks": report.tasks, "databases": report.databases}
-        click.echo(json.dumps({**made, "variants": report.variants, "power": power_dict(report.power)}))
+        print_json({**made, "variants": report.variants, "power": power_dict(report.power)})
         return
     for split, count in report.tasks.items():
         click.echo(f"{split:24} {count:6,} tasks")
     click.echo(f"{report.databases} databases, {report.variants} variants each: {power_line(report.power)}")
-    click.echo(f"{target} is ready; next: spider-data stats {target}")
+    click.echo(f"{target} is ready; next: spider-data stats {quote(str(target))}")
 
 
 @main.command()
@@ -153,24 +161,17 @@ def suite(
 
     Example: spider-data suite data --variants 10 --seed 0
     """
-    import json
+    with suite_progress() as on_step:
+        from spider_data.cli.render import output, print_json
+        from spider_data.cli.reports import print_reports
+        from spider_data.suite import make_suites
+        from spider_data.suite.table import power_dict, report_dict, total
 
-    from rich.console import Console
-
-    from spider_data.suite import make_suites
-    from spider_data.suite.progress import suite_progress
-    from spider_data.suite.table import power_dict, print_reports, report_dict, total
-
-    with suite_progress(Console(stderr=True)) as on_step:
         reports = make_suites(
             data, variants=variants, seed=seed, golds=golds, only=only, into=into, force=force, on_step=on_step
         )
     if as_json:
         rows = [report_dict(report) for report in reports]
-        click.echo(json.dumps({"total": power_dict(total(reports)), "databases": rows}, ensure_ascii=False))
+        print_json({"total": power_dict(total(reports)), "databases": rows})
     else:
-        print_reports(reports, Console())
-
-
-if __name__ == "__main__":
-    main()
+        print_reports(reports, output())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
+
+from spider_data.cli.progress import Working
 
 if TYPE_CHECKING:
     from spider_data.manifest import Manifest
@@ -56,27 +59,25 @@ def convert(
     seed: int,
     keep_empty: bool,
 ) -> None:
-    """Turn the official Spider folder or zip SOURCE into the data folder TARGET.
+    """Turn the Spider folder or zip SOURCE, official or from a mirror, into the data folder TARGET.
 
     Databases are linked, not copied (from a zip they are extracted once). SOURCE may be TARGET.
 
     Example: spider-data convert spider_data.zip data
     """
-    from rich.console import Console
-
-    from spider_data.spider.convert import convert_spider
-    from spider_data.spider.layout import ConvertOptions
-
     given = {"train_spider": train_spider, "train_others": train_others, "dev": dev, "test": test}
-    options = ConvertOptions(
-        names={stem: name for stem, name in given.items() if name is not None},
-        databases=databases,
-        test_databases=test_databases,
-        validation_share=validation_share,
-        seed=seed,
-        keep_empty=keep_empty,
-    )
-    with Console(stderr=True).status(f"converting {source}"):
+    with Working(f"converting {source}"):
+        from spider_data.spider.convert import convert_spider
+        from spider_data.spider.layout import ConvertOptions
+
+        options = ConvertOptions(
+            names={stem: name for stem, name in given.items() if name is not None},
+            databases=databases,
+            test_databases=test_databases,
+            validation_share=validation_share,
+            seed=seed,
+            keep_empty=keep_empty,
+        )
         manifest = convert_spider(source, target, options=options)
     _print_made(target, manifest)
 
@@ -108,28 +109,34 @@ def download(
 
     Example: spider-data download data --from spider-data.zip
     """
-    from spider_data.cli.render import fetch_with_bar
-    from spider_data.spider.bundle import Bundle, download_bundle
-    from spider_data.spider.fetch import fetch_drive
-    from spider_data.spider.layout import ConvertOptions
+    with Working(f"downloading to {target}", held=True) as working:
+        from spider_data.cli.render import fetch_with_bar
+        from spider_data.spider.bundle import Bundle, download_bundle
+        from spider_data.spider.fetch import fetch_drive
+        from spider_data.spider.layout import ConvertOptions
 
-    options = ConvertOptions(validation_share=validation_share, seed=seed, keep_empty=keep_empty)
-    manifest = download_bundle(
-        target,
-        bundle=Bundle(bundle),
-        from_file=from_file,
-        url=url,
-        sha256=sha256,
-        keep_zip=keep_zip,
-        fetch=fetch_with_bar if url else fetch_drive,
-        options=options,
-    )
+        def fetch(address: str, path: Path) -> None:
+            (fetch_with_bar if url else fetch_drive)(address, path)
+            working.update(f"unpacking {path.name}")
+
+        if from_file is not None:
+            working.update(f"unpacking {from_file}")
+        manifest = download_bundle(
+            target,
+            bundle=Bundle(bundle),
+            from_file=from_file,
+            url=url,
+            sha256=sha256,
+            keep_zip=keep_zip,
+            fetch=fetch,
+            options=ConvertOptions(validation_share=validation_share, seed=seed, keep_empty=keep_empty),
+        )
     _print_made(target, manifest)
 
 
 @click.command("import")
 @click.option("--db", "databases", required=True, type=click.Path(path_type=Path), help="A SQLite file or a folder.")
-@click.option("--questions", required=True, type=click.Path(path_type=Path), help="Question file, .jsonl or .csv.")
+@click.option("--questions", required=True, type=click.Path(path_type=Path), help="JSON, CSV, Excel or Parquet.")
 @TARGET
 @click.option(
     "--split-by", type=click.Choice(["question", "database"]), default="question", show_default=True, help="Hold out."
@@ -152,29 +159,28 @@ def import_command(
 ) -> None:
     """Make the data folder TARGET from your own SQLite databases and questions.
 
-    A row has question, query (or sql), and db_id unless there is one database. Each query is run first.
+    A row has question, query (or sql), and db_id unless there is one database. The file ends in .jsonl, .json,
+    .csv, .tsv, .xlsx or .parquet. Each query is run first.
 
     Example: spider-data import --db shop.sqlite --questions questions.jsonl data
     """
-    from rich.console import Console
+    with Working(f"reading {questions}") as working:
+        from spider_data.own.importing import ImportOptions, SplitBy, import_data
 
-    from spider_data.own.importing import ImportOptions, SplitBy, import_data
-
-    options = ImportOptions(
-        split_by=SplitBy(split_by),
-        validation_share=validation_share,
-        test_share=test_share,
-        seed=seed,
-        copy=copy,
-        deadline_s=deadline_s,
-    )
-    with Console(stderr=True).status("") as status:
+        options = ImportOptions(
+            split_by=SplitBy(split_by),
+            validation_share=validation_share,
+            test_share=test_share,
+            seed=seed,
+            copy=copy,
+            deadline_s=deadline_s,
+        )
         manifest = import_data(
             databases,
             questions,
             target,
             options=options,
-            on_query=lambda done, total: status.update(f"running query {done + 1} of {total}"),
+            on_query=lambda done, total: working.update(f"running query {done + 1} of {total}"),
         )
     _print_made(target, manifest)
 
@@ -184,4 +190,4 @@ def _print_made(target: Path, manifest: Manifest) -> None:
         click.echo(f"{name:24} {rows:6,} tasks")
     for note in manifest.notes:
         click.echo(f"note: {note}")
-    click.echo(f"{target} is ready; next: spider-data check {target}")
+    click.echo(f"{target} is ready; next: spider-data check {quote(str(target))}")

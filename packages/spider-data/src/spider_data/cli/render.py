@@ -1,10 +1,13 @@
-"""Reports as tables and progress as bars, for people. Nothing is computed here."""
+"""Reports as text for people: aligned tables that fit 80 columns, plain where the output is no terminal."""
 
 from __future__ import annotations
 
+import json
+import sys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
@@ -15,48 +18,82 @@ from spider_data.spider.fetch import fetch_http
 from spider_data.stats import DataStats, Lengths
 from spider_data.task import Hardness
 
+_ENDLESS = 10_000
+"""Columns of an output that is no terminal: no line is wrapped or cut."""
 _SHOWN = 60
-"""Subjects named in one row of the table; the JSON has them all."""
+"""Subjects named in one group; the JSON has them all."""
+
+
+def output() -> Console:
+    """Standard output: as wide as the terminal, or without an edge where it is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_ENDLESS)
+
+
+def print_json(value: object) -> None:
+    """One line of JSON, with escapes where the output is not UTF-8, so that no letter is lost."""
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    print(json.dumps(value, ensure_ascii=encoding != "utf8"), flush=True)
+
+
+def print_table(console: Console, heading: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """A table whose counts are never cut: only the first column gives way where the terminal is narrow.
+
+    The first `left` columns are flush left, the others flush right.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for place, name in enumerate(heading):
+        justify = "left" if place < left else "right"
+        table.add_column(name, justify=justify, no_wrap=place > 0, header_style="bold" if console.is_terminal else "")
+    for first, *others in rows:
+        table.add_row(Text(first, no_wrap=True, overflow="ellipsis"), *map(Text, others))
+    console.print(table)
 
 
 def print_check(report: CheckReport, console: Console) -> None:
-    """One row for each kind of finding, faults first, and a verdict."""
-    if report.findings:
-        table = Table(box=box.SIMPLE_HEAD)
-        table.add_column("")
-        table.add_column("what")
-        table.add_column("n", justify="right")
-        table.add_column("where", overflow="fold", ratio=3)
-        table.add_column("why", overflow="fold", ratio=2)
-        table.add_column("tasks", justify="right")
-        for group in _grouped(report.findings):
-            fault = group[0].severity is Severity.FAULT
-            names = ", ".join(finding.subject for finding in group[:_SHOWN])
-            tasks = sum(finding.tasks for finding in group)
-            more = f" … and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""
-            table.add_row(
-                Text("fault", style="bold red") if fault else Text("note", style="dim"),
-                str(group[0].kind),
-                str(len(group)),
-                Text(names + more),
-                Text(_reason(group)),
-                f"{tasks:,}" if tasks else "",
-            )
-        console.print(table)
+    """A paragraph for each kind of finding, faults first, and a verdict."""
+    for group in _grouped(report.findings):
+        fault = group[0].severity is Severity.FAULT
+        tasks = sum(finding.tasks for finding in group)
+        count = f"{len(group)}{f', {tasks:,} tasks' if tasks else ''}"
+        console.print(
+            Text("fault" if fault else "note", style="bold red" if fault else "dim"),
+            Text(f" {group[0].kind} ({count}): {_reason(group)}"),
+            sep="",
+            soft_wrap=True,
+        )
+        more = f" … and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""
+        names = ", ".join(finding.subject for finding in group[:_SHOWN]) + more
+        for line in _wrapped(names, console, indent="    "):
+            console.print(Text(line), soft_wrap=True)
     rules = "official checksums applied" if report.official else "no official checksums applied"
-    console.print(
+    summary = (
         f"{report.databases} databases, {report.variants} suite variants, {report.verified} files verified "
-        f"({rules}); {sum(report.tasks.values()):,} rows in {len(report.tasks)} task files",
-        highlight=False,
-        soft_wrap=True,
+        f"({rules}); {sum(report.tasks.values()):,} rows in {len(report.tasks)} task files"
     )
+    for line in _wrapped(summary, console, indent=""):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     count = len(report.faults)
     verdict = "no faults" if report.ok else f"{count} fault{'s' * (count != 1)}"
     console.print(Text(verdict, style="bold green" if report.ok else "bold red"))
 
 
+def _wrapped(text: str, console: Console, *, indent: str) -> list[str]:
+    """Lines that fit the terminal without breaking a word; one line where the output is no terminal."""
+    if not console.is_terminal:
+        return [indent + text]
+    return textwrap.wrap(
+        text,
+        console.width - 1,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def _grouped(findings: tuple[Finding, ...]) -> list[list[Finding]]:
-    """Findings that differ in nothing but their subject (or in its name within the reason) share a row."""
+    """Findings that differ in nothing but their subject (or in its name within the reason) share a paragraph."""
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.severity, finding.kind, _reason([finding])), []).append(finding)
@@ -68,32 +105,30 @@ def _reason(group: list[Finding]) -> str:
 
 
 def print_stats(stats: DataStats, console: Console) -> None:
-    """One row for each task file, and the table counts of its databases in brief."""
-    table = Table(box=box.SIMPLE_HEAD, caption="words: shortest / median / nine of ten at most / longest")
-    table.add_column("file")
+    """Two tables with a row for each task file: counts, and lengths of texts in words."""
     levels = [str(level) or "unknown" for level in Hardness]
-    for heading in ("tasks", "databases", "tables each", *levels):
-        table.add_column(heading, justify="right")
-    table.add_column("question words", justify="right")
-    table.add_column("query words", justify="right")
+    levels = [level for level in levels if any(level in split.hardness for split in stats.splits.values())]
+    counts: list[list[str]] = []
+    words: list[list[str]] = []
     for stem, split in stats.splits.items():
-        counts = list(split.table_counts)
-        table.add_row(
-            stem,
-            f"{split.tasks:,}",
-            f"{len(split.databases):,}",
-            f"{counts[0]}-{counts[-1]}" if counts else "",
-            *(f"{split.hardness[level]:,}" if level in split.hardness else "" for level in levels),
-            _span(split.question_words),
-            _span(split.query_words),
+        tables = list(split.table_counts)
+        counts.append(
+            [
+                *(stem, f"{split.tasks:,}", f"{len(split.databases):,}"),
+                f"{tables[0]}-{tables[-1]}" if tables else "",
+                *(f"{split.hardness[level]:,}" if level in split.hardness else "" for level in levels),
+            ]
         )
-    console.print(table)
+        words += [[stem, "question", *_span(split.question_words)], ["", "query", *_span(split.query_words)]]
+    print_table(console, ["file", "tasks", "databases", "tables", *levels], counts)
+    console.print()
+    print_table(console, ["file", "words in", "shortest", "median", "nine of ten", "longest"], words, left=2)
 
 
-def _span(lengths: Lengths | None) -> str:
+def _span(lengths: Lengths | None) -> list[str]:
     if lengths is None:
-        return ""
-    return f"{lengths.shortest} / {lengths.median:g} / {lengths.p90} / {lengths.longest}"
+        return [""] * 4
+    return [str(lengths.shortest), f"{lengths.median:g}", str(lengths.p90), str(lengths.longest)]
 
 
 def fetch_with_bar(url: str, path: Path) -> None:
@@ -103,6 +138,7 @@ def fetch_with_bar(url: str, path: Path) -> None:
         see `fetch_http`.
     """
     columns = (TextColumn(path.name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=None)
         fetch_http(url, path, on_progress=lambda done, total: progress.update(bar, completed=done, total=total))

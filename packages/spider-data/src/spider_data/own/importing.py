@@ -15,6 +15,7 @@ from pathlib import Path
 
 from spider_data.catalog import DatabaseCatalog, is_plain_name
 from spider_data.errors import (
+    DiskFullError,
     OptionInvalidError,
     Problem,
     QuestionsInvalidError,
@@ -210,6 +211,8 @@ def _place(file: Path, place: Path, *, copy: bool) -> None:
         try:
             source.backup(plain)
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+                raise DiskFullError(path=place) from error
             # SQLite does not say which of the two files it could not read or write.
             raise TargetUnwritableError(path=place, reason=f"copying {str(file)!r} failed: {error}") from error
 

@@ -20,9 +20,11 @@ from spider_data.suite.virtual import rebuild
 
 _ATTEMPTS = 25
 """Draws for one row before it is left out."""
-_FREE_ATTEMPTS = 15
-"""Draws with cells chosen one by one; the later ones take cells together from a row of the source, because a constraint
-may relate them."""
+_FREE_REFUSALS = 8
+"""Refusals of a row with cells chosen one by one; after these, cells come together from a row of the source, because a
+constraint may relate them."""
+_TAKEN = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID")
+"""Refusals of a key that is taken, which another draw mends."""
 
 
 @dataclass(kw_only=True)
@@ -78,8 +80,9 @@ class Filler:
         taken: dict[tuple[str, ...], set[tuple[Scalar, ...]]] = {columns: set() for columns in table.unique}
         loose: dict[str, set[Scalar]] = {c.name: set() for c in table.columns}
         for _ in range(count):
-            for attempt in range(_ATTEMPTS):
-                donor = self._donor(table, attempt)
+            refused = 0
+            for _ in range(_ATTEMPTS):
+                donor = self._donor(table, refused)
                 row = self._row(table, active, loose, donor)
                 if row is None:
                     return
@@ -88,8 +91,10 @@ class Filler:
                     continue
                 try:
                     self.connection.execute(insert, [row[column.name] for column in table.columns])
-                except sqlite3.Error:
-                    continue  # a CHECK, an index or a generated column refuses these values; the next draw may pass
+                except sqlite3.Error as error:
+                    # A CHECK, an index or a generated column refuses these values; the next draw may pass.
+                    refused += getattr(error, "sqlite_errorname", "") not in _TAKEN
+                    continue
                 for columns, key in keys.items():
                     taken[columns].add(key)
                 for name, value in row.items():
@@ -108,9 +113,9 @@ class Filler:
             chosen[key] = [*self.rng.sample(parents, min(count, len(parents))), *told[: self.rng.randint(0, 6)]]
         return chosen
 
-    def _donor(self, table: SourceTable, attempt: int) -> dict[str, Scalar]:
+    def _donor(self, table: SourceTable, refused: int) -> dict[str, Scalar]:
         """A row of the source to take cells from; empty when each cell is to be chosen by itself."""
-        if not table.sample or (attempt < _FREE_ATTEMPTS and not self.recipe.whole_rows):
+        if not table.sample or (refused < _FREE_REFUSALS and not self.recipe.whole_rows):
             return {}
         return dict(zip((column.name for column in table.columns), self.rng.choice(table.sample), strict=True))
 

@@ -50,12 +50,7 @@ def make_suites(
     mains = {db_id: catalog.path(db_id) for db_id in wanted}
     reports: list[SuiteReport] = []
     for db_id, main in mains.items():
-        home = None
-        if into is not None:
-            home = Path(into) / db_id
-            if not (home / main.name).exists():
-                with writing(home):
-                    link_file(main, home / main.name)
+        home = None if into is None else Path(into) / db_id
         report = make_suite(
             main,
             queries.get(db_id, []),
@@ -65,6 +60,10 @@ def make_suites(
             force=force,
             on_step=None if on_step is None else lambda done, steps, db_id=db_id: on_step(db_id, done, steps),
         )
+        if home is not None and not (home / main.name).exists():
+            with writing(home):
+                (home / main.name).unlink(missing_ok=True)  # a link whose end is gone
+                link_file(main, home / main.name)
         reports.append(report)
         if on_report:
             on_report(report)

@@ -135,10 +135,10 @@ def literal(node: Node | None) -> Scalar:
         return None
     if node.is_string:
         return node.name
+    if node.name.isdigit() and len(node.name) < 20 and int(node.name) < 2**63:
+        return int(node.name)
     try:
-        value = int(node.name) if len(node.name) < 30 else float(node.name)
-        # SQLite takes a whole number beyond 64 bits as a real one.
-        return value if isinstance(value, float) or -(2**63) <= value < 2**63 else float(value)
+        return float(node.name)  # also a whole number beyond 64 bits, as in SQLite
     except ValueError:
         return None
 

@@ -1,13 +1,10 @@
-"""How a suite's figures look: a table for people, a dictionary for machines."""
+"""A suite's figures as one sentence and as plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-
-from rich.console import Console
-from rich.table import Table
 
 from spider_data.suite.make import SuiteReport
 from spider_data.suite.power import Power
@@ -22,30 +19,6 @@ def total(reports: Sequence[SuiteReport]) -> Power:
     if not reports:
         raise ValueError("no suites to add up; make at least one")
     return reduce(add, (report.power for report in reports))
-
-
-def print_reports(reports: Sequence[SuiteReport], console: Console) -> None:
-    """One line a database, then the sum."""
-    table = Table(title="one-token mutants of the golds", title_justify="left")
-    table.add_column("database", overflow="fold")
-    for name in ("files", "mutants", "refutable", "refuted", "share", "by main", "ties"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for report in reports:
-        table.add_row(report.db_id, str(len(report.variants)), *_cells(report.power), str(len(report.tied_golds)))
-    if len(reports) > 1:
-        ties = sum(len(report.tied_golds) for report in reports)
-        files = sum(len(report.variants) for report in reports)
-        table.add_section()
-        table.add_row("all", str(files), *_cells(total(reports)), str(ties))
-    console.print(table)
-    pool = min((report.power.pool for report in reports), default=0)
-    console.print(
-        f"refutable: told from its gold by any of {pool} databases; by main: by the main file alone; "
-        "ties: golds whose answer depends on the order of equal rows"
-    )
-    for report in reports:
-        for query in report.broken_golds:
-            console.print(f"note: {report.db_id}: gold fails on the main file and was left out: {query}", markup=False)
 
 
 def power_line(power: Power) -> str:
@@ -79,8 +52,3 @@ def report_dict(report: SuiteReport) -> dict[str, object]:
         "tied_golds": sorted(report.tied_golds),
         **power_dict(report.power),
     }
-
-
-def _cells(power: Power) -> tuple[str, ...]:
-    counts = (power.mutants, power.non_equivalent, power.refuted)
-    return (*(f"{count:,}" for count in counts), f"{power.share:.1%}", f"{power.refuted_by_main:,}")

@@ -158,11 +158,11 @@ def unused_value(facts: ColumnFacts, rng: random.Random, taken: set[Scalar]) -> 
         value = fresh_value(facts, rng)
         if value not in taken and value is not None:
             return value
-    numbers = [value for value in taken if isinstance(value, int | float) and isfinite(value)]
+    numbers = [value for value in taken if isinstance(value, int)]
     if numbers:
-        top = int(max(*numbers, facts.span[2] if facts.own else 0, 0)) + rng.randint(1, 3)
+        top = max(*numbers, int(facts.span[2]) if facts.own else 0) + rng.randint(1, 3)
         if top <= GREATEST:
-            return float(top) if all(isinstance(value, float) for value in numbers) else top
+            return top
         return next(value for value in range(rng.randint(1, 9), GREATEST) if value not in taken)
     stem = fresh_value(facts, rng)
     count = 1
