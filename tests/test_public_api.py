@@ -61,6 +61,26 @@ def test_public_name(package: str, name: str) -> None:
         assert set(promised) <= set(parameters), f"{package}.{name} takes {list(parameters)}"
 
 
+FACE = {
+    "spider_data": """
+        SpiderTask Split Hardness read_tasks write_tasks tasks_frame
+        data_dir Manifest Origin read_manifest DatabaseCatalog
+        download_bundle convert_spider ConvertOptions import_data ImportOptions SplitBy mini_benchmark
+        check_data CheckReport data_stats DataStats
+        SpiderDataError DatabaseNotFoundError
+    """,
+}
+"""Every name of a package's face, grouped as in its `__all__`."""
+
+
+@pytest.mark.parametrize("package", FACE)
+def test_face(package: str) -> None:
+    """A face shows these names in this order and no others; that of a leaf is small."""
+    module = importlib.import_module(package)
+    assert module.__all__ == FACE[package].split()
+    assert len(module.__all__) <= 24
+
+
 def test_trained_nodes() -> None:
     """The nodes whose calls are trained are the two that write SQL."""
     import sql_graph

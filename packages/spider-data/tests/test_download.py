@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from spider_data import Bundle, check_data, download_bundle
+from spider_data import check_data, download_bundle
 from spider_data.cli.main import main
 from spider_data.errors import (
     ArchiveDamagedError,
@@ -26,7 +26,7 @@ from spider_data.errors import (
     SourceNotFoundError,
     TargetOccupiedError,
 )
-from spider_data.spider.bundle import ADDRESSES
+from spider_data.spider.bundle import ADDRESSES, Bundle
 from spider_data.spider.fetch import fetch_drive, fetch_http
 
 
