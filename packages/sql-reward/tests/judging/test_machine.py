@@ -2,14 +2,18 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import thread_time
 
 import pytest
 
-from sql_reward import judge
+from sql_reward import Limits, MachineError, Rows, judge, run_sql
+from sql_reward.sandbox import connections, execute
+from sql_reward.sandbox.identity import identify
 
 PROGRAMS = Path(__file__).with_name("programs")
 ROWS = """
@@ -53,6 +57,52 @@ def test_memory_of_others(big_db: Path) -> None:
         "out_of_memory": True,
         "failures_kept": 0,
     }
+
+
+@pytest.mark.timeout(60)
+def test_no_memory_to_open(big_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be opened for want of memory is opened again alone, and then it is the machine's fault."""
+    failures = iter([True, False, True, True])
+    connect = connections._connect
+
+    def scarce(path: Path) -> sqlite3.Connection:
+        if next(failures, False):
+            raise MemoryError
+        return connect(path)
+
+    for name in ("first.sqlite", "second.sqlite"):
+        os.link(big_db, tmp_path / name)
+    monkeypatch.setattr(connections, "_connect", scarce)
+    assert isinstance(run_sql(tmp_path / "first.sqlite", "SELECT 1"), Rows)
+    with pytest.raises(MachineError, match=r"second\.sqlite.*memory"):
+        run_sql(tmp_path / "second.sqlite", "SELECT 1")
+    assert isinstance(run_sql(tmp_path / "second.sqlite", "SELECT 1"), Rows)
+
+
+@pytest.mark.timeout(60)
+def test_no_memory_to_try_again(big_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that ran out of memory, and whose file cannot be opened again, ends with an error."""
+
+    def none(path: Path) -> sqlite3.Connection:
+        raise MemoryError
+
+    def used_up(*_: object, **__: object) -> Rows:
+        monkeypatch.setattr(connections, "_connect", none)
+        raise MemoryError
+
+    monkeypatch.setattr(execute, "_fetch", used_up)
+    with pytest.raises(MachineError):
+        run_sql(big_db, "SELECT 1")
+    monkeypatch.undo()
+    assert isinstance(run_sql(big_db, "SELECT 1"), Rows)
+
+
+def test_a_session_closed_for_its_memory_is_opened_again(big_db: Path) -> None:
+    """Between choosing a connection and using it, another thread may have closed it."""
+    session = connections.session_for(big_db, identify(big_db))
+    connections.close_all()
+    found = execute.execute(session, "SELECT 1", limits=Limits(), cpu_end=thread_time() + 5)
+    assert isinstance(found, Rows)
 
 
 def test_a_full_disk(big_db: Path, tmp_path: Path) -> None:

@@ -129,9 +129,11 @@ def execute(
         started, cpu_end = started - tried, cpu_end - tried
     run = _Run(sql=sql if reads is None else f"EXPLAIN {sql}", limits=limits, expected=expected, reads=reads)
     GATE.enter()
+    while session.closed:  # by another thread, for its memory; opening it may want to be alone
+        GATE.leave()
+        session = session_for(session.path, session.identity)
+        GATE.enter()
     try:
-        if session.closed:  # by another thread, for its memory
-            session = session_for(session.path, session.identity)
         found = run.on(session, started=started, cpu_end=cpu_end)
     finally:
         GATE.leave()

@@ -22,6 +22,7 @@ class Gate:
     def _reset(self) -> None:  # in a forked process nobody is inside, whatever the parent's threads do
         self._inside = 0
         self._reserved = False
+        self._owner: int | None = None
         self._changed = threading.Condition(threading.Lock())
 
     def enter(self) -> None:
@@ -40,17 +41,22 @@ class Gate:
 
     @contextmanager
     def alone(self) -> Generator[None]:
-        """Be inside while nobody else is."""
+        """Be inside while nobody else is. Not to be asked for by who has gone in beside others."""
+        if self._owner == threading.get_ident():  # it is alone already
+            yield
+            return
         with self._changed:
             while self._reserved:
                 self._changed.wait()
             self._reserved = True
             while self._inside:
                 self._changed.wait()
+            self._owner = threading.get_ident()
         try:
             yield
         finally:
             with self._changed:
+                self._owner = None
                 self._reserved = False
                 self._changed.notify_all()
 
