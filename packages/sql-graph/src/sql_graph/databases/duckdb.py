@@ -14,7 +14,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sql_graph.databases.base import Fault, Fetched
 from sql_graph.databases.duckdb_catalog import read_catalog
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from sql_graph.databases.limits import DatabaseLimits
     from sql_graph.databases.schema import Schema
 
+WORKER = (sys.executable, "-m", "sql_graph.databases.duckdb_worker")
 START_TIMEOUT_S = 30.0
+MIN_ANSWER_BYTES = 1 << 20
+ANSWER_FACTOR = 12
+"""How many bytes of an answer a byte of a result may become at most: JSON spells a character out in up to twelve."""
 GRACE_S = 0.2
 """How long after the deadline an interrupted query may take to say so."""
 
@@ -49,14 +53,21 @@ class DuckdbBackend:
         if isinstance(statement, Fault):
             return statement
         identity = self.identity()
-        worker = self._pool.take(identity) or _Worker(self._path)
+        idle = self._pool.take(identity)
+        worker = idle or _Worker(self._path)
         try:
             worker.wait_until_ready()
             answer = worker.ask(statement, limits)
+            if answer is _DIED and idle is not None:  # others may have ended it before it had anything to do
+                worker.stop()
+                worker = _Worker(self._path)
+                worker.wait_until_ready()
+                answer = worker.ask(statement, limits)
+            outcome = None if answer is None else self._outcome(answer)
         except BaseException:
             worker.stop()
             raise
-        if answer is None:
+        if outcome is None:
             worker.stop()
             self._pool.give(_Worker(self._path), identity)  # starts while nobody waits
             return Fault(status=ObservationStatus.TIMEOUT, message=f"stopped after {limits.deadline_s:g} s")
@@ -64,10 +75,23 @@ class DuckdbBackend:
             worker.stop()
         else:
             self._pool.give(worker, identity)
-        if "status" in answer:
-            return Fault(status=ObservationStatus(answer["status"]), message=answer["message"])
-        rows = [tuple(row) for row in answer["rows"]]
-        return Fetched(columns=tuple(answer["columns"]), rows=rows, more=answer["more"])
+        return outcome
+
+    def _outcome(self, answer: dict[str, Any]) -> Fetched | Fault:
+        """What the worker's answer says.
+
+        Raises:
+            DatabaseUnavailableError: it blames the file or the machine, or it is none.
+        """
+        try:
+            if "unavailable" in answer:
+                raise _unavailable(self._path, str(answer["unavailable"]))
+            if "status" in answer:
+                return Fault(status=ObservationStatus(answer["status"]), message=str(answer["message"]))
+            rows = [tuple(row) for row in answer["rows"]]
+            return Fetched(columns=tuple(answer["columns"]), rows=rows, more=bool(answer["more"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self._path) from error
 
     def sampling_query(self, table: str, columns: list[str], *, rows: int) -> str:
         wanted = ", ".join(f"substr({name}::VARCHAR, 1, 64)" for name in columns)
@@ -93,13 +117,14 @@ class _Worker:
         self._path = path
         self._ready = False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sql_graph.databases.duckdb_worker", str(path.absolute())],
+            [*WORKER, str(path.absolute())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us to handle
         )
-        self._unread = b""
+        self._unread = bytearray()
+        self._most_bytes = MIN_ANSWER_BYTES
 
     def wait_until_ready(self) -> None:
         """Wait until the file is open.
@@ -112,10 +137,7 @@ class _Worker:
         answer = self._read_line(time.monotonic() + START_TIMEOUT_S)
         if answer is None or "ready" not in answer:
             why = answer.get("unavailable", answer.get("message")) if answer else f"no answer in {START_TIMEOUT_S:g} s"
-            raise DatabaseUnavailableError(
-                f"cannot read {str(self._path)!r} as a DuckDB database: {str(why).splitlines()[0]}; "
-                f"check the file, and that no writer has it open"
-            )
+            raise _unavailable(self._path, str(why))
         self._ready = True
 
     def ask(self, sql: str, limits: DatabaseLimits) -> dict[str, Any] | None:
@@ -124,6 +146,7 @@ class _Worker:
             "sql": sql, "deadline_s": limits.deadline_s, "max_rows": limits.max_rows, "max_bytes": limits.max_bytes
         }  # fmt: skip
         ends_at = time.monotonic() + limits.deadline_s + GRACE_S
+        self._most_bytes = ANSWER_FACTOR * (limits.max_bytes + MIN_ANSWER_BYTES)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -152,15 +175,34 @@ class _Worker:
         pipe = self._process.stdout.fileno()
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
-            while b"\n" not in self._unread:
+            while not self._unread.endswith(b"\n"):  # one answer to each request
                 if not selector.select(max(0.0, ends_at - time.monotonic())):
                     return None
                 chunk = os.read(pipe, 1 << 16)
                 if not chunk:
                     return _DIED
                 self._unread += chunk
-        line, _, self._unread = self._unread.partition(b"\n")
-        return json.loads(line)
+                if len(self._unread) > self._most_bytes:
+                    raise _unreadable(self._path)
+        line, self._unread = bytes(self._unread), bytearray()
+        try:
+            answer: Any = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(self._path) from error
+        if not isinstance(answer, dict):
+            raise _unreadable(self._path)
+        return cast("dict[str, Any]", answer)
+
+
+def _unavailable(path: Path, why: str) -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(
+        f"cannot read {str(path)!r} as a DuckDB database: {why.splitlines()[0]}; "
+        f"check the file, and that no writer has it open"
+    )
+
+
+def _unreadable(path: Path) -> DatabaseUnavailableError:
+    return _unavailable(path, "the process that reads it gave an answer that cannot be read")
 
 
 _DIED: dict[str, Any] = {

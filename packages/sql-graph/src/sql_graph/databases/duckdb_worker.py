@@ -1,25 +1,49 @@
 """The process in which DuckDB runs: `python -m sql_graph.databases.duckdb_worker FILE`.
 
 DuckDB looks at an interrupt only between steps, and its memory limit does not hold for a single value, so a query is
-run where it can be killed. Requests and answers are lines of JSON on standard input and output; end of input ends the
-process. The database is opened read-only, with no access to other files, to the network or to settings.
+run where it can be killed. Requests and answers are lines of JSON on what were standard input and output; both are
+taken away from DuckDB, which can be made to write there. End of input ends the process. The database is opened
+read-only, with no access to other files, to the network or to settings. Each query has a session of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import sys
 import threading
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 
 MEMORY_LIMIT_BYTES = 2 << 30
 ADDRESS_SPACE_BYTES = 6 << 30
 SHOWN_BLOB_BYTES = 16
+ALLOWED_TABLE_FUNCTIONS = frozenset(
+    {
+        "duckdb_columns", "duckdb_constraints", "duckdb_databases", "duckdb_dependencies", "duckdb_extensions",
+        "duckdb_functions", "duckdb_indexes", "duckdb_keywords", "duckdb_memory", "duckdb_optimizers",
+        "duckdb_schemas", "duckdb_sequences", "duckdb_settings", "duckdb_tables", "duckdb_temporary_files",
+        "duckdb_types", "duckdb_variables", "duckdb_views", "generate_series", "histogram", "histogram_values",
+        "icu_calendar_names", "json_each", "json_tree", "pg_timezone_names", "pragma_collations",
+        "pragma_database_size", "pragma_metadata_info", "pragma_platform", "pragma_show", "pragma_storage_info",
+        "pragma_table_info", "pragma_user_agent", "pragma_version", "range", "repeat", "repeat_row", "summary",
+        "unnest",
+    }
+)  # fmt: skip
+"""Of DuckDB's own functions that make tables, those that only read the database or what they are given."""
+REFUSED_FUNCTIONS = frozenset({"currval", "nextval", "setseed", "write_log"})
+"""Functions that make a value, and change something outside the query."""
+_TABLE_FUNCTIONS = (
+    "SELECT DISTINCT function_name FROM duckdb_functions()"
+    " WHERE function_type IN ('table', 'pragma') OR (function_type = 'table_macro' AND internal)"
+)
+_FUNCTION_NAME = re.compile(r'"function_name":("(?:[^"\\]|\\.)*")')
 _SETTINGS: dict[str, Any] = {
     "enable_external_access": "false",
+    "python_enable_replacements": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "temp_directory": "",
@@ -30,51 +54,86 @@ _SETTINGS: dict[str, Any] = {
 
 def main() -> None:
     """Open the file named on the command line, say so in one line, then answer requests until input ends."""
-    _limit_memory()
-    try:
-        connection = duckdb.connect(sys.argv[1], read_only=True, config=_SETTINGS)
-    except duckdb.Error as error:
-        _say({"unavailable": str(error)})
-        return
-    _say({"ready": True})
-    for line in sys.stdin:
-        request = json.loads(line)
-        timer = threading.Timer(request["deadline_s"], connection.interrupt)
-        timer.start()
+    with _private(0, "r") as requests, _private(1, "w") as answers:
+        _limit_memory()
         try:
-            answer = _answer(connection, **request)
-        finally:
-            timer.cancel()
-        _say(answer)
+            connection = duckdb.connect(sys.argv[1], read_only=True, config=_SETTINGS)
+            functions = connection.execute(_TABLE_FUNCTIONS).fetchall()
+        except duckdb.Error as error:
+            _say(answers, {"unavailable": str(error)})
+            return
+        refused = {str(name).lower() for (name,) in functions} - ALLOWED_TABLE_FUNCTIONS | REFUSED_FUNCTIONS
+        _say(answers, {"ready": True})
+        for line in requests:
+            request = json.loads(line)
+            with connection.cursor() as session:
+                timer = threading.Timer(request["deadline_s"], session.interrupt)
+                timer.start()
+                try:
+                    answer = _answer(session, refused, **request)
+                finally:
+                    timer.cancel()
+            _say(answers, answer)
+
+
+def _private(descriptor: int, mode: str) -> IO[str]:
+    """What this standard descriptor leads to, under a number that nothing else knows; it itself leads nowhere."""
+    kept = os.dup(descriptor)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+    return os.fdopen(kept, mode, encoding="utf-8")
 
 
 def _answer(
-    connection: duckdb.DuckDBPyConnection, *, sql: str, deadline_s: float, max_rows: int, max_bytes: int
+    session: duckdb.DuckDBPyConnection,
+    refused: set[str],
+    *,
+    sql: str,
+    deadline_s: float,
+    max_rows: int,
+    max_bytes: int,
 ) -> dict[str, Any]:
     try:
-        statements = connection.extract_statements(sql)
+        statements = session.extract_statements(sql)
         if len(statements) != 1 or statements[0].type.name != "SELECT":
             kind = statements[0].type.name if len(statements) == 1 else f"{len(statements)} statements"
             return {"status": "refused", "message": f"only one SELECT statement can be run here, this is {kind}"}
+        if found := _functions(session, sql) & refused:
+            return {"status": "refused", "message": f"the function {min(found)} is not allowed, only reading is"}
         try:
-            return _rows(connection.execute(sql), max_rows, max_bytes)
+            return _rows(session.execute(sql), max_rows, max_bytes)
         except duckdb.InvalidInputException as error:
             if "pytz" not in str(error):
                 raise
             # Python cannot hold a time with zone without another package; text can.
-            return _rows(connection.execute(f"SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n)"), max_rows, max_bytes)
+            return _rows(session.execute(f"SELECT COLUMNS(*)::VARCHAR FROM ({sql}\n)"), max_rows, max_bytes)
     except duckdb.InterruptException:
         return {"status": "timeout", "message": f"stopped after {deadline_s:g} s"}
     except (duckdb.OutOfMemoryException, MemoryError):
         return {"status": "too_large", "message": "the query needs too much memory"}
+    except (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException) as error:
+        return {"unavailable": _words(error)}
     except duckdb.Error as error:
-        refused = "read-only mode" in str(error) or isinstance(error, duckdb.PermissionException)
-        return {"status": "refused" if refused else "error", "message": _words(error)}
+        denied = "read-only mode" in str(error) or isinstance(error, duckdb.PermissionException)
+        return {"status": "refused" if denied else "error", "message": _words(error)}
     except Exception as error:  # noqa: BLE001  a value that the driver cannot turn into a Python object
         return {"status": "error", "message": f"a value of the result cannot be read: {error}"}
-    finally:
-        with contextlib.suppress(duckdb.Error):
-            connection.execute("ROLLBACK")
+
+
+def _functions(session: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    """Lower-case names of all functions in a statement, as DuckDB's own parser finds them.
+
+    Raises:
+        PermissionException: of DuckDB: it cannot be told which they are.
+    """
+    # Not as a parameter: DuckDB imports pandas, which takes seconds, when it is given one.
+    found = session.execute("SELECT json_serialize_sql('{}')".format(sql.replace("'", "''"))).fetchone()
+    tree = str(found[0]) if found else ""
+    if not tree.startswith('{"error":false'):
+        raise duckdb.PermissionException("it cannot be told which functions this statement calls")
+    # A quotation mark inside a text is escaped there, so this finds fields of the tree and nothing else.
+    return {str(json.loads(name)).lower() for name in _FUNCTION_NAME.findall(tree)}
 
 
 def _rows(cursor: duckdb.DuckDBPyConnection, max_rows: int, max_bytes: int) -> dict[str, Any]:
@@ -114,9 +173,9 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
 
 
-def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+def _say(stream: IO[str], answer: dict[str, Any]) -> None:
+    stream.write(json.dumps(answer) + "\n")
+    stream.flush()
 
 
 if __name__ == "__main__":
