@@ -1,113 +1,187 @@
-"""How long a verdict takes: the pairs of the parity corpus through `judge`, and all of them through worker processes.
+"""How long a verdict takes, beside Spider's official evaluator in the same process when a folder with it is given.
 
-The first part runs in one process, warm (every database open, each gold result cached, as in training), without the
-pairs that hit the deadline; it gives wall-clock and processor time per pair, and the ratio to the official
-evaluator's recorded time of the same pairs. A prediction is never taken from the cache. The same without a cache runs
-every gold query each time. The second part judges the whole corpus with worker processes and lists the pairs whose
-verdict the deadline changed.
+Pairs of the parity corpus are drawn at random, from databases drawn at random, without those that the official
+evaluator or the deadline stopped. In each round every pair is judged in a new random order: by `judge` with the gold
+query run each time, by `judge` with the gold result cached (a prediction is never taken from the cache), and by the
+official `eval_exec_match`. Which of them goes first is random too. The first round is cold: there the first pair of
+each database is what counts. The other rounds are warm, as in training. Last, the whole corpus goes through worker
+processes, which lists the pairs whose verdict the deadline changed.
 
-    python benchmarks/judge.py [--rounds 3] [--deadline 2] [--jobs 2] [--sample 1]
+    python benchmarks/judge.py [--official FOLDER] [--pairs 300] [--databases 20] [--rounds 5] [--seed 1]
+                               [--deadline 2] [--jobs 2]
 
-Needs the Spider data under SQL_TEST_DATA (default `../shared/data`). `--sample 6` takes every sixth pair.
+FOLDER is a checkout of https://github.com/taoyds/test-suite-sql-eval, which is not shipped here. It imports sqlparse
+and tqdm: `uv run --with sqlparse --with tqdm python benchmarks/judge.py --official FOLDER`. `--jobs 0` leaves the
+whole corpus out. Needs the Spider data under SQL_TEST_DATA (default `../shared/data`). On a shared machine trust the
+ratios, and processor time rather than the clock.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
+import random
 import resource
 import sqlite3
-import statistics
+import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
 
-from sql_reward import GoldCache, GoldSqlError, Limits, Outcome, Verdict, judge
+from sql_reward import GoldCache, Limits, Outcome, Verdict, judge
 from sql_reward.scoring.pairs import Pair
 from sql_reward.scoring.score import ScoreOptions, score_pairs
 
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 DATABASES = DATA / "spider" / "database"
+SLOWEST_S = 1.0
+"""Pairs that took the official evaluator longer, when the corpus was recorded, are not drawn."""
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """One pair."""
+    """One pair, judged once."""
 
     wall_s: float
     processor_s: float
-    official_s: float | None
+    first: bool
+    """The first pair of its database in its round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """One way to judge a pair."""
+
+    name: str
+    run: Callable[[Row, int], bool]
+    """Whether the prediction of this row is right; the number of the round makes its text a new one."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="times the first part is repeated")
+    parser.add_argument("--official", type=Path, help="folder of the official evaluator")
+    parser.add_argument("--pairs", type=int, default=300, help="pairs drawn")
+    parser.add_argument("--databases", type=int, default=20, help="databases they are drawn from")
+    parser.add_argument("--rounds", type=int, default=5, help="warm rounds, after the cold one")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--deadline", type=float, default=2.0, help="processor seconds a prediction may take")
-    parser.add_argument("--jobs", type=int, default=2, help="worker processes of the second part")
-    parser.add_argument("--sample", type=int, default=1, help="take every n-th pair")
+    parser.add_argument("--jobs", type=int, default=2, help="worker processes for the whole corpus; 0 leaves it out")
     options = parser.parse_args()
-    rows = [json.loads(line) for line in (DATA / "parity_public.jsonl").read_text().splitlines()][:: options.sample]
+    rows: list[Row] = [json.loads(line) for line in (DATA / "parity_public.jsonl").read_text().splitlines()]
     limits = Limits(deadline_s=options.deadline)
-    print(f"judge, {len(rows):,} pairs, SQLite {sqlite3.sqlite_version}, deadline {options.deadline} s")
-
-    cache = GoldCache()
-    first = timings(rows, limits, cache, suffix="")
-    cached = [timings(rows, limits, cache, suffix=" " * (number + 1)) for number in range(options.rounds)]
-    plain = [timings(rows, limits, None, suffix="") for _ in range(options.rounds)]
-    figures = {
-        "gold_cached": summary("gold cached", cached),
-        "gold_rerun": summary("gold run each time", plain),
-        "first_pass": summary("first pass, gold not yet cached", [first]),
-    }
+    drawing = random.Random(options.seed)
+    drawn = draw(rows, drawing, pairs=options.pairs, databases=options.databases)
+    print(
+        f"judge, {len(drawn)} pairs of {options.databases} databases in random order, SQLite {sqlite3.sqlite_version}"
+    )
+    judges = ours(limits)
+    if options.official is not None:
+        judges.append(official(options.official))
+    rounds = [one_round(drawn, judges, drawing, number) for number in range(options.rounds + 1)]
+    figures = {judge.name: summary(judge.name, [each[judge.name] for each in rounds]) for judge in judges}
+    ratios = ratios_of(figures) if options.official is not None else {}
     print(f"  memory of this process: {peak_mb():.0f} MB")
-    whole = whole_corpus(rows, limits, jobs=options.jobs)
-    print(json.dumps({"bench": "judge", "pairs": len(rows), **figures, "memory_mb": round(peak_mb()), "whole": whole}))
+    whole = whole_corpus(rows, limits, jobs=options.jobs) if options.jobs else None
+    setting = {"pairs": len(drawn), "databases": options.databases, "rounds": options.rounds, "seed": options.seed}
+    print(json.dumps({"bench": "judge", **setting, **figures, **ratios, "memory_mb": round(peak_mb()), "whole": whole}))
 
 
-def timings(rows: list[dict[str, Any]], limits: Limits, cache: GoldCache | None, *, suffix: str) -> list[Timing]:
-    """Judge every pair once. A suffix of blanks makes each prediction a new text, which the cache has not seen."""
-    found: list[Timing] = []
-    for row in rows:
-        wall, processor = perf_counter(), thread_time()
-        try:
-            verdict = judge(row["pred"] + suffix, row["gold"], DATABASES / row["db_id"], limits=limits, cache=cache)
-        except GoldSqlError:
-            continue
-        wall, processor = perf_counter() - wall, thread_time() - processor
-        if verdict.outcome is not Outcome.TIMEOUT:
-            official_s = row["official_seconds"] if row["official_exec_status"] == "ok" else None
-            found.append(Timing(wall_s=wall, processor_s=processor, official_s=official_s))
+def draw(rows: Sequence[Row], drawing: random.Random, *, pairs: int, databases: int) -> list[Row]:
+    """Pairs that both evaluators judge without running out of time."""
+    quick = [row for row in rows if row["official_exec_status"] == "ok" and row["official_seconds"] < SLOWEST_S]
+    chosen = set(drawing.sample(sorted({row["db_id"] for row in quick}), databases))
+    candidates = [row for row in quick if row["db_id"] in chosen]
+    drawing.shuffle(candidates)
+    return candidates[:pairs]
+
+
+def ours(limits: Limits) -> list[Judge]:
+    """`judge` as an evaluation uses it, and as a training group does."""
+    cache = GoldCache()
+
+    def rerun(row: Row, _number: int) -> bool:
+        return judge(row["pred"], row["gold"], DATABASES / row["db_id"], limits=limits).matched
+
+    def cached(row: Row, number: int) -> bool:
+        predicted = row["pred"] + " " * (number + 1)
+        return judge(predicted, row["gold"], DATABASES / row["db_id"], limits=limits, cache=cache).matched
+
+    return [Judge(name="gold_each_time", run=rerun), Judge(name="gold_cached", run=cached)]
+
+
+def official(folder: Path) -> Judge:
+    """The official evaluator, from its own folder."""
+    sys.path.insert(0, str(folder))
+    eval_exec_match = importlib.import_module("exec_eval").eval_exec_match
+
+    def run(row: Row, _number: int) -> bool:
+        file = DATABASES / row["db_id"] / f"{row['db_id']}.sqlite"
+        return bool(eval_exec_match(str(file), row["pred"], row["gold"], False, False, False))
+
+    return Judge(name="official", run=run)
+
+
+def one_round(
+    rows: Sequence[Row], judges: Sequence[Judge], drawing: random.Random, number: int
+) -> dict[str, list[Timing]]:
+    """Judge every pair once by each judge, all in random order. They have to agree with what was recorded."""
+    order = list(rows)
+    drawing.shuffle(order)
+    found: dict[str, list[Timing]] = {judge.name: [] for judge in judges}
+    seen: set[str] = set()
+    for row in order:
+        for each in drawing.sample(judges, len(judges)):
+            wall, processor = perf_counter(), thread_time()
+            matched = each.run(row, number)
+            wall, processor = perf_counter() - wall, thread_time() - processor
+            assert matched == bool(row["official_exec"]), f"{each.name} disagrees on {row['id']}"
+            found[each.name].append(Timing(wall_s=wall, processor_s=processor, first=row["db_id"] not in seen))
+        seen.add(row["db_id"])
     return found
 
 
-def summary(name: str, rounds: list[list[Timing]]) -> dict[str, float]:
-    """Print and return the quantiles of one part, each the median over the rounds."""
-
-    def quantile(part: float, field: str) -> float:
-        return 1000 * statistics.median(
-            sorted(getattr(timing, field) for timing in timings)[int(part * len(timings))] for timings in rounds
-        )
-
-    official = sorted(timing.official_s for timing in rounds[0] if timing.official_s)
+def summary(name: str, rounds: Sequence[Sequence[Timing]]) -> dict[str, float]:
+    """Print and return the quantiles of one judge in milliseconds: the first round cold, the others warm."""
+    cold = [timing for timing in rounds[0] if timing.first]
+    warm = [timing for timings in rounds[1:] for timing in timings]
     figures = {
-        "median_ms": quantile(0.5, "wall_s"),
-        "p90_ms": quantile(0.9, "wall_s"),
-        "p99_ms": quantile(0.99, "wall_s"),
-        "median_processor_ms": quantile(0.5, "processor_s"),
-        "p90_processor_ms": quantile(0.9, "processor_s"),
-        "official_median_ms": 1000 * official[len(official) // 2],
-        "official_p90_ms": 1000 * official[int(0.9 * len(official))],
+        "median_ms": quantile(0.5, [timing.wall_s for timing in warm]),
+        "p90_ms": quantile(0.9, [timing.wall_s for timing in warm]),
+        "processor_median_ms": quantile(0.5, [timing.processor_s for timing in warm]),
+        "processor_p90_ms": quantile(0.9, [timing.processor_s for timing in warm]),
+        "cold_median_ms": quantile(0.5, [timing.wall_s for timing in cold]),
+        "cold_p90_ms": quantile(0.9, [timing.wall_s for timing in cold]),
     }
-    figures["official_ratio"] = figures["official_median_ms"] / figures["median_ms"]
     print(
-        f"  {name:32} median {figures['median_ms']:.3f} ms, p90 {figures['p90_ms']:.3f}, p99 {figures['p99_ms']:.1f} "
-        f"(processor: {figures['median_processor_ms']:.3f}, {figures['p90_processor_ms']:.3f}); "
-        f"official median {figures['official_median_ms']:.2f} ms, ratio {figures['official_ratio']:.0f}"
+        f"  {name:15} warm: median {figures['median_ms']:.3f} ms, p90 {figures['p90_ms']:.3f} "
+        f"(processor {figures['processor_median_ms']:.3f}, {figures['processor_p90_ms']:.3f}); "
+        f"first of a database: {figures['cold_median_ms']:.2f}, p90 {figures['cold_p90_ms']:.2f}"
     )
-    return {key: round(value, 3) for key, value in figures.items()}
+    return {key: round(value, 4) for key, value in figures.items()}
+
+
+def quantile(part: float, seconds: Sequence[float]) -> float:
+    """In milliseconds."""
+    return 1000 * sorted(seconds)[int(part * len(seconds))]
+
+
+def ratios_of(figures: dict[str, dict[str, float]]) -> dict[str, float]:
+    """How many times as long the official evaluator takes, in the same run."""
+    ratios: dict[str, float] = {}
+    for name in ("gold_each_time", "gold_cached"):
+        for figure in ("median_ms", "processor_median_ms", "cold_median_ms"):
+            ratio = figures["official"][figure] / figures[name][figure]
+            ratios[f"official_over_{name}_{figure.removesuffix('_ms')}"] = round(ratio, 1)
+    told = ", ".join(f"{name.removeprefix('official_over_')} {ratio:.1f}" for name, ratio in ratios.items())
+    print(f"  official over ours: {told}")
+    return ratios
 
 
 def whole_corpus(rows: list[dict[str, Any]], limits: Limits, *, jobs: int) -> dict[str, Any]:
