@@ -11,6 +11,12 @@ from typing import Final
 from sql_reward.rules.lexer import first_statement
 
 _CURRENT_YEAR: Final = re.compile(r"YEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
+_ORDINARY: Final = re.compile(r"[\w\s(),.*=<>!+]*(?:'[^'\\]*'[\w\s(),.*=<>!+]*)*;? *", re.ASCII)
+"""Words, plain operators and texts in single quotes, and at most the last sign a semicolon: one statement, in which a
+word is a token wherever it stands."""
+_GLUED: Final = re.compile(r"\ddistinct", re.IGNORECASE)
+"""A number may end where a word goes on."""
+_DISTINCT: Final = re.compile(r"'[^']*'|\bdistinct\b", re.ASCII | re.IGNORECASE)
 
 
 def join_operators(sql: str) -> str:
@@ -20,7 +26,7 @@ def join_operators(sql: str) -> str:
 
 def fix_current_year(sql: str) -> str:
     """Replace MySQL's YEAR(CURDATE()) by 2020, the year of the official evaluator."""
-    return _CURRENT_YEAR.sub("2020", sql) if "(" in sql else sql
+    return _CURRENT_YEAR.sub("2020", sql) if "curdate" in sql.lower() else sql
 
 
 def remove_distinct(sql: str) -> str:
@@ -28,9 +34,17 @@ def remove_distinct(sql: str) -> str:
 
     A text of blanks alone gives the empty text.
     """
-    if ";" not in sql and "GO" not in sql and "distinct" not in sql.lower():
-        return sql if sql and not sql.isspace() else ""
+    has_distinct = "distinct" in sql.lower()
+    if "GO" not in sql:
+        if not has_distinct and ";" not in sql:
+            return sql if sql and not sql.isspace() else ""
+        if _ORDINARY.fullmatch(sql) and not _GLUED.search(sql):
+            return _DISTINCT.sub(_kept, sql) if has_distinct else sql
     return "".join([text for text in first_statement(sql) if text.lower() != "distinct"])
+
+
+def _kept(found: re.Match[str]) -> str:
+    return found[0] if found[0][0] == "'" else ""
 
 
 def order_matters(gold_sql: str) -> bool:
