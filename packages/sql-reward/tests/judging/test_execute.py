@@ -20,9 +20,11 @@ from sql_reward import (
     InputError,
     Limits,
     LimitsError,
+    Outcome,
     Rows,
     SqlFailure,
     StalledError,
+    judge,
     run_sql,
 )
 
@@ -352,3 +354,40 @@ def test_errors_cross_processes(error: sql_reward.SqlRewardError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
     assert isinstance(error, sql_reward.SqlRewardError)
+
+
+STATEMENTS = (
+    ("SELECT group_concat(t, '') FROM n", Outcome.TOO_LARGE),
+    ("SELECT length(replace(t, 'row', printf('%.60000c', 'x'))) FROM n", Outcome.TOO_LARGE),
+    ("SELECT load_extension('x')", Outcome.FORBIDDEN),
+    ("PRAGMA query_only = ON", Outcome.FORBIDDEN),
+    ("SELECT count(*) FROM n AS a, n AS b, n AS c", Outcome.TIMEOUT),
+    ("SELECT nothing FROM n", Outcome.SQL_ERROR),
+    ("SELECT i FROM n; SELECT 1", Outcome.FORBIDDEN),
+)
+
+
+def test_a_statement_is_the_same_each_time(numbers_db: Path) -> None:
+    """A statement that the connection has kept compiled meets the same bounds as the first time."""
+    limits = Limits(deadline_s=0.2, max_cell_bytes=20_000)
+    for _ in range(3):
+        for sql, outcome in STATEMENTS:
+            found = run_sql(numbers_db, sql, limits=limits)
+            assert isinstance(found, SqlFailure), sql
+            assert found.outcome is outcome, sql
+
+
+def test_limits_count_for_a_kept_statement(numbers_db: Path) -> None:
+    """Other limits act on a statement that was compiled under wider ones, and the other way round."""
+    sql = "SELECT length(" + " || ".join(["t"] * 30) + ") FROM n WHERE t LIKE 'row%' LIMIT 1"
+    for max_cell_bytes, runs in ((1_000_000, True), (200, False), (1_000_000, True), (300, False)):
+        found = run_sql(numbers_db, sql, limits=Limits(max_cell_bytes=max_cell_bytes))
+        assert isinstance(found, Rows) is runs, found
+
+
+def test_overlap_of_a_repeated_query(toy_db: Path) -> None:
+    """What a query reads is found out again although the connection has compiled it before."""
+    for _ in range(3):
+        verdict = judge("SELECT name FROM singer", "SELECT name, age FROM singer", toy_db, overlap=True)
+        assert verdict.overlap is not None
+        assert (verdict.overlap.tables, verdict.overlap.columns) == (1.0, pytest.approx(2 / 3))

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from sql_reward.errors import DatabaseNotFoundError, DatabaseUnreadableError, MachineError
 from sql_reward.sandbox.gate import GATE
 from sql_reward.sandbox.growth import Stored
-from sql_reward.sandbox.guard import Guard
+from sql_reward.sandbox.guard import KEPT_STATEMENTS, Guard
 from sql_reward.sandbox.identity import FileIdentity
 
 MAX_OPEN: Final = 256
@@ -158,7 +158,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             _uri(path, "mode=ro&immutable=1"),
             uri=True,
             isolation_level=None,
-            cached_statements=0,
+            cached_statements=KEPT_STATEMENTS,
             check_same_thread=False,  # another thread may close it, see `close_all`
         )
     except FileNotFoundError as error:

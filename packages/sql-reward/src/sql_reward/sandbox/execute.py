@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from sys import getsizeof
 from time import thread_time
@@ -42,6 +43,8 @@ READ_FAULTS: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ
 """Extended result codes that blame the file."""
 MACHINE_FAULTS: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 """Primary result codes that blame the machine, its disks and temporary folders."""
+SHORT_CHARS: Final = 2_000
+"""Statements of this length are worth remembering."""
 CHUNK_CELLS: Final = 64
 """Cells fetched between two looks at the size of the result."""
 
@@ -149,11 +152,20 @@ def execute(
 def _refused_unseen(sql: str, limits: Limits, *, may_explain: bool) -> tuple[Outcome, str] | None:
     if is_too_long(sql, limits):
         return Outcome.TOO_LARGE, f"the statement is longer than {limits.max_sql_bytes} bytes"
-    if expands_too_far(sql):
+    expands, word = _read_short(sql) if len(sql) <= SHORT_CHARS else _read(sql)
+    if expands:
         return Outcome.TOO_LARGE, "its common table expressions multiply beyond the limit"
-    if not may_explain and (word := described_by(sql)):
+    if word and not may_explain:
         return Outcome.FORBIDDEN, f"not allowed: {word}"
     return None
+
+
+def _read(sql: str) -> tuple[bool, str]:
+    """Whether it grows too much when written out, and the word that makes it no query, if there is one."""
+    return expands_too_far(sql), described_by(sql)
+
+
+_read_short = lru_cache(maxsize=4096)(_read)
 
 
 def _try_elsewhere(session: Session, sql: str, *, limits: Limits, cpu_end: float) -> SqlFailure | float:
@@ -192,6 +204,8 @@ class _Run:
             return SqlFailure(outcome=outcome, message=message, seconds=seconds, out_of_memory=out_of_memory)
 
         guard = session.guard
+        if self.reads is not None:  # what it reads is told while it is compiled
+            guard.forget()
         guard.begin(self.sql, self.limits, cpu_end)
         guard.reads = self.reads
         try:

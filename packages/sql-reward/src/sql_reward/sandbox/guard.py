@@ -36,6 +36,10 @@ SCAN_FRACTION: Final = 20
 """Text that is searched by a pattern or another text may be this many times shorter than the longest."""
 MAX_PATTERN_BYTES: Final = 250
 """Length of a LIKE or GLOB pattern: matching takes up to this many steps a byte of text."""
+KEPT_STATEMENTS: Final = 64
+"""Compiled statements that a connection keeps: a gold query that runs again is not compiled again."""
+MAX_SEEN: Final = 1_000
+"""Statements of a connection of which it is remembered what compiling them showed."""
 READING_PRAGMAS: Final = frozenset(
     {"table_info", "table_xinfo", "table_list", "foreign_key_list", "index_list", "index_info", "index_xinfo"}
 )
@@ -48,6 +52,8 @@ TABLE_FUNCTIONS: Final = (
 _OWN_PRAGMAS: Final = frozenset({"data_version"})
 """What SQLite's own full-text search asks for while it reads."""
 
+_TABLE_WORDS: Final = ("json", "generate_series", "pragma_")
+"""One of these is in every name that the next expression finds; looking for them first is faster."""
 _TABLE_FUNCTION: Final = re.compile(r"jsonb?_(?:each|tree)|generate_series|pragma_", re.IGNORECASE)
 _NOT_RUN: Final = re.compile(r"(?>\s+|--[^\n]*|/\*(?>.*?\*/)|;)*+(EXPLAIN|PRAGMA)\b", re.IGNORECASE | re.DOTALL)
 
@@ -74,6 +80,12 @@ class Guard:
         self._last_look = self._next_look = self._started = self._wall_end = self._cpu_end = 0.0
         self._steps = self._usual_steps = STEPS_BETWEEN_LOOKS
         self._tables_made = False
+        self._sql = ""
+        self._scans = False
+        """Whether the current statement searches texts."""
+        self._seen: dict[str, tuple[int, bool]] = {}
+        """How many functions a statement calls, and whether it searches texts: asked only while it is compiled, and
+        needed when the connection has kept it compiled."""
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)
@@ -83,6 +95,8 @@ class Guard:
 
     def begin(self, sql: str, limits: Limits, cpu_end: float) -> None:
         """Get ready for one statement, which must stop at `cpu_end` on the clock `time.thread_time`."""
+        if self._events:
+            self._note()
         if not self._tables_made:
             self.make_named(sql)
         self.refused = self.stopped_by = ""
@@ -90,20 +104,40 @@ class Guard:
         self.stalled_s = 0.0
         self._limits = limits
         self._events = 0
-        self._usual_steps = STEPS_BETWEEN_LOOKS
-        if self._steps != STEPS_BETWEEN_LOOKS:
-            self._look_every(STEPS_BETWEEN_LOOKS)
+        self._sql = sql
         self._calls = sql.count("||") if len(sql) > 100 else 0
-        self._allow_text(min(limits.max_cell_bytes, CALLS_PER_CELL * limits.max_cell_bytes // (len(sql) // 100 + 1)))
+        longest = min(limits.max_cell_bytes, CALLS_PER_CELL * limits.max_cell_bytes // (len(sql) // 100 + 1))
+        calls, self._scans = self._seen.get(sql, (0, False))
+        if self._scans:
+            longest = min(longest, limits.max_cell_bytes // SCAN_FRACTION)
+        if calls > CALLS_PER_CELL:
+            longest = min(longest, CALLS_PER_CELL * limits.max_cell_bytes // calls)
+        self._allow_text(longest)
+        self._usual_steps = STEPS_WHILE_SCANNING if self._scans else STEPS_BETWEEN_LOOKS
+        if self._steps != self._usual_steps:
+            self._look_every(self._usual_steps)
         self._cpu_end = cpu_end
         self._started = self._last_look = now = perf_counter()
         self._wall_end = now + max(5.0, limits.stall_factor * limits.deadline_s)
         self._temp_end = 0
         self._next_look = now + min(LOOK_S, cpu_end - thread_time())
 
+    def _note(self) -> None:
+        """Remember what compiling the latest statement showed."""
+        if len(self._seen) >= MAX_SEEN:
+            self.forget()
+        self._seen[self._sql] = (self._calls, self._scans)
+
+    def forget(self) -> None:
+        """Have every statement compiled again, and thereby authorized again."""
+        self._seen.clear()
+        self._events = 0
+        self._connection.set_authorizer(self._authorize)  # SQLite lets all compiled statements expire
+
     def make_named(self, sql: str) -> None:
         """Make the tables that SQLite computes if this text may name one of them."""
-        if _TABLE_FUNCTION.search(sql):
+        lowered = sql.lower()
+        if any(word in lowered for word in _TABLE_WORDS) and _TABLE_FUNCTION.search(sql):
             self.make_tables(TABLE_FUNCTIONS)
             self._tables_made = True
 
@@ -186,6 +220,7 @@ class Guard:
         longest = self._limits.max_cell_bytes
         if name in SCANNING_FUNCTIONS:
             longest //= SCAN_FRACTION
+            self._scans = True
             if self._usual_steps != STEPS_WHILE_SCANNING:
                 self._usual_steps = STEPS_WHILE_SCANNING
                 self._look_every(STEPS_WHILE_SCANNING)
