@@ -171,14 +171,14 @@ _read_short = lru_cache(maxsize=4096)(_read)
 def _try_elsewhere(session: Session, sql: str, *, limits: Limits, cpu_end: float) -> SqlFailure | float:
     """Compile the statement in a process that can be ended: why it may not run, or the seconds that this took.
 
-    It gets half of the time that is left, because it is compiled once more to be run.
+    It gets a quarter of the time that is left, because it is compiled once more, and then has to run.
     """
     tried = try_compiling(
         session.path,
         session.identity,
         session.schema_key,
         sql,
-        seconds=(cpu_end - thread_time()) / 2,
+        seconds=(cpu_end - thread_time()) / 4,
         wait_s=max(5.0, limits.stall_factor * limits.deadline_s),
     )
     if tried.refused is None:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from time import process_time
 
-HEAP_BYTES = 40 * 1024 * 1024
+HEAP_BYTES = 32 * 1024 * 1024
 """Memory that SQLite may take here. What compiles within it leaves room for other statements elsewhere."""
 MAX_OPEN = 4
 READING_PRAGMAS = frozenset({"data_version", "page_size"})
