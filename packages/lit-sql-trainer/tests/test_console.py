@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
         display.step(STEP)
     lines = file.getvalue().splitlines()
     assert lines[0] == "run [here]"
-    assert lines[1] == "validation after step 0: 0.600 ± 0.035 (200 tasks, greedy, the best so far)"
+    assert lines[1] == "validation after step 0: 0.600 ± 0.035 (standard error; 200 tasks, greedy, best)"
+    assert lines[2].startswith("step 3/10   reward 0.512  left 16 s")
     for part in ("step 3/10", "reward 0.512", "match 50%, mismatch 38%", "dropped 2", "tokens/s 1234", "update 0.8"):
         assert part in lines[2]
     assert "\x1b" not in file.getvalue()
@@ -64,6 +66,26 @@ def test_on_a_terminal_the_panel_shows_the_same() -> None:
     text = file.getvalue()
     for part in ("validation after step 0: 0.600", "20/10", "0.512", "match 50%"):
         assert part in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_a_narrow_terminal_shows_what_matters_first(width: int) -> None:
+    """Step, reward, validation and time left stand at any width; detail is left out whole, never cut."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=width, highlight=False, color_system=None)
+    with open_display(100, console=console) as display:
+        display.validation(VALIDATION)
+        for step in range(1, 4):
+            display.step({**STEP, "step": step})
+    last = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in file.getvalue().splitlines()]
+    head = next(line for line in reversed(last) if "reward" in line and "step" in line)
+    row = next(line for line in reversed(last) if "3/100" in line)
+    assert head.split()[:4] == ["step", "reward", "validation", "left"]
+    assert row.split()[:3] == ["3/100", "0.512", "0.600"]
+    assert row.split()[4] == "min"
+    assert "…" not in head + row
+    assert max(map(len, (head, row))) <= width
+    assert ("match 50%, mismatch 38%, sql_error 6%" in row) == (width >= 80)
 
 
 def test_a_step_in_which_everything_was_dropped_can_be_shown() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.runs.folder import append_line, create_run, open_run, read_lines, write_json
+from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run, open_run, read_lines, write_json
 
 
 def _append_many(path: Path, writer: int, lines: int) -> None:
@@ -41,6 +43,74 @@ def test_an_unfinished_last_line_is_not_read(tmp_path: Path) -> None:
     with file.open("a") as half:
         half.write('{"step": 2, "rew')
     assert list(read_lines(file)) == [{"step": 1}]
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [b'{"step": 2, "rew', b"\x00" * 5000, b'{"name": "\xc3', b'{"step": 2}', b"[" * 9000],
+    ids=["half a record", "zeros after a crash", "half a character", "no line end", "long rubbish"],
+)
+def test_a_torn_line_is_mended(tmp_path: Path, torn: bytes) -> None:
+    """Half a line at the end is left out by readers and cut off by the next writer; whole lines stay."""
+    file = tmp_path / "metrics.jsonl"
+    append_line(file, {"step": 1})
+    with file.open("ab") as half:
+        half.write(torn)
+    assert list(read_lines(file)) == [{"step": 1}]
+    append_line(file, {"step": 3})
+    assert file.read_bytes() == b'{"step":1}\n{"step":3}\n'
+
+
+@pytest.mark.parametrize("rubbish", [b'{"a":1,"b{"c":2}\n', b"\xff\xfe\n", b"[1]\n", b"\n", b"{" * 100_000 + b"\n"])
+def test_a_line_that_is_no_record_is_left_out(tmp_path: Path, rubbish: bytes) -> None:
+    """Lines that another program or a broken disk left between ours do not end a resume."""
+    file = tmp_path / "metrics.jsonl"
+    file.write_bytes(b'{"step":1}\n' + rubbish + b'{"step":2}\n')
+    assert list(read_lines(file)) == [{"step": 1}, {"step": 2}]
+
+
+def _append_within(limit: int, file: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        append_line(file, {"text": "x" * 400})
+    except OSError as error:
+        os._exit(error.errno if str(file) in str(error) else 1)
+    os._exit(0)
+
+
+def test_what_does_not_fit_is_taken_back(tmp_path: Path) -> None:
+    """A full disk costs the line that was being written and no other; the error names the file."""
+    file = tmp_path / "metrics.jsonl"
+    append_line(file, {"step": 1})
+    writer = multiprocessing.get_context("fork").Process(target=_append_within, args=(200, file))
+    writer.start()
+    writer.join(60)
+    assert writer.exitcode == errno.EFBIG
+    assert file.read_bytes() == b'{"step":1}\n'
+
+
+def test_lone_surrogates_are_written(tmp_path: Path) -> None:
+    """A reply may hold half a character; its line is whole all the same."""
+    append_line(tmp_path / "rollouts.jsonl", {"sql": "SELECT '\ud83d'"})
+    assert list(read_lines(tmp_path / "rollouts.jsonl")) == [{"sql": "SELECT '?'"}]
+
+
+def _train_in(run: RunFolder) -> None:
+    with run.locked():
+        os._exit(0)
+
+
+def test_one_process_trains_in_a_folder(tmp_path: Path) -> None:
+    """A second one is refused with the folder's name; the lock of a process that was killed does not count."""
+    run = create_run(tmp_path, profile="tiny", config={}, name="one")
+    killed = multiprocessing.get_context("fork").Process(target=_train_in, args=(run,))
+    killed.start()
+    killed.join(60)
+    assert killed.exitcode == 0
+    with run.locked(), pytest.raises(RunError, match=r"another process is training in .*one"), run.locked():
+        pass
+    with run.locked():
+        pass
 
 
 def test_a_new_run_has_its_settings_and_its_surroundings(tmp_path: Path) -> None:

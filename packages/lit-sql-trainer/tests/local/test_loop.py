@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the `cpu` dependency group")
 pytest.importorskip("agentlightning")
+from safetensors import SafetensorError  # noqa: E402
 
 from lit_sql_trainer.errors import FailureLimitError, RunError  # noqa: E402
 from lit_sql_trainer.local.checkpoint import (  # noqa: E402
@@ -20,6 +21,8 @@ from lit_sql_trainer.local.checkpoint import (  # noqa: E402
     read_optimiser,
     read_state,
     save_checkpoint,
+    sound_checkpoint,
+    sweep,
 )
 from lit_sql_trainer.local.generate import Request  # noqa: E402
 from lit_sql_trainer.local.learner import Learner  # noqa: E402
@@ -245,6 +248,83 @@ def test_an_interrupted_write_leaves_a_checkpoint(model_folder: Path, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last"]
     with pytest.raises(RunError, match="no checkpoint"):
         find_checkpoint(tmp_path / "nothing")
+
+
+OPTIMISER: dict[str, Any] = {"state": {}, "param_groups": []}
+
+
+def halve(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda last: halve(last / "model.safetensors"),
+        lambda last: (last / "model.safetensors").write_bytes(b""),
+        lambda last: (last / "model.safetensors").unlink(),
+        lambda last: halve(last / "optimiser.pt"),
+        lambda last: (last / "optimiser.pt").write_bytes(b"rubbish"),
+        lambda last: (last / "optimiser.pt").write_bytes(b""),
+        lambda last: (last / "optimiser.pt").unlink(),
+        lambda last: torch.save([1, 2], last / "optimiser.pt"),
+        lambda last: (last / "state.json").write_text("{"),
+        lambda last: halve(last / "config.json"),
+        lambda last: halve(last / "tokenizer.json"),
+    ],
+)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(model_folder: Path, tmp_path: Path, damage: Any) -> None:
+    """Whatever part is broken, a line says so and names the step; without a sound one before it, that is the error."""
+    policy = load_policy(model_folder)
+    for step in (1, 2):
+        save_checkpoint(tmp_path, "last", policy=policy, state=TrainingState(step=step), optimiser=OPTIMISER)
+    said: list[str] = []
+    assert sound_checkpoint(tmp_path / "last", say=said.append) == tmp_path / "last"
+    damage(tmp_path / "last")
+    found = sound_checkpoint(tmp_path / "last", say=said.append)
+    assert read_state(found).step == 1
+    assert ["step 1" in line for line in said] == [True]
+    damage(found)
+    with pytest.raises(RunError, match="start the run again"):
+        sound_checkpoint(found, say=said.append)
+
+
+def test_beginnings_of_checkpoints_are_swept(tmp_path: Path) -> None:
+    """What a killed process was writing goes; everything else stays."""
+    for name in (".last.123", ".best.4", "last", ".last.keep"):
+        (tmp_path / name).mkdir()
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".last.keep", "last"]
+
+
+WRITERS = {
+    "weights": "transformers.modeling_utils.safe_save_file",
+    "optimiser": "torch.save",
+    "state": "pathlib.Path.write_text",
+}
+
+
+@pytest.mark.parametrize("part", WRITERS)
+def test_a_disk_that_fills_up_leaves_no_half_checkpoint(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Each library says it in its own way; the old checkpoint stays, the new beginning goes, and one line says why."""
+    policy = load_policy(model_folder)
+    save_checkpoint(tmp_path, "last", policy=policy, state=TrainingState(step=1), optimiser=OPTIMISER)
+
+    def full(*args: Any, **options: Any) -> None:
+        if part == "weights":
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        if part == "optimiser":
+            raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0\nframe #0: c10")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(WRITERS[part], full)
+    with pytest.raises(RunError, match=r"cannot write checkpoint .*last: .*free some space") as caught:
+        save_checkpoint(tmp_path, "last", policy=policy, state=TrainingState(step=2), optimiser=OPTIMISER)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+    assert read_state(tmp_path / "last").step == 1
 
 
 def test_a_full_disk_is_one_clear_error(model_folder: Path, tmp_path: Path) -> None:

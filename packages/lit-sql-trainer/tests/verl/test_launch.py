@@ -40,13 +40,17 @@ def test_a_run_says_where_it_is_and_what_it_trains(tmp_path: Path) -> None:
     config = composed(tmp_path)
     assert config["actor_rollout_ref"]["model"]["path"] == "some/model"
     assert config["trainer"]["default_local_dir"] == str(tmp_path / "checkpoints")
-    assert config["trainer"]["resume_mode"] == "auto"
     assert from_plain(RunFacts, config["lit_sql_run"]) == RunFacts(folder=tmp_path, max_calls=3)
     assert "path" not in CONFIG["actor_rollout_ref"].get("model", {})
 
 
-def test_a_named_checkpoint_is_kept(tmp_path: Path) -> None:
-    """Who asks for one gets that one."""
+def test_what_is_resumed_is_said_once(tmp_path: Path) -> None:
+    """Who says that nothing is resumed, or names a checkpoint, is believed; who says nothing goes on in the folder."""
+    assert composed(tmp_path)["trainer"]["resume_mode"] == "disable"
+    silent = {**CONFIG, "trainer": {"n_gpus_per_node": 1, "nnodes": 1}}
+    facts = RunFacts(folder=tmp_path, max_calls=3)
+    config = run_config(silent, run=RunFolder(path=tmp_path), model="some/model", facts=facts)
+    assert config["trainer"]["resume_mode"] == "auto"
     config = composed(tmp_path, resume_mode="resume_path", resume_from_path="/x/global_step_3")
     assert config["trainer"]["resume_mode"] == "resume_path"
 

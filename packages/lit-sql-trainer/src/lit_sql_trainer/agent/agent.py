@@ -22,11 +22,12 @@ import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed i
 from lit_sql_trainer.agent.answering import Answering, describe
 from lit_sql_trainer.errors import RolloutError
 from lit_sql_trainer.machine.endpoints import ModelEndpoint
+from lit_sql_trainer.machine.environment import redirect_output
 from lit_sql_trainer.machine.interrupt import die_with_parent
 from lit_sql_trainer.profile.profile import RolloutSettings
 from lit_sql_trainer.rollouts.calls import BoundedChat, stable_seed
 from lit_sql_trainer.rollouts.wire import FRESH_SEEDS, KEEPS_ALIVE, MODEL_RESOURCE, SAMPLING_SEED
-from lit_sql_trainer.runs.folder import append_line
+from lit_sql_trainer.runs.folder import LIBRARY_LOG, append_line
 from spider_data import SpiderTask
 from sql_graph import Attempt, SqlAnswer
 from sql_reward import GoldSqlError, Outcome, Verdict, reward_of
@@ -63,6 +64,8 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         super().set_runner(runner)
         if multiprocessing.parent_process() is not None:
             die_with_parent()  # a killed run must not leave runners that poll for its store forever
+            if self.rollouts_file is not None:  # the tracer says failed requests to the terminal, in colours
+                redirect_output(self.rollouts_file.with_name(LIBRARY_LOG))
 
     def rollout(self, task: dict[str, Any], resources: agl.NamedResources, rollout: agl.Rollout) -> float:
         """Answer one task and return its reward.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.commands.failures import exit_on_error
 from lit_sql_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check_command(
     from lit_sql_trainer.profile.named import profile_named
     from lit_sql_trainer.training.train import configure
 
-    with told():
+    with exit_on_error():
         chosen = configure(profile_named(profile), settings, model=model, data=data)
         from lit_sql_trainer.preflight import preflight
         from lit_sql_trainer.preflight.table import print_finding, print_summary

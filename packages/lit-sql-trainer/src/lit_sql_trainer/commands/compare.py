@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.commands.failures import exit_on_error
 
 EXISTING = click.Path(path_type=Path)
 
@@ -30,7 +30,7 @@ def compare_command(first: Path, second: Path, show_gold: bool, everything: bool
     from lit_sql_trainer.evaluation.compare import compare
     from lit_sql_trainer.evaluation.compare_table import SHOWN, comparison_told
 
-    with told():
+    with exit_on_error():
         comparison = compare(first, second, show_gold=show_gold)
     if as_json:
         click.echo(json.dumps(comparison.to_dict(), ensure_ascii=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lit_sql_trainer.commands.failures import STOPPED, told
+from lit_sql_trainer.commands.failures import exit_code, exit_on_error
 from lit_sql_trainer.commands.progress import same_command, showing
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def curate_command(
     model's answers beside it: the same command goes on.
     """
     answers = out.with_name(f"{out.name}-answers")
-    with told(
+    with exit_on_error(
         stopped=lambda: f"stopped; nothing was written to {out}; the same command goes on:\n    {same_command()}"
     ):
         from lit_sql_trainer import curation
@@ -130,7 +131,7 @@ def _solve(
         )
     if done.summary is None:
         click.echo(f"stopped with {len(done.records)} answers in {answers}; go on with\n    {same_command()}")
-        sys.exit(STOPPED)
+        sys.exit(exit_code(stop.signal or signal.SIGINT))
     return done.records
 
 

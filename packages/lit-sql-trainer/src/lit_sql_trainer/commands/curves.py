@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.commands.failures import exit_on_error
 
 EXISTING = click.Path(path_type=Path)
 
@@ -22,6 +22,6 @@ def curves_command(run: Path, out: Path | None) -> None:
     from lit_sql_trainer.report import write_curves
     from lit_sql_trainer.runs.folder import open_run
 
-    with told():
+    with exit_on_error():
         folder = open_run(run, root=Path("runs"))
         click.echo(write_curves(folder, out or folder.path / "curves.svg"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.commands.failures import exit_on_error
 
 EXISTING = click.Path(path_type=Path)
 
@@ -42,7 +42,7 @@ def debug_command(
 
     The model is the endpoint in OPENAI_API_BASE, with the key in OPENAI_API_KEY, when that is set.
     """
-    with told(stopped=lambda: "stopped; nothing was written"):
+    with exit_on_error(stopped=lambda: "stopped; nothing was written"):
         from lit_sql_trainer.evaluation.debugging import SPLITS, debug
         from lit_sql_trainer.evaluation.run import data_folder, questions_for
         from lit_sql_trainer.evaluation.targets import find_target

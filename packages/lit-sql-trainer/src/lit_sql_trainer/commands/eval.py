@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lit_sql_trainer.commands.failures import STOPPED, told
+from lit_sql_trainer.commands.failures import exit_code, exit_on_error
 from lit_sql_trainer.commands.progress import same_command, showing
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def eval_command(
     Line 0 is always the same model stopped after its first query: what the loop adds is the difference to line 1.
     Ctrl-C, or a kill, loses nothing that was answered: the same command goes on.
     """
-    with told(stopped=lambda: f"stopped; the same command goes on:\n    {same_command()}"):
+    with exit_on_error(stopped=lambda: f"stopped; the same command goes on:\n    {same_command()}"):
         from lit_sql_trainer.evaluation.plan import Sampling
         from lit_sql_trainer.evaluation.predictions import export_predictions as write_predictions
         from lit_sql_trainer.evaluation.run import evaluate, questions_for
@@ -101,7 +102,7 @@ def eval_command(
             answered = sum(not record.failed for record in done.records)
             again = same_command(out=None if out else folder)
             click.echo(f"stopped with {answered} answers in {folder}; go on with\n    {again}")
-            sys.exit(STOPPED)
+            sys.exit(exit_code(stop.signal or signal.SIGINT))
         click.echo(summary_told(done.summary, baseline=not no_baseline))
         click.echo(f"{folder / 'summary.json'}, {folder / 'verdicts.jsonl'}")
         if export_predictions is not None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
-from lit_sql_trainer.commands.failures import STOPPED, told
+from lit_sql_trainer.commands.failures import exit_on_error
 
 EXISTING = click.Path(path_type=Path)
 
@@ -49,24 +48,20 @@ def export_command(
     from lit_sql_trainer.machine.environment import guard_environment
     from lit_sql_trainer.models.checkpoints import Checkpoint
 
-    with told():
+    with exit_on_error(stopped=lambda: f"stopped; nothing was left at {out}: give the same command to begin again"):
         guard_environment(local_model=True)
-        try:
-            exported = export_model(
-                checkpoint_or_run,
-                out,
-                runs=runs,
-                checkpoint=Checkpoint(checkpoint),
-                base=base,
-                evaluation=evaluation,
-                dtype=dtype,
-                prompts=prompts,
-                force=force,
-                progress=lambda doing: click.echo(f"{doing} …", err=True),
-            )
-        except KeyboardInterrupt:
-            click.echo(f"stopped; nothing was left at {out}: give the same command to begin again", err=True)
-            sys.exit(STOPPED)
+        exported = export_model(
+            checkpoint_or_run,
+            out,
+            runs=runs,
+            checkpoint=Checkpoint(checkpoint),
+            base=base,
+            evaluation=evaluation,
+            dtype=dtype,
+            prompts=prompts,
+            force=force,
+            progress=lambda doing: click.echo(f"{doing} …", err=True),
+        )
     if as_json:
         click.echo(json.dumps(exported.proof.to_dict(), ensure_ascii=False))
     else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.commands.failures import exit_on_error
 
 
 @click.command()
@@ -20,7 +20,7 @@ def settings_command(profile: str, settings: Sequence[str]) -> None:
     from lit_sql_trainer.profile.named import profile_named
     from lit_sql_trainer.profile.overrides import apply_assignments, assignments
 
-    with told():
+    with exit_on_error():
         for line in assignments(apply_assignments(profile_named(profile), settings)):
             click.echo(line)
 

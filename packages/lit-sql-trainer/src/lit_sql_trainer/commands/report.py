@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.commands.failures import exit_on_error
+from lit_sql_trainer.errors import RunError
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.runs.folder import RunFolder
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,7 +40,32 @@ def report_command(runs: Sequence[str], out: Path | None, root: Path) -> None:
     from lit_sql_trainer.report import write_report
     from lit_sql_trainer.runs.folder import open_run
 
-    with told():
-        folders = [open_run(run, root=root) for run in runs]
+    with exit_on_error():
+        folders = _reportable(runs, root=root) if len(runs) > 1 else [open_run(runs[0], root=root)]
         default = folders[0].report_file if len(folders) == 1 else Path("report.html")
         click.echo(write_report(folders, out or default))
+
+
+def _reportable(runs: Sequence[str], *, root: Path) -> list[RunFolder]:
+    """Those of several runs that a report can show; the others are named, as `runs/*` holds whatever lies there.
+
+    Raises:
+        RunError: none can be shown; says why the first cannot.
+    """
+    from lit_sql_trainer.report import check_reportable
+    from lit_sql_trainer.runs.folder import open_run
+
+    found: list[RunFolder] = []
+    reasons: list[RunError] = []
+    for name in runs:
+        try:
+            run = open_run(name, root=root)
+            check_reportable(run)
+        except RunError as error:
+            reasons.append(error)
+            click.echo(f"left out {name}: {error}", err=True)
+        else:
+            found.append(run)
+    if not found:
+        raise reasons[0]
+    return found

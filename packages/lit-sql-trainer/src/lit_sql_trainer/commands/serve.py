@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.commands.failures import exit_on_error
 
 if TYPE_CHECKING:
     from lit_sql_trainer.serving.serve import Endpoint
@@ -40,7 +40,7 @@ def serve_command(model: str, host: str, port: int, checkpoint: str, engine: str
         click.echo(f"{found.name} at {endpoint.url} ({endpoint.engine}); Ctrl-C ends it. Ask it in another terminal:")
         click.echo(endpoint.ask)
 
-    with told():
+    with exit_on_error():
         found = find_model(model, runs=runs, checkpoint=Checkpoint(checkpoint))
         click.echo(f"loading {found.folder}", err=True)
         serve(found, host=host, port=port, engine=Engine(engine), on_ready=ready)

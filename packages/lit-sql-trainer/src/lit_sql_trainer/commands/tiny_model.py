@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lit_sql_trainer.commands.failures import told
+from lit_sql_trainer.commands.failures import exit_on_error
 
 EXISTING = click.Path(path_type=Path)
 
@@ -32,7 +32,7 @@ def tiny_model_command(folder: Path, data: Path | None, steps: int | None, seed:
     settings = replace(settings, warm_start=replace(settings.warm_start, seed=seed))
     if steps is not None:
         settings = replace(settings, warm_start=replace(settings.warm_start, steps=steps))
-    with told(), Progress() as progress:
+    with exit_on_error(), Progress() as progress:
         bar = progress.add_task("warm start", total=settings.warm_start.steps)
         build_tiny_model(
             folder,

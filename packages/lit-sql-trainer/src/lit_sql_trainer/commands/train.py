@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lit_sql_trainer.commands.failures import STOPPED, told
+from lit_sql_trainer.commands.failures import exit_code, exit_on_error
 from lit_sql_trainer.errors import ConfigError, SetupError
 
 EXISTING = click.Path(path_type=Path)
@@ -58,7 +58,7 @@ def train_main(
     from lit_sql_trainer.training import train
     from lit_sql_trainer.training.verl_run import validating
 
-    with told():
+    with exit_on_error():
         if cpu_proof:
             others = (model, data, dev, active_agent, settings, resume, n_runners, port)
             sys.exit(0 if _prove(profile, runs=runs, name=name, alone=not any(others)) else 1)
@@ -72,8 +72,9 @@ def train_main(
         )
         if dev:
             from lit_sql_trainer.dryrun.run import dry_run
+            from lit_sql_trainer.runs.wrapped import echo
 
-            sys.exit(0 if dry_run(chosen, port=port).passed else 1)
+            sys.exit(0 if dry_run(chosen, port=port, echo=echo).passed else 1)
         val_only = resume is not None and chosen.verl is not None and chosen == validating(profile_named(profile))
         if resume is not None and not val_only and (name or chosen != profile_named(profile)):
             raise ConfigError(
@@ -83,7 +84,9 @@ def train_main(
         result = train.train(
             chosen, runs=runs, name=name, port=port, resume=resume, val_only=val_only, check=not no_check
         )
-    sys.exit(STOPPED if result.interrupted else 1 if result.alarm else 0)
+    if result.signal_number is not None:
+        sys.exit(exit_code(result.signal_number))
+    sys.exit(1 if result.alarm else 0)
 
 
 def _prove(profile: str, *, runs: Path, name: str | None, alone: bool) -> bool:

@@ -15,6 +15,7 @@ import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed i
 from lit_sql_trainer.local.hosted import serving, serving_settings
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE
+from lit_sql_trainer.runs.waiting import waiting
 
 POLL_S = 0.2
 
@@ -34,11 +35,13 @@ class Rehearsal(agl.Baseline):
         """Have every task answered once."""
         with ExitStack() as closing:
             self.set_initial_resources({MODEL_RESOURCE: self._open(closing)})
+            closing.enter_context(waiting("asking the model"))
             await super().run(train_dataset=train_dataset, val_dataset=val_dataset)  # pyright: ignore[reportCallIssue]
 
     def _open(self, closing: ExitStack) -> agl.LLM:
         if self._endpoint:
             key = os.environ.get("OPENAI_API_KEY")
             return agl.LLM(endpoint=self._endpoint, model=self._model, api_key=key)
-        endpoint = closing.enter_context(serving(self._model, serving_settings(self._profile)))
+        with waiting("loading the model"):
+            endpoint = closing.enter_context(serving(self._model, serving_settings(self._profile)))
         return agl.LLM(endpoint=endpoint.url, model=endpoint.model, api_key=endpoint.api_key)

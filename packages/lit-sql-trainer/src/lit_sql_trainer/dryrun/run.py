@@ -24,6 +24,7 @@ from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.rollouts.canary import has_tokens
 from lit_sql_trainer.runs.folder import read_lines
+from lit_sql_trainer.runs.waiting import waiting
 
 if TYPE_CHECKING:
     import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
@@ -101,9 +102,10 @@ def dry_run(
         echo(difference)
     echo(f"dry run of {profile.name!r}: {len(data.validation)} tasks of {data.folder}, model {model} at {where}")
 
-    from lit_sql_trainer.agent.agent import LitSQLAgent
-    from lit_sql_trainer.dryrun.rehearsal import Rehearsal
-    from lit_sql_trainer.rollouts.trainer import make_store, make_trainer
+    with waiting("importing Agent-lightning"):
+        from lit_sql_trainer.agent.agent import LitSQLAgent
+        from lit_sql_trainer.dryrun.rehearsal import Rehearsal
+        from lit_sql_trainer.rollouts.trainer import make_store, make_trainer
 
     with tempfile.TemporaryDirectory(prefix="lit-sql-dev-") as folder:
         environment.quiet_loggers(Path(folder) / "library.log")
@@ -212,6 +214,6 @@ def _checklist(traces: Sequence[TaskTrace], tasks: int, *, own_endpoint: bool) -
 
 
 def _tables(file: Path) -> list[str]:
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
         return [str(name) for (name,) in rows]

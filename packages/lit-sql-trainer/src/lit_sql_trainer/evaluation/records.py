@@ -11,7 +11,6 @@ Lines are appended in one write, whole files are replaced in one move.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.runs.folder import append_line, read_lines, write_json
+from lit_sql_trainer.machine.lock import locked
+from lit_sql_trainer.runs.folder import append_line, read_lines, replace_text, write_json
 from sql_reward import Outcome
 
 VERSION = 1
@@ -162,14 +162,7 @@ class EvaluationFolder:
         Raises:
             RunError: somebody else does.
         """
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"another process is evaluating into {str(self.path)!r}: wait for it, or choose another folder "
-                    f"with --out"
-                ) from error
+        with locked(self.path, doing="evaluating into", advice="wait for it, or choose another folder with --out"):
             yield
 
     def append(self, record: AnswerRecord) -> None:
@@ -188,10 +181,8 @@ class EvaluationFolder:
 
     def keep(self, records: Sequence[AnswerRecord]) -> None:
         """Replace the lines by those of `records`, in their order, in one move."""
-        part = self.verdicts_file.with_name(f".{self.verdicts_file.name}.part")
         text = "".join(json.dumps(record.to_row(), ensure_ascii=False) + "\n" for record in records)
-        part.write_text(text, encoding="utf-8")
-        part.replace(self.verdicts_file)
+        replace_text(self.verdicts_file, text)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the numbers."""

@@ -21,6 +21,7 @@ from lit_sql_trainer.rollouts.collect import Collector
 from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.rollouts.observer import NoObserver, Observer
 from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE
+from lit_sql_trainer.runs.waiting import waiting
 
 if TYPE_CHECKING:
     from lit_sql_trainer.local.checkpoint import TrainingState
@@ -78,12 +79,15 @@ class LocalGrpo(agl.Algorithm):
         """
         if self.settings.steps and not (train_dataset is not None and len(train_dataset)):
             raise ConfigError("training needs at least one training task; set steps=0 to validate only")
-        from lit_sql_trainer.local.loop import TrainingLoop
-        from lit_sql_trainer.local.opening import server_of
+        if self.give_up(False):
+            return
+        with waiting("loading the model"):
+            from lit_sql_trainer.local.loop import TrainingLoop
+            from lit_sql_trainer.local.opening import server_of
 
-        state, learner = self._open()
-        server = server_of(learner.policy, self.settings)
-        server.start()
+            state, learner = self._open()
+            server = server_of(learner.policy, self.settings)
+            server.start()
         try:
             loop = TrainingLoop(
                 settings=self.settings,

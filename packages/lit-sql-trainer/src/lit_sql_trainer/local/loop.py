@@ -26,6 +26,7 @@ from lit_sql_trainer.rollouts.episodes import Collected, Episode
 from lit_sql_trainer.rollouts.observer import Observer
 from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.seeds import TaskOrder, sampling_seed
+from lit_sql_trainer.runs.waiting import waiting
 
 
 @dataclass(slots=True, kw_only=True)
@@ -176,7 +177,8 @@ class TrainingLoop:
             )
             for index in range(len(tasks))
         ]
-        result = await self.collector.collect(plan, train=False, step=self.state.step)
+        with waiting("validating the model") if self.state.step == 0 else contextlib.nullcontext():
+            result = await self.collector.collect(plan, train=False, step=self.state.step)
         self.server.forget()
         rewards = [episode.reward for episode in result.episodes]
         reward = _mean(rewards)

@@ -60,9 +60,10 @@ def _is_text(text: str) -> str:
 
 def _joined(content: object) -> object:
     """The text of a list of text parts; anything else as it is."""
-    if not isinstance(content, list) or not content:
-        return content
-    texts = [_text_of(part) for part in cast("list[object]", content)]
+    parts = cast("list[object]", content) if isinstance(content, list) else []
+    if not parts:
+        return cast("object", content)
+    texts = [_text_of(part) for part in parts]
     if None in texts:
         raise PydanticCustomError(_NOT_TEXT, "holds a part that is not text; this server reads text only")
     return "".join(filter(None, texts))
@@ -74,8 +75,9 @@ def _text_of(part: object) -> str | None:
 
 
 def _listed(stop: object) -> object:
-    nothing: list[str] = []
-    return nothing if stop is None else [stop] if isinstance(stop, str) else stop
+    if stop is None:
+        stop = cast("list[object]", [])
+    return [stop] if isinstance(stop, str) else stop
 
 
 def _or(default: object) -> BeforeValidator:

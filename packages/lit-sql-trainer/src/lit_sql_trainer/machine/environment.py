@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import socket
+import sys
 import warnings
 from pathlib import Path
 
@@ -32,7 +33,16 @@ _FIXED = {
 }
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
-_NOISY = ("agentlightning", "agentops", "opentelemetry", "LiteLLM", "httpx", "uvicorn.error", "uvicorn.access")
+_NOISY = (
+    "agentlightning",
+    "agentops",
+    "opentelemetry",
+    "LiteLLM",
+    "httpx",
+    "uvicorn.error",
+    "uvicorn.access",
+    "asyncio",
+)
 
 
 def guard_environment(*, local_model: bool = False) -> None:
@@ -57,7 +67,7 @@ def quiet_loggers(log_file: Path | None = None) -> None:
     Errors of single rollouts appear in `rollouts.jsonl` and in the run's counters; their tracebacks are in this file.
     The level stays at WARNING because the library logs whole tasks, gold included, at INFO.
     """
-    handler: logging.Handler = logging.FileHandler(log_file) if log_file else logging.NullHandler()
+    handler: logging.Handler = _QuietFileHandler(log_file) if log_file else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"))
     for name in _NOISY:
         logger = logging.getLogger(name)
@@ -67,6 +77,26 @@ def quiet_loggers(log_file: Path | None = None) -> None:
         logger.addHandler(handler)
         logger.setLevel(logging.WARNING)
         logger.propagate = False
+
+
+class _QuietFileHandler(logging.FileHandler):
+    """A log whose disk is full loses lines; it does not write tracebacks about that to the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        """Nothing."""
+
+
+def redirect_output(log_file: Path) -> None:
+    """Have everything that this process prints go to `log_file`, whoever prints it and through whichever stream."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        log = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    except OSError:
+        log = os.open(os.devnull, os.O_WRONLY)  # a full disk: the run itself says so
+    for number in (1, 2):
+        os.dup2(log, number)
+    os.close(log)
 
 
 def check_versions(distribution: str = "lit-sql-trainer") -> None:

@@ -1,8 +1,11 @@
 """How a run ends before its time, without leaving anything half done or anybody behind.
 
-The first Ctrl-C (or SIGTERM) asks the run to stop after its step; the second ends it at once. Runner processes
-receive the terminal's SIGINT too and ignore it: their run is ended by the process that started them. When that one
-is killed, they go with it.
+The first Ctrl-C, SIGTERM or SIGHUP asks the run to stop: it finishes its step, or gives it up after `GRACE_S`, and
+writes its checkpoint. The second ends it at once. A signal that was ignored when the run began stays ignored: `nohup`
+does that to SIGHUP, a shell to the SIGINT of a background job.
+
+Terminals, `timeout`, systemd and SLURM signal the whole process group. Runner processes ignore that: their run is
+ended by the process that started them. When that one is killed, they go with it.
 """
 
 from __future__ import annotations
@@ -12,11 +15,23 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+GRACE_S = 10.0
+"""How long a step that is under way may still take."""
 _PR_SET_PDEATHSIG = 1
+
+
+class StopSignal(KeyboardInterrupt):
+    """A signal that ends the work at once; `number` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class Interrupt:
@@ -31,18 +46,32 @@ class Interrupt:
 
     def __init__(self, on_request: Callable[[], None] = lambda: None) -> None:
         self.requested = False
+        """Whether somebody asked the run to stop."""
+        self._first: int = signal.SIGINT
+        self._asked_at = 0.0
         self._on_request = on_request
         self._owner = os.getpid()
         self._before: dict[int, Any] = {}
+        self._runner_was_asked = False
+
+    @property
+    def signal(self) -> int | None:
+        """The first signal; None as long as nobody asked the run to stop."""
+        return self._first if self.requested else None
 
     def __call__(self) -> bool:
         """Whether somebody asked the run to stop."""
         return self.requested
 
+    def overdue(self) -> bool:
+        """Whether somebody asked so long ago that the step under way is to be given up."""
+        return self.requested and time.monotonic() - self._asked_at > GRACE_S
+
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._receive)
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
@@ -53,21 +82,27 @@ class Interrupt:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            if number == signal.SIGTERM:  # sent by the library to a runner that does not end by itself
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
+            self._receive_in_runner(number)
             return
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+            raise StopSignal(number)
+        self.requested, self._first, self._asked_at = True, number, time.monotonic()
         self._on_request()
+
+    def _receive_in_runner(self, number: int) -> None:
+        """Ignore it, unless the library insists: it sends a runner that does not end SIGINT, then SIGTERM."""
+        if number == signal.SIGINT:
+            self._runner_was_asked = True
+        elif number == signal.SIGTERM and self._runner_was_asked:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to end this process when the one that started it dies. On other systems than Linux: nothing."""
+    """Ask the kernel to kill this process when the one that started it dies. On other systems than Linux: nothing."""
     if not sys.platform.startswith("linux"):
         return
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the kernel was asked
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGKILL)

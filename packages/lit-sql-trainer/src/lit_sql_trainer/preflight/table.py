@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lit_sql_trainer.preflight.findings import Finding, Level, Report, counted
+from lit_sql_trainer.runs.wrapped import wrapped
 
 COLOURS = {Level.PASS: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 WIDTH = 10
@@ -14,9 +15,10 @@ WIDTH = 10
 def print_finding(finding: Finding) -> None:
     """One finding, as it is made."""
     level = click.style(f"{finding.level:5}", fg=COLOURS[finding.level], bold=finding.level is not Level.PASS)
-    click.echo(f"{level}{finding.family:{WIDTH}}{finding.what}: {finding.found}")
+    text = wrapped(f"{'':5}{finding.family:{WIDTH}}{finding.what}: {finding.found}", hang=WIDTH + 5)
+    click.echo(f"{level}{text[5:]}")
     if finding.remedy:
-        click.echo(f"{'':{WIDTH + 5}}→ {finding.remedy}")
+        click.echo(wrapped(f"{'':{WIDTH + 5}}→ {finding.remedy}", hang=WIDTH + 7))
 
 
 def print_summary(report: Report) -> None:

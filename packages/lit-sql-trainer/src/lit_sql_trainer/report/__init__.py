@@ -24,7 +24,7 @@ MAX_POINTS = 160
 MAX_EXAMPLES = 30
 """Over all runs."""
 
-__all__ = ["MAX_RUNS", "report_or_say", "write_curves", "write_report"]
+__all__ = ["MAX_RUNS", "check_reportable", "report_or_say", "write_curves", "write_report"]
 
 
 def write_report(runs: Sequence[RunFolder], out: Path) -> Path:
@@ -60,6 +60,15 @@ def _read(run: RunFolder, *, points: int, examples: int) -> RunData:
     if not read.steps and not read.validations:
         raise RunError(f"run {read.name!r} has no metrics yet: report on it after its first validation")
     return read
+
+
+def check_reportable(run: RunFolder) -> None:
+    """Nothing, for a run that a report can show.
+
+    Raises:
+        RunError: its folder is damaged or has no metrics yet.
+    """
+    _read(run, points=1, examples=0)
 
 
 def _write(out: Path, text: str) -> Path:

@@ -66,7 +66,7 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
     """
     config = run.config()
     try:
-        lines = run.metrics()
+        lines = run.metrics(strict=True)
         environment = _environment(run)
     except ValueError as error:
         raise RunError(f"{run.path} has a damaged line or file ({error}): mend or remove it, then try again") from error

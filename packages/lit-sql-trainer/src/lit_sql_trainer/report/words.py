@@ -14,6 +14,7 @@ from lit_sql_trainer.report.curves import Z95
 from lit_sql_trainer.report.data import RunData
 from lit_sql_trainer.report.examples import Change, Example
 from lit_sql_trainer.runs.console import duration
+from lit_sql_trainer.runs.folder import PLANNED_STEPS
 
 Record = Mapping[str, Any]
 
@@ -149,7 +150,9 @@ def _flat_environment(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _planned(run: RunData) -> str:
-    planned = next((value for key, value in run.config.items() if key in ("grpo.steps", "verl.steps")), None)
+    planned = run.config.get("grpo.steps")
+    if planned is None:  # VERL: known when the run begins, from its settings and the number of tasks
+        planned = run.environment.get(PLANNED_STEPS, run.config.get("verl.trainer.total_training_steps"))
     return "?" if planned is None else str(planned)
 
 

@@ -12,8 +12,10 @@ from lit_sql_trainer.profile.profile import Profile
 
 RUNNER_POLL_S = 0.1
 """How often an idle runner asks for work. The library's 5 s is longer than a whole step of a small model."""
-SHUTDOWN_S = 5.0
-"""How long a runner may take to end by itself, and again after each stronger request."""
+SHUTDOWN_S = 3.0
+"""How long a runner may take to end by itself."""
+INSIST_S = 1.0
+"""How long it may take after each of the stronger requests that follow: SIGINT, SIGTERM, SIGKILL."""
 
 
 def make_trainer(
@@ -43,7 +45,7 @@ def make_trainer(
             server_host=LOOPBACK,
             server_port=free_port() if port is None else check_port(port),
             graceful_timeout=SHUTDOWN_S,
-            terminate_timeout=SHUTDOWN_S,
+            terminate_timeout=INSIST_S,
         ),
         initial_resources=resources,
     )

@@ -6,8 +6,9 @@ processes are forked.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Metrics = Mapping[str, Any]
+COLUMNS = ("step", "reward", "validation", "left", "dropped", "outcomes", "time", "tokens/s")
+"""Of the panel, the most wanted first."""
+GAP = 2
+"""Columns of a table stand so far apart."""
 
 
 class Display(Protocol):
@@ -41,6 +46,12 @@ class Display(Protocol):
     def note(self, text: str) -> None:
         """Something a person should read."""
         ...
+
+
+def _say(console: Console, text: str) -> None:
+    """Print a line where somebody still reads: a terminal that was closed must not end a run."""
+    with contextlib.suppress(OSError, ValueError):
+        console.print(text, soft_wrap=True, markup=False)
 
 
 def open_display(steps: int, *, console: Console | None = None) -> Display:
@@ -78,7 +89,7 @@ class PlainDisplay:
         self._print(text)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False)
+        _say(self._console, text)
 
 
 class LiveDisplay:
@@ -91,6 +102,7 @@ class LiveDisplay:
         self._clock = Clock(steps)
         self._live: Live | None = None
         self._rows: list[dict[str, str]] = []
+        self._validated = ""
         self._validations: list[str] = []
 
     def __enter__(self) -> LiveDisplay:
@@ -105,17 +117,19 @@ class LiveDisplay:
     def step(self, metrics: Metrics) -> None:
         """A new row in the table."""
         self._clock.step(metrics)
-        self._rows = [*self._rows, step_cells(metrics, self._clock)][-self.ROWS :]
+        cells = step_cells(metrics, self._clock)
+        self._rows = [*self._rows, {**cells, "validation": self._validated}][-self.ROWS :]
         self._draw()
 
     def validation(self, metrics: Metrics) -> None:
         """A new line above the bar."""
         self._validations.append(validation_line(metrics))
+        self._validated = number(metrics.get("reward"))
         self._draw()
 
     def note(self, text: str) -> None:
         """Printed above the panel, where it stays."""
-        self._console.print(text, markup=False)
+        _say(self._console, text)
 
     def _draw(self) -> None:
         if self._live is None:
@@ -123,15 +137,31 @@ class LiveDisplay:
             self._live.start()
         parts: list[RenderableType] = []
         if self._rows:
-            table = Table(box=None, pad_edge=False)
-            for name in self._rows[-1]:
-                table.add_column(name, justify="right", no_wrap=True)
-            for row in self._rows:
-                table.add_row(*(cell.removeprefix(f"{name} ") for name, cell in row.items()))
-            parts.append(table)
-        parts += [Text(line, style="bold") for line in self._validations[-4:]]
+            parts.append(_table(self._rows, self._console.width))
+        parts += [Text(line, style="bold", no_wrap=True, overflow="ellipsis") for line in self._validations[-4:]]
         parts.append(ProgressBar(total=max(self._clock.steps, 1), completed=self._clock.done, width=60))
         self._live.update(Group(*parts), refresh=True)
+
+
+def _table(rows: Sequence[Mapping[str, str]], width: int) -> Table:
+    """The columns that fit, the most wanted first; none is cut."""
+    columns = [
+        (name, [row.get(name, "").removeprefix(f"{name} ").strip() for row in rows])
+        for name in COLUMNS
+        if any(row.get(name) for row in rows)
+    ]
+    table = Table(box=None, pad_edge=False)
+    shown: list[Sequence[str]] = []
+    used = 0
+    for name, cells in columns:
+        used += max(map(len, (name, *cells))) + GAP
+        if shown and used > width + GAP:
+            break
+        table.add_column(name, justify="right", no_wrap=True)
+        shown.append(cells)
+    for row in zip(*shown, strict=True):
+        table.add_row(*row)
+    return table
 
 
 class Clock:
@@ -158,8 +188,9 @@ class Clock:
 def step_cells(metrics: Metrics, clock: Clock) -> dict[str, str]:
     """What is shown of a step, by column."""
     cells = {
-        "step": f"step {clock.done}/{clock.steps}",
-        "reward": f"reward {number(metrics.get('reward'))}",
+        "step": f"step {clock.done}/{clock.steps}".ljust(len(f"step {clock.steps}/{clock.steps}")),
+        "reward": f"reward {number(metrics.get('reward')):5}",
+        "left": f"left {clock.left():6}",
     }
     outcomes: Mapping[str, int] = metrics.get("outcomes") or {}
     if total := sum(outcomes.values()):
@@ -174,18 +205,17 @@ def step_cells(metrics: Metrics, clock: Clock) -> dict[str, str]:
             f"time {metrics['seconds']:.1f} s (rollout {metrics.get('seconds_rollout', 0.0):.1f}, "
             f"of it adapt {metrics.get('seconds_adapt', 0.0):.1f}, update {metrics.get('seconds_update', 0.0):.1f})"
         )
-    cells["left"] = f"left {clock.left()}"
     return cells
 
 
 def validation_line(metrics: Metrics) -> str:
     """The greedy reward on validation with its standard error."""
     error = metrics.get("standard_error")
-    spread = f" ± {error:.3f}" if error is not None else ""
-    best = ", the best so far" if metrics.get("best") else ""
+    spread, what = (f" ± {error:.3f}", "standard error; ") if error is not None else ("", "")
+    best = ", best" if metrics.get("best") else ""
     return (
         f"validation after step {metrics['step']}: {number(metrics.get('reward'))}{spread} "
-        f"({metrics.get('rollouts', 0)} tasks, greedy{best})"
+        f"({what}{metrics.get('rollouts', 0)} tasks, greedy{best})"
     )
 
 

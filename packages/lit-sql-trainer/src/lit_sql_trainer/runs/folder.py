@@ -16,20 +16,25 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.machine.lock import locked
 
 Record = Mapping[str, Any]
+LIBRARY_LOG = "library.log"
+PLANNED_STEPS = "planned_steps"
+"""Key of `environment.json`."""
 
 _PACKAGES = (
     "lit-sql-trainer", "spider-data", "sql-graph", "sql-reward", "agentlightning", "agentops", "litellm", "openai",
@@ -73,7 +78,7 @@ class RunFolder:
 
     @property
     def library_log(self) -> Path:
-        return self.path / "library.log"
+        return self.path / LIBRARY_LOG
 
     def config(self) -> dict[str, Any]:
         """The resolved settings that this run was started with.
@@ -86,9 +91,30 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.config_file} cannot be read ({error}): is {self.name!r} a run folder?") from error
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """All metric lines so far; a last line that is still being written is left out."""
-        return list(read_lines(self.metrics_file))
+    def metrics(self, *, strict: bool = False) -> list[dict[str, Any]]:
+        """All metric lines so far; a last line that is still being written is left out.
+
+        Raises:
+            ValueError: `strict`, and a line before the last is damaged.
+        """
+        return list(read_lines(self.metrics_file, strict=strict))
+
+    def plan_steps(self, steps: int) -> None:
+        """Keep how many steps the run will have, where its settings alone do not say so."""
+        known: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):  # a run that was made elsewhere may have none
+            known = json.loads(self.environment_file.read_text(encoding="utf-8"))
+        write_json(self.environment_file, {**known, PLANNED_STEPS: steps})
+
+    @contextlib.contextmanager
+    def locked(self) -> Generator[None]:
+        """Nobody else trains in this folder for as long as the block lasts.
+
+        Raises:
+            RunError: somebody else does.
+        """
+        with locked(self.path, doing="training in", advice="wait until it has ended, or start a run of its own"):
+            yield
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of steps after `step`: a resumed run does them again, and a line per step stays true."""
@@ -174,28 +200,70 @@ def git_commit() -> str:
 
 
 def append_line(path: Path, record: Record) -> None:
-    """Append one JSON line so that several processes may do it at once.
+    """Append one JSON line so that several processes may do it at once: the file holds whole lines only.
 
-    One `write` to a file opened for appending is placed at the end as a whole by the kernel, on local file systems.
+    Half a line that a kill left at the end is cut off first; what does not fit on the disk is taken back.
+
+    Raises:
+        OSError: it cannot be written; names the file.
     """
-    line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str).encode(errors="replace") + b"\n"
     try:
-        written = os.write(handle, line)
-    finally:
-        os.close(handle)
-    if written != len(line):
-        raise RunError(f"only {written} of {len(line)} bytes fitted into {path}: is the disk full?")
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            end = _mend(handle)
+            try:
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+            except OSError:
+                os.ftruncate(handle, end)
+                raise
+        finally:
+            os.close(handle)  # and with it the lock ends
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a JSON-lines file; an unfinished last line is left out, a missing file is empty."""
+def _mend(handle: int) -> int:
+    """Cut off what stands behind the last whole line; where the file ends then."""
+    end = size = os.fstat(handle).st_size
+    while end and os.pread(handle, 1, end - 1) != b"\n":
+        start = max(0, end - 4096)
+        end = start + os.pread(handle, end - start, start).rfind(b"\n") + 1
+    if end != size:
+        os.ftruncate(handle, end)
+    return end
+
+
+def read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
+    """The records of a JSON-lines file; a torn line is left out, a missing file is empty.
+
+    Raises:
+        ValueError: `strict`, and a line before the last is damaged.
+    """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.endswith("\n"):
-                yield json.loads(line)
+    damaged = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if damaged and strict:
+                raise ValueError(f"line {damaged} of {path.name} is no JSON object")
+            record = parse_line(line) if line.endswith(b"\n") else None
+            if record is None:
+                damaged = damaged or number
+            else:
+                yield record
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None where a kill, a full disk or a crash of the machine left half a one."""
+    try:
+        record: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", record) if isinstance(record, dict) else None
 
 
 def keep_lines(path: Path, keep: Callable[[Record], bool]) -> None:

@@ -6,7 +6,6 @@ terminal. Monitors read the same lines; their alarms become lines too. The algor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from lit_sql_trainer.monitors import replay
 from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.runs.console import Display
-from lit_sql_trainer.runs.folder import RunFolder, append_line
+from lit_sql_trainer.runs.folder import RunFolder, append_line, parse_line
 from lit_sql_trainer.runs.tally import tally
 
 Metrics = Mapping[str, Any]
@@ -90,7 +89,7 @@ class NewLines:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = path.stat().st_size if path.exists() else 0
+        self._offset = path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
 
     def read(self) -> list[dict[str, Any]]:
         """The lines since the last call, without one that is still being written."""
@@ -101,7 +100,7 @@ class NewLines:
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+        return [record for line in whole.splitlines() if (record := parse_line(line)) is not None]
 
 
 def events(metrics: Sequence[Metrics], kind: str) -> list[Metrics]:

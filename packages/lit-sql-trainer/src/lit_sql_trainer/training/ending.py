@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,15 @@ class TrainResult:
     """The last checkpoint; None when the run ended before its first."""
     interrupted: bool
     """Whether somebody stopped it before its last step."""
+    signal_number: int | None = None
+    """The signal that did; None when nobody stopped it."""
     alarm: str = ""
     """The alarm that ended it before its last step (`monitors.stop_on_alarm`); empty when none did."""
+
+
+def stopped_by(number: int) -> str:
+    """A signal as the person knows it who sent it."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 def resumed_run(profile: Profile, resume: Path | str, runs: Path) -> RunFolder:

@@ -21,9 +21,11 @@ from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.report import report_or_say
 from lit_sql_trainer.runs.console import Display, open_display
 from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run
+from lit_sql_trainer.runs.waiting import waiting
 from lit_sql_trainer.runs.watch import RunWatcher
-from lit_sql_trainer.training.ending import DONE, TrainResult, resumed_run
+from lit_sql_trainer.training.ending import DONE, TrainResult, resumed_run, stopped_by
 
+STOPPING = "finishing the step, then writing the checkpoint; once more to end at once without"
 RUNNER_DIED = "Subprocesses failed"
 """How the library begins to say so, after everything else has ended."""
 
@@ -110,7 +112,8 @@ def train(
     if check:
         quick_look(profile, runs=runs, say=display.note)
     run = run or create_run(runs, profile=profile.name, config=to_plain(profile), name=name)
-    return _fit(profile, run, data, model=model, port=port, resumed=resume is not None, display=display)
+    with run.locked():
+        return _fit(profile, run, data, model=model, port=port, resumed=resume is not None, display=display)
 
 
 def _fit(
@@ -123,18 +126,16 @@ def _fit(
     resumed: bool,
     display: Display,
 ) -> TrainResult:
-    resume_from = _last_checkpoint(run) if resumed else None
     environment.quiet_loggers(run.library_log)
     display.note(f"run {run.path}: profile {profile.name!r}, model {model}, data {data.folder}")
-
-    def stopping() -> None:
-        display.note("finishing the step, then writing the checkpoint; once more to end at once without")
-
-    with Interrupt(stopping) as interrupt, display:
+    with waiting("importing Agent-lightning"):  # before the interrupt: until here there is nothing to save
         from lit_sql_trainer.agent.agent import LitSQLAgent
         from lit_sql_trainer.local.algorithm import LocalGrpo
         from lit_sql_trainer.rollouts.trainer import make_trainer
+    environment.quiet_loggers(run.library_log)  # the library has put up loggers of its own
+    resume_from = _last_checkpoint(run, display) if resumed else None
 
+    with Interrupt(lambda: display.note(STOPPING)) as interrupt, display:
         watcher = RunWatcher(run, display, monitors=profile.monitors, report=report_or_say)
         algorithm = LocalGrpo(
             model=model,
@@ -142,6 +143,7 @@ def _fit(
             settings=profile.local,
             observer=watcher,
             should_stop=lambda: interrupt() or watcher.should_stop(),
+            give_up=lambda train: interrupt.overdue() if train else interrupt(),
             resume_from=resume_from,
         )
         agent = LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=run.rollouts_file)
@@ -156,19 +158,20 @@ def _fit(
                 raise
             # The algorithm has ended by itself; what the dead runner held was dropped and counted.
             display.note(f"a runner process ended badly ({error}); see {run.library_log}")
-    return _finish(profile, run, display, watcher, interrupted=interrupt.requested)
+    return _finish(profile, run, display, watcher, signal_number=interrupt.signal)
 
 
-def _last_checkpoint(run: RunFolder) -> Path:
-    from lit_sql_trainer.local.checkpoint import LAST, find_checkpoint, read_state
+def _last_checkpoint(run: RunFolder, display: Display) -> Path:
+    from lit_sql_trainer.local.checkpoint import LAST, read_state, sound_checkpoint, sweep
 
-    checkpoint = find_checkpoint(run.checkpoints / LAST)
+    sweep(run.checkpoints)
+    checkpoint = sound_checkpoint(run.checkpoints / LAST, say=display.note)
     run.forget_after(read_state(checkpoint).step)
     return checkpoint
 
 
 def _finish(
-    profile: Profile, run: RunFolder, display: Display, watcher: RunWatcher, *, interrupted: bool
+    profile: Profile, run: RunFolder, display: Display, watcher: RunWatcher, *, signal_number: int | None
 ) -> TrainResult:
     steps = max((int(line["step"]) for line in run.metrics()), default=0)
     last = run.checkpoints / "last"
@@ -177,15 +180,18 @@ def _finish(
         run=run,
         steps=steps,
         checkpoint=last if last.is_dir() else None,
-        interrupted=interrupted and short,
-        alarm=watcher.alarm if short and not interrupted else "",
+        interrupted=signal_number is not None and short,
+        signal_number=signal_number if short else None,
+        alarm=watcher.alarm if short and signal_number is None else "",
     )
     reason = _why_ended(result, watcher.out_of_patience if short else "")
     append_line(run.metrics_file, {"event": "end", "step": steps, "reason": reason})
     report_or_say(run, display)
     seen = f"report in {run.report_file}"
     go_on = f"go on with `train {profile.name} --resume {run.path}`"
-    if result.interrupted:
+    if result.interrupted and result.checkpoint is None:
+        display.note(f"stopped before there was anything to keep; start it again with `train {profile.name}`")
+    elif result.interrupted:
         display.note(f"stopped after step {steps}; {go_on}")
     elif result.alarm:
         monitor = result.alarm.partition(":")[0]
@@ -198,8 +204,8 @@ def _finish(
 
 
 def _why_ended(result: TrainResult, out_of_patience: str) -> str:
-    if result.interrupted:
-        return "stopped by Ctrl-C"
+    if result.signal_number is not None:
+        return f"stopped by {stopped_by(result.signal_number)}"
     if result.alarm:
         return f"stopped by an alarm, {result.alarm}"
     return out_of_patience or DONE

@@ -27,7 +27,7 @@ from lit_sql_trainer.profile.verl import Device
 from lit_sql_trainer.report import report_or_say
 from lit_sql_trainer.runs.console import Display, open_display
 from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run
-from lit_sql_trainer.training.ending import DONE, TrainResult, resumed_run
+from lit_sql_trainer.training.ending import DONE, TrainResult, resumed_run, stopped_by
 from lit_sql_trainer.verl.config import check_config, verl_config
 
 OUTPUT_VARIABLE = "GITHUB_OUTPUT"
@@ -84,6 +84,8 @@ def run_verl(
     if start is not None and not val_only:
         run.forget_after(start.step)
     steps = planned_steps(profile, len(data.train))
+    if not val_only:
+        run.plan_steps(steps)
     display.note(f"run {run.path}: profile {profile.name!r}, model {model}, data {data.folder}")
     display.note(f"attention: {attention.meaning}")
     for line in announce(config):
@@ -107,7 +109,7 @@ def run_verl(
             port=port,
         )
     since = start.step if start else 0
-    return _finish(profile, run, display, steps, since=since, interrupted=interrupt.requested, val_only=val_only)
+    return _finish(profile, run, display, steps, since=since, signal_number=interrupt.signal, val_only=val_only)
 
 
 def admit(profile: Profile) -> None:
@@ -171,7 +173,7 @@ def _finish(
     planned: int,
     *,
     since: int,
-    interrupted: bool,
+    signal_number: int | None,
     val_only: bool,
 ) -> TrainResult:
     last = last_checkpoint(run.checkpoints)
@@ -185,15 +187,16 @@ def _finish(
         run=run,
         steps=steps,
         checkpoint=last.path if last else None,
-        interrupted=interrupted and short,
-        alarm=alarm if short and not interrupted else "",
+        interrupted=signal_number is not None and short,
+        signal_number=signal_number if short else None,
+        alarm=alarm if short and signal_number is None else "",
     )
     if val_only:
         display.note(f"validated; the numbers are in {run.metrics_file}")
         return result
     reason = DONE
-    if result.interrupted:
-        reason = "stopped by Ctrl-C"
+    if result.signal_number is not None:
+        reason = f"stopped by {stopped_by(result.signal_number)}"
     elif result.alarm:
         reason = f"stopped by an alarm, {result.alarm}"
     elif short:

@@ -75,7 +75,8 @@ def train_with_verl(
     composed = run_config(config, run=run, model=model, facts=facts)
     check_sizes(composed, train_tasks=len(data.train))
     last = last_checkpoint(run.checkpoints)
-    if last is not None and not composed["trainer"].get("val_only"):
+    section = composed["trainer"]
+    if last is not None and section["resume_mode"] != "disable" and not section.get("val_only"):
         run.forget_after(last.step)
 
     from lit_sql_trainer.agent.agent import LitSQLAgent
@@ -114,8 +115,7 @@ def run_config(config: Mapping[str, Any], *, run: RunFolder, model: str, facts: 
     trainer = composed.setdefault("trainer", {})
     trainer["default_local_dir"] = str(run.checkpoints.resolve())
     trainer.setdefault("experiment_name", run.name)
-    if trainer.get("resume_mode") != "resume_path":
-        trainer["resume_mode"] = "auto"  # from this run's own folder: a new one holds no checkpoint
+    trainer.setdefault("resume_mode", "auto")  # of who says nothing: from this run's own folder
     composed.setdefault("data", {})["val_batch_size"] = None
     return composed
 

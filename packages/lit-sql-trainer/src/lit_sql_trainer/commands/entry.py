@@ -1,0 +1,61 @@
+"""Where the commands begin: ready for signals and for any terminal before anything heavy is imported.
+
+Until a command has something to put away, a signal ends the process at once with its exit code. Characters that the
+output's encoding does not have are replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+
+
+def train() -> None:
+    """The command `train`."""
+    _run("lit_sql_trainer.commands.train", "train_main")
+
+
+def lit_sql() -> None:
+    """The command `lit-sql`."""
+    _run("lit_sql_trainer.cli", "main")
+
+
+def _run(module: str, command: str) -> None:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        getattr(import_module(module), command)()
+    except OSError as error:  # of the output itself; a command names its files
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
+        sys.stderr.write(f"Error: cannot write: {error.strerror}\n")
+        sys.exit(1)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
+def _flush(stream: io.TextIOWrapper | object) -> None:
+    """Write what waits to be written; where nobody reads any more, let it go, so that the exit code stays."""
+    if not isinstance(stream, io.TextIOWrapper) or stream.closed:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
