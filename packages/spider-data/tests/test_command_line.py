@@ -152,6 +152,16 @@ def test_a_read_only_look_leaves_no_file(data: Path, monkeypatch: pytest.MonkeyP
     assert sorted(data.parent.rglob("*")) == before
 
 
+def test_a_pipe_among_the_databases_is_a_fault(data: Path) -> None:
+    """`check` names it, and a folder that is called like a database, and goes on."""
+    os.mkfifo(data / "database" / "x" / "x_v1.sqlite")
+    (data / "database" / "x" / "x_v2.sqlite").mkdir()
+    result = CliRunner().invoke(main, ["check", str(data), "--json"])
+    faults = {finding["subject"]: finding["detail"] for finding in json.loads(result.stdout)["findings"]}
+    assert "a pipe or a device" in faults["database/x/x_v1.sqlite"]
+    assert "a folder" in faults["database/x/x_v2.sqlite"]
+
+
 def test_frames(data: Path) -> None:
     """Tasks and figures as pandas knows them; tasks come back."""
     task = SpiderTask(task_id="a-0", db_id="a", question="NA", query="SELECT 1e5")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from spider_data import ConvertOptions, DatabaseCatalog, check_data, convert_spider, read_manifest, read_tasks
+from spider_data.errors import OptionInvalidError, SourceNotFoundError
 from spider_data.spider.convert import EMPTY_DATABASES, TEST_ROWS
 
 Contents = Callable[[Path], dict[str, bytes]]
@@ -285,3 +286,75 @@ def test_the_real_data_give_the_published_counts(real: Path, tmp_path: Path, con
         stem: {db_id for _, db_id in rows(tmp_path / "a", stem)} for stem in ("train", "validation", "dev", "test")
     }
     assert not any(parts[one] & parts[other] for one in parts for other in parts if one < other)
+
+
+RELATIVES: dict[str, dict[str, str]] = {
+    "BIRD": {"query": "SQL"},
+    "Spider-Syn": {"question": "SpiderSynQuestion"},
+    "Spider-Realistic and Spider-DK": {},
+}
+
+
+@pytest.mark.parametrize("relative", RELATIVES)
+@pytest.mark.parametrize("form", ["list", "lines"])
+def test_relatives_are_sources_too(spider: Path, tmp_path: Path, relative: str, form: str) -> None:
+    """Their keys, as a list or as JSON lines, give the same tasks as Spider's own files."""
+    convert_spider(spider, tmp_path / "a")
+    for path in spider.glob("*.json"):
+        if path.stem != "tables":
+            old = json.loads(path.read_text())
+            new = [
+                {RELATIVES[relative].get(key, key): value for key, value in row.items()} | {"evidence": "none"}
+                for row in old
+            ]
+            path.write_text(json.dumps(new) if form == "list" else "\n".join(map(json.dumps, new)))
+    convert_spider(spider, tmp_path / "b")
+    for stem in ("train", "validation", "dev", "test"):
+        assert read_tasks(tmp_path / "b" / f"{stem}.parquet") == read_tasks(tmp_path / "a" / f"{stem}.parquet")
+
+
+@pytest.mark.parametrize("form", ["shards", "one file", "jsonl", "json"])
+@pytest.mark.parametrize("deeper", [False, True])
+def test_the_names_of_mirrors_are_found(spider: Path, tmp_path: Path, form: str, deeper: bool) -> None:
+    """`train-00000-of-00002.parquet` and `validation-…`, `train.jsonl`; questions in a folder beside the databases."""
+    import pandas as pd
+
+    home = spider / "spider" if deeper else spider
+    home.mkdir(exist_ok=True)
+    (spider / "train_others.json").unlink()
+    (spider / "test.json").unlink()
+    for stem, name in (("train_spider", "train"), ("dev", "validation")):
+        records = json.loads((spider / f"{stem}.json").read_text())
+        (spider / f"{stem}.json").unlink()
+        if form == "json":
+            (home / f"{name}.json").write_text(json.dumps(records))
+        elif form == "jsonl":
+            (home / f"{name}.jsonl").write_text("\n".join(map(json.dumps, records)))
+        else:
+            parts = [records] if form == "one file" else [records[:2], records[2:]]
+            for place, part in enumerate(parts):
+                shard = home / f"{name}-{place:05d}-of-{len(parts):05d}.parquet"
+                pd.DataFrame(part)[["db_id", "question", "query"]].to_parquet(shard)
+    manifest = convert_spider(spider, tmp_path / "data")
+    assert (manifest.rows["train_spider.parquet"], manifest.rows["dev.parquet"]) == (15, 4)
+    assert [task for task, _ in rows(tmp_path / "data", "dev")] == [f"dev-{row:05d}" for row in range(4)]
+    assert "museum" in DatabaseCatalog(tmp_path / "data")
+
+
+def test_a_missing_shard_is_named(spider: Path, tmp_path: Path) -> None:
+    """Half of a mirror is no source."""
+    (spider / "train_spider.json").unlink()
+    (spider / "train-00001-of-00002.parquet").write_bytes(b"")
+    with pytest.raises(SourceNotFoundError, match="1 of 2 are there"):
+        convert_spider(spider, tmp_path / "data")
+
+
+def test_one_database_needs_no_validation(spider: Path, tmp_path: Path) -> None:
+    """The message names the option and a value, and that value works."""
+    (spider / "train_others.json").unlink()
+    records = [row | {"db_id": "ferry"} for row in json.loads((spider / "train_spider.json").read_text())]
+    (spider / "train_spider.json").write_text(json.dumps(records))
+    with pytest.raises(OptionInvalidError, match=r"validation_share: there is one database, 'ferry'.* give 0 "):
+        convert_spider(spider, tmp_path / "data")
+    manifest = convert_spider(spider, tmp_path / "data", options=ConvertOptions(validation_share=0))
+    assert manifest.rows["train.parquet"] == 15

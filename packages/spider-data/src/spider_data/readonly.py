@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from spider_data.errors import DatabaseUnreadableError
@@ -20,6 +20,12 @@ from spider_data.storage import reading, require_file, writing
 
 _STEPS = 10_000
 """SQLite counts virtual-machine steps, so the clock is read every so many of them."""
+
+_OUR_FAULTS = (
+    *("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_FULL"),
+    *("SQLITE_BUSY", "SQLITE_LOCKED"),
+)
+"""How SQLite's names begin for failures of a file, a lock or a disk: none of them is the query's."""
 
 _HOT_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """How a rollback journal begins as long as its transaction is not over."""
@@ -97,7 +103,7 @@ def failure_of(path: Path, sql: str, *, deadline_s: float) -> tuple[str, int]:
     The query must be one statement that only reads, virtual tables too; it is run to its end or to the deadline.
 
     Raises:
-        DatabaseUnreadableError: the fault is the file's, not the query's.
+        DatabaseUnreadableError: the fault is the file's or the disk's, not the query's.
     """
     with open_readonly(path, deadline_s=deadline_s) as connection:
         _load_virtual_tables(connection)
@@ -113,8 +119,11 @@ def failure_of(path: Path, sql: str, *, deadline_s: float) -> tuple[str, int]:
                 if time.monotonic() < ends - 0.05:
                     raise
                 return f"still running after {deadline_s:g} s", 0
-            if getattr(error, "sqlite_errorname", "") == "SQLITE_AUTH":
+            name = str(getattr(error, "sqlite_errorname", ""))
+            if name == "SQLITE_AUTH":
                 return "it does more than read; expected one SELECT", 0
+            if name.startswith(_OUR_FAULTS):
+                raise _unreadable(path, error) from error
             return str(error), 0
 
 
@@ -156,7 +165,9 @@ def _place_of(path: Path) -> Generator[tuple[str, bool]]:
     elif _beside(real, "-shm").exists():
         yield f"{uri}?mode=ro", False  # a writer has it open and keeps both files
     else:
-        with tempfile.TemporaryDirectory(prefix="spider-data-") as folder:
+        with ExitStack() as stack:
+            with writing(Path("temporary folder")):
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spider-data-"))
             copy = Path(folder) / "copy.sqlite"
             with writing(copy):
                 shutil.copyfile(real, copy)
@@ -200,5 +211,5 @@ def _only_reads(action: int, first: str | None, second: str | None, *_: str | No
     return sqlite3.SQLITE_OK if action in reads else sqlite3.SQLITE_DENY
 
 
-def _unreadable(path: Path, error: sqlite3.Error) -> DatabaseUnreadableError:
+def _unreadable(path: Path, error: Exception) -> DatabaseUnreadableError:
     return DatabaseUnreadableError(path=path, reason=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -139,5 +140,5 @@ def _table_count(catalog: DatabaseCatalog, db_id: str) -> int | None:
     try:
         with open_readonly(catalog.path(db_id)) as connection:
             return len(tables_of(connection))
-    except DatabaseUnreadableError:  # `check` is where this is reported
+    except (DatabaseUnreadableError, sqlite3.Error):  # `check` is where this is reported
         return None

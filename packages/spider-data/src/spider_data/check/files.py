@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spider_data.catalog import DatabaseCatalog
 from spider_data.check.findings import Finding, Kind, fault, note
-from spider_data.errors import DatabaseUnreadableError
+from spider_data.errors import DatabaseUnreadableError, SourceNotFoundError, SourceUnreadableError
 from spider_data.manifest import sha256_of
 from spider_data.readonly import damage, is_empty, open_readonly
 
@@ -112,7 +112,7 @@ def _inside(path: Path, name: str, *, search: bool) -> Iterator[Finding]:
                 yield fault(Kind.DAMAGED, name, f"SQLite finds: {found}")
             elif path.stem == path.parent.name and is_empty(connection):
                 yield note(Kind.EMPTY, path.stem, "no table has a row, so no query there can be told wrong")
-    except (DatabaseUnreadableError, sqlite3.Error) as error:
+    except (DatabaseUnreadableError, SourceNotFoundError, SourceUnreadableError, sqlite3.Error) as error:
         yield fault(Kind.DAMAGED, name, str(error.__cause__ or error))
 
 
