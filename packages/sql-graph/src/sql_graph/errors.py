@@ -91,19 +91,65 @@ class ModelFault(StrEnum):
     """The endpoint answers with something other than a chat completion, for example an HTML page."""
 
 
+_NEXT_STEP = {
+    ModelFault.UNREACHABLE: "check that the server runs and that the URL is right",
+    ModelFault.TIMEOUT: "check the server's load, or allow more time with timeout_s",
+    ModelFault.RATE_LIMITED: "wait, or send fewer requests at once",
+    ModelFault.SERVER_ERROR: "look at the server's log",
+    ModelFault.UNAUTHORIZED: "check the API key (OPENAI_API_KEY)",
+    ModelFault.NOT_FOUND: "check the model's name and that the URL ends in the API's path, often /v1",
+    ModelFault.REJECTED: "check the sampling parameters and the length of the prompt against the model's context",
+    ModelFault.NOTHING_GENERATED: "look at the server's log, and allow more tokens if it keeps thoughts to itself",
+    ModelFault.CONTENT_FILTERED: "ask another way, or another endpoint",
+    ModelFault.TOO_LARGE: "lower max_tokens, or allow more with max_answer_bytes",
+    ModelFault.NOT_A_CHAT_ANSWER: "check that the URL is that of an OpenAI-compatible API; its path often ends in /v1",
+}
+_WHAT = {
+    ModelFault.UNREACHABLE: "cannot be reached",
+    ModelFault.TIMEOUT: "did not answer in time",
+    ModelFault.RATE_LIMITED: "asks to slow down",
+    ModelFault.SERVER_ERROR: "failed",
+    ModelFault.UNAUTHORIZED: "refuses the API key",
+    ModelFault.NOT_FOUND: "knows no such model or path",
+    ModelFault.REJECTED: "rejects the request",
+    ModelFault.NOTHING_GENERATED: "generated nothing",
+    ModelFault.CONTENT_FILTERED: "withholds the reply",
+    ModelFault.TOO_LARGE: "answers with more than is read",
+    ModelFault.NOT_A_CHAT_ANSWER: "answers with something other than a chat completion",
+}
+
+
 class ModelCallError(SqlGraphError):
     """The model could not be asked, after every attempt that was worth making."""
 
     exit_code = 4
 
     def __init__(
-        self, message: str, *, fault: ModelFault, attempts: int, status: int | None = None, endpoint: str = ""
+        self,
+        said: str = "",
+        *,
+        fault: ModelFault,
+        attempts: int,
+        status: int | None = None,
+        endpoint: str = "",
+        model: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(said)
+        self.said = said
+        """The server's own words, or the operating system's where no server spoke; short, without any key."""
         self.fault = fault
         self.attempts = attempts
         """Requests made in all, the last one included."""
         self.status = status
-        """The HTTP status of the last answer, if there was one."""
+        """The HTTP status of the last answer, or the one that it names, if there is one."""
         self.endpoint = endpoint
         """Scheme, host, port and path; never credentials."""
+        self.model = model
+
+    def __str__(self) -> str:
+        where = f"the endpoint {self.endpoint}" if self.endpoint else "the endpoint"
+        status = f" (HTTP {self.status})" if self.status else ""
+        model = f" for model {self.model!r}" if self.model else ""
+        tried = "1 request" if self.attempts == 1 else f"{self.attempts} requests"
+        said = f": {self.said}" if self.said else ""
+        return f"{where} {_WHAT[self.fault]}{status}{model} after {tried}{said}; {_NEXT_STEP[self.fault]}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import pickle
 import socket
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -92,13 +91,16 @@ def test_each_status_is_its_fault(
     assert KEY not in str(error)
 
 
-def test_retry_after_is_honoured_within_a_bound(reply_with: Callable[..., Any], answers: Any) -> None:
+def test_retry_after_is_honoured_within_a_bound(
+    reply_with: Callable[..., Any], answers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that asks for a short wait gets it; one that asks for more than the bound is not asked again."""
     endpoint = reply_with(answers.failure(429, retry_after="0.3"), "hi", answers.failure(429, retry_after="3600"))
     chat = chat_at(endpoint.url, max_wait_s=1.0)
-    began = time.monotonic()
+    waits: list[float] = []
+    monkeypatch.setattr("sql_graph.agent.chat.time.sleep", waits.append)
     chat.invoke(ASK)
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 in waits
     with pytest.raises(ModelCallError) as caught:
         chat.invoke(ASK)
     assert caught.value.attempts == 1
@@ -118,11 +120,9 @@ def test_unreachable_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_timeout(reply_with: Callable[..., Any], answers: Any) -> None:
     """A server that hangs is left at the timeout, as often as retries allow."""
     endpoint = reply_with(*[answers.Answer(delay_s=1.5)] * 2)
-    began = time.monotonic()
     with pytest.raises(ModelCallError, match="did not answer in time") as caught:
         chat_at(endpoint.url, timeout_s=0.2, max_retries=1).invoke(ASK)
     assert (caught.value.fault, caught.value.attempts) == (ModelFault.TIMEOUT, 2)
-    assert time.monotonic() - began < 1.4
 
 
 @pytest.mark.parametrize(

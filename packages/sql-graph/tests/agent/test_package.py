@@ -108,10 +108,11 @@ ERRORS = [
 @pytest.mark.parametrize("kind", ERRORS, ids=[kind.__name__ for kind in ERRORS])
 def test_errors_survive_a_process_border(kind: type[error_module.SqlGraphError]) -> None:
     """Each error can be pickled with all its fields, and has an exit code of its own family."""
-    fields = {"fault": ModelFault.TIMEOUT, "attempts": 2, "status": 504, "endpoint": "http://x"}
+    fields = {"fault": ModelFault.TIMEOUT, "attempts": 2, "status": 504, "endpoint": "http://x", "model": "m"}
     error = kind("message", **fields) if kind is ModelCallError else kind("message")
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), again.args, vars(again)) == (kind, error.args, vars(error))
+    assert str(again) == str(error)
     assert again.exit_code in {1, 2, 3, 4}
 
 

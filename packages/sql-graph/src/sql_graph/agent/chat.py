@@ -25,7 +25,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import Field, SecretStr
 
 from sql_graph.agent.completion import whole_characters
-from sql_graph.agent.faults import AnswerError, describe, fault_of, retry_after_s, status_of
+from sql_graph.agent.faults import AnswerError, fault_of, retry_after_s, status_of, words_of
 from sql_graph.agent.sampling import request_fields
 from sql_graph.agent.transport import BoundedClient
 from sql_graph.errors import ModelCallError, ModelFault, UsageError
@@ -171,11 +171,12 @@ class EndpointChat(ChatOpenAI):
     def _failure(self, error: Exception, fault: ModelFault, requests: int) -> ModelCallError:
         endpoint = self.openai_api_base or OPENAI_URL
         return ModelCallError(
-            describe(error, fault, model=self.model_name, endpoint=endpoint, requests=requests, secret=self._secret()),
+            words_of(error, secret=self._secret()),
             fault=fault,
             attempts=requests,
             status=status_of(error),
             endpoint=endpoint,
+            model=self.model_name,
         )
 
     def _secret(self) -> str:

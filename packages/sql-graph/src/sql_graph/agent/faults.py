@@ -1,4 +1,4 @@
-"""Which fault a failed request shows, and the one line that tells a person about it."""
+"""Which fault a failed request shows, and what the server said about it."""
 
 from __future__ import annotations
 
@@ -16,33 +16,6 @@ _TAG = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[^<>]*>", re.DOTA
 _HTML = re.compile(r"\s*(?:<!doctype html|<html|<head|<body)", re.IGNORECASE)
 MESSAGE_CHARS = 200
 PAGE_CHARS = 20_000
-
-_NEXT_STEP = {
-    ModelFault.UNREACHABLE: "check that the server runs and that the URL is right",
-    ModelFault.TIMEOUT: "check the server's load, or allow more time with timeout_s",
-    ModelFault.RATE_LIMITED: "wait, or send fewer requests at once",
-    ModelFault.SERVER_ERROR: "look at the server's log",
-    ModelFault.UNAUTHORIZED: "check the API key (OPENAI_API_KEY)",
-    ModelFault.NOT_FOUND: "check the model's name and that the URL ends in the API's path, often /v1",
-    ModelFault.REJECTED: "check the sampling parameters and the length of the prompt against the model's context",
-    ModelFault.NOTHING_GENERATED: "look at the server's log, and allow more tokens if it keeps thoughts to itself",
-    ModelFault.CONTENT_FILTERED: "ask another way, or another endpoint",
-    ModelFault.TOO_LARGE: "lower max_tokens, or allow more with max_answer_bytes",
-    ModelFault.NOT_A_CHAT_ANSWER: "check that the URL is that of an OpenAI-compatible API; its path often ends in /v1",
-}
-_WHAT = {
-    ModelFault.UNREACHABLE: "cannot be reached",
-    ModelFault.TIMEOUT: "did not answer in time",
-    ModelFault.RATE_LIMITED: "asks to slow down",
-    ModelFault.SERVER_ERROR: "failed",
-    ModelFault.UNAUTHORIZED: "refuses the API key",
-    ModelFault.NOT_FOUND: "knows no such model or path",
-    ModelFault.REJECTED: "rejects the request",
-    ModelFault.NOTHING_GENERATED: "generated nothing",
-    ModelFault.CONTENT_FILTERED: "withholds the reply",
-    ModelFault.TOO_LARGE: "answers with more than is read",
-    ModelFault.NOT_A_CHAT_ANSWER: "answers with something other than a chat completion",
-}
 
 
 class AnswerError(Exception):
@@ -117,15 +90,10 @@ def _seconds_until(date: str) -> float | None:
         return None
 
 
-def describe(error: Exception, fault: ModelFault, *, model: str, endpoint: str, requests: int, secret: str) -> str:
-    """One line: what happened where, what the server said, how often it was tried, what to do. Never `secret`."""
-    status = f" (HTTP {status_of(error)})" if status_of(error) else ""
-    said = _short(_said(error).replace(secret, "***") if secret else _said(error))
-    tried = "1 request" if requests == 1 else f"{requests} requests"
-    quoted = f": {said}" if said else ""
-    return (
-        f"the endpoint {endpoint} {_WHAT[fault]}{status} for model {model!r} after {tried}{quoted}; {_NEXT_STEP[fault]}"
-    )
+def words_of(error: Exception, *, secret: str) -> str:
+    """What the server said, or the operating system where no server spoke: short, quoted, and never `secret`."""
+    said = _said(error)
+    return _short(said.replace(secret, "***") if secret else said)
 
 
 def _said(error: Exception) -> str:
