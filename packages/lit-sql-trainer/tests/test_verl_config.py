@@ -59,7 +59,7 @@ def test_the_installed_verl_reads_every_key(profile: Any) -> None:
 
 @needs_verl
 def test_the_recorded_keys_are_those_of_their_version() -> None:
-    """`python -m lit_sql_trainer.profile.verl_keys` writes them again; a key that left or came is seen here."""
+    """`scripts/record_verl_keys.py` writes them again; a key that left or came is seen here."""
     recorded, composed = recorded_keys(), composed_keys()
     if installed_versions() != recorded.versions:
         pytest.skip(f"recorded from {recorded.source}, installed are {composed.source}")

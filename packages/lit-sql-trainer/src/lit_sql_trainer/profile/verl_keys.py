@@ -1,11 +1,8 @@
 """The keys that VERL knows: composed from the installed VERL, or from the list that was recorded of one.
 
 VERL merges whatever it is given into its configuration, so a misspelt key changes nothing and is never reported.
-Here every key is looked up before anything is started. The recorded list is `verl_keys.json`; it is written again with
-
-    python -m lit_sql_trainer.profile.verl_keys
-
-where VERL is installed. Composing reads YAML files only: neither VERL nor torch is imported.
+Here every key is looked up before anything is started. The recorded list is `verl_keys.json`, written by
+`scripts/record_verl_keys.py`. Composing reads YAML files only: neither VERL nor torch is imported.
 """
 
 from __future__ import annotations
@@ -215,15 +212,3 @@ def _folder(package: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{package} is not installed", name=package)
     return Path(spec.submodule_search_locations[0])
-
-
-def _record() -> Path:
-    keys = composed_keys()
-    path = Path(__file__).with_name(RECORDED)
-    record = {"versions": dict(keys.versions), "defaults": dict(keys.defaults)}
-    path.write_text(json.dumps(record, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
-
-
-if __name__ == "__main__":
-    print(_record())
