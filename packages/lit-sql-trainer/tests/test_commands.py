@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 from lit_sql_trainer.cli import main
 from lit_sql_trainer.commands.train import train_main
 from lit_sql_trainer.profile.named import PROFILES
-from lit_sql_trainer.profile.overrides import apply_assignments, from_plain, to_plain
+from lit_sql_trainer.profile.overrides import apply_assignments, assignments, from_plain, to_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.runs.folder import create_run
 
@@ -38,7 +39,7 @@ def test_help_is_quick_and_imports_no_library() -> None:
         "import sys, lit_sql_trainer.commands.train as cli\n"
         "try: cli.train_main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'agentlightning', 'torch', 'transformers', 'langchain_core', 'langgraph', 'jinja2'}\n"
+        "heavy = {'agentlightning', 'pydantic', 'torch', 'transformers', 'langchain_core', 'langgraph', 'jinja2'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     started = time.monotonic()
@@ -84,16 +85,50 @@ def test_a_profile_survives_its_own_settings(profile: Profile) -> None:
     [
         ("lerning_rate=1", "did you mean grpo.learning_rate"),
         ("steps=many", "grpo.steps='many': expected a whole number"),
-        ("rollout.max_turns=0", "rollout.max_turns must be positive"),
+        ("rollout.max_turns=0", "--set rollout.max_turns=0: expected a whole number of at least 1"),
         ("rollout.check=maybe", "expected one of llm, rules, both"),
         ("active_agent=(", "is no regular expression"),
-        ("runners=0", "runners must be at least 1"),
+        ("runners=0", "--set runners=0: expected a whole number of at least 1"),
         ("rollout.deadline_s=900", "given up after grpo.rollout_timeout_s"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(setting: str, told: str) -> None:
     """Before anything is read, built or imported."""
     assert told in refused(train("tiny", "--set", setting))
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    """A key, a text and two values, each under the name that --set knows; not whether wrong values fit together."""
+    wrong = ("lerning_rate=1", "steps=many", "runners=0", "rollout.deadline_s=-1")
+    line = refused(train("tiny", *[word for setting in wrong for word in ("--set", setting)]))
+    for said in (
+        "unknown setting 'lerning_rate'; did you mean grpo.learning_rate",
+        "--set grpo.steps='many': expected a whole number",
+        "--set runners=0: expected a whole number of at least 1",
+        "--set rollout.deadline_s=-1.0: expected a number above 0",
+    ):
+        assert said in line
+    assert "given up after" not in line
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_every_setting_is_explained_in_one_line(profile: Profile) -> None:
+    """`lit-sql settings` says behind each value what it is."""
+    lines = CliRunner().invoke(main, ["settings", profile.name]).output.splitlines()
+    assert len(lines) == len(assignments(profile))
+    for line, bare in zip(lines, assignments(profile), strict=True):
+        value, _, about = line.partition("  # ")
+        assert value == bare
+        assert len(about) > 5, line
+
+
+def test_the_schema_of_the_settings_can_be_read_by_programs() -> None:
+    """Types, bounds, defaults and meanings, as JSON."""
+    schema = json.loads(CliRunner().invoke(main, ["settings", "tiny", "--json-schema"]).output)
+    steps = schema["$defs"]["GrpoSettings"]["properties"]["steps"]
+    assert (steps["type"], steps["minimum"], steps["default"]) == ("integer", 0, 40)
+    assert steps["description"].startswith("Updates of the policy")
+    assert schema["properties"]["runners"]["minimum"] == 1
 
 
 def test_a_data_folder_without_parquet_is_refused(tmp_path: Path, random_model: Path) -> None:

@@ -212,9 +212,9 @@ def test_one_algorithm_trains() -> None:
         ("rollout.max_tokens=4096", "rollout.max_tokens=4096 is more than verl.data.max_response_length=2048"),
         ("max_prompt_length=512", "rollout.prompt_budget_tokens=3584 is more than verl.data.max_prompt_length=512"),
         ("verl.lit_sql.rollout_timeout_s=60", "given up after verl.lit_sql.rollout_timeout_s=60"),
-        ("refill_factor=3", "verl.lit_sql.refill_factor must be between 1 (off) and 2"),
-        ("early_stop_steps=0", "at least 1, or none"),
-        ("runner_timeout_s=10", "verl.lit_sql.runner_timeout_s must be at least 20"),
+        ("refill_factor=3", "--set verl.lit_sql.refill_factor=3.0: expected a number between 1 and 2"),
+        ("early_stop_steps=0", "--set verl.lit_sql.early_stop_steps=0: expected a whole number of at least 1, or none"),
+        ("runner_timeout_s=10", "--set verl.lit_sql.runner_timeout_s=10.0: expected a number of at least 20"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(setting: str, told: str) -> None:

@@ -6,6 +6,9 @@ outage. Each error carries its message as the only argument, which keeps it pick
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class TrainerError(Exception):
     """Base of every error that lit-sql-trainer raises on purpose; the commands print its message as one line."""
@@ -13,6 +16,35 @@ class TrainerError(Exception):
 
 class ConfigError(TrainerError):
     """A profile, a `--set` value or a combination of them makes no sense."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingProblem:
+    """One setting that is not what it must be."""
+
+    setting: str
+    """As `--set` knows it."""
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"--set {self.setting}={self.found}: expected {self.expected}"
+
+
+class SettingsError(ConfigError):
+    """Settings that make no sense, all of them at once.
+
+    Args:
+        problems: fields whose value is none of theirs.
+        others: what else is wrong, such as a key that does not exist.
+    """
+
+    def __init__(self, problems: Sequence[SettingProblem], others: Sequence[ConfigError] = ()) -> None:
+        self.problems, self.others = tuple(problems), tuple(others)
+        super().__init__(self.problems, self.others)
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, (*self.others, *self.problems)))
 
 
 class UnknownProfileError(ConfigError):

@@ -1,55 +1,43 @@
-"""Limits of the monitors, as settings of a run. Importing this costs nothing."""
+"""Limits of the monitors, as settings of a run."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
-from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.profile.checked import AboveOne, Count, Positive, PositiveNumber, settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("monitors")
 class MonitorSettings:
     """Limits of the monitors, and what follows from an alarm."""
 
     stop_on_alarm: bool = False
     """End the run, with its checkpoint, at the first alarm."""
-    patience: int = 0
+    patience: Count = 0
     """End the run after so many validations without a gain of more than one standard error; 0 never does."""
-    window: int = 5
+    window: Positive = 5
     """Steps whose mean is looked at; nothing is said before twice as many."""
-    validation_drop: float = 2.0
+    validation_drop: PositiveNumber = 2.0
     """Standard errors by which validation may lie below its best while the training reward rises."""
-    suite_gap_share: float = 0.15
+    suite_gap_share: PositiveNumber = 0.15
     """Of rollouts judged on a suite: right on the first database only."""
-    select_star_share: float = 0.3
-    constant_share: float = 0.05
-    empty_match_share: float = 0.2
-    """Of matches."""
-    turns_kept: float = 0.2
+    select_star_share: PositiveNumber = 0.3
+    """Of answers: `SELECT *`."""
+    constant_share: PositiveNumber = 0.05
+    """Of answers: reading no table."""
+    empty_match_share: PositiveNumber = 0.2
+    """Of matches: where nothing was to be found."""
+    turns_kept: PositiveNumber = 0.2
     """Share of the start's rewrites that must remain, unless the reward rose."""
-    turns_rise: float = 0.75
+    turns_rise: PositiveNumber = 0.75
     """Turns above the start's mean."""
-    length_factor: float = 2.0
-    """Times the start's mean length, or its inverse."""
-    entropy_kept: float = 0.1
+    length_factor: AboveOne = 2.0
+    """How many times the start's mean length a reply may have, or its inverse."""
+    entropy_kept: PositiveNumber = 0.1
     """Share of the start's entropy that must remain."""
-    kl_nats: float = 0.5
-    """Per token, from the start."""
-    no_sql_share: float = 0.2
-    flat_group_share: float = 0.95
-    """Groups without variance."""
-    slow_query_s: float = 1.0
+    kl_nats: PositiveNumber = 0.5
+    """Divergence from the start, in nats a token."""
+    no_sql_share: PositiveNumber = 0.2
+    """Of replies: without SQL."""
+    flat_group_share: PositiveNumber = 0.95
+    """Of groups: without variance."""
+    slow_query_s: PositiveNumber = 1.0
     """Wall seconds within which 95 % of the agent's queries end."""
-
-    def __post_init__(self) -> None:
-        for name in ("patience", "window"):
-            least = 1 if name == "window" else 0
-            if getattr(self, name) < least:
-                raise ConfigError(f"monitors.{name} must be at least {least}, got {getattr(self, name)}")
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if isinstance(value, float) and not 0.0 < value < math.inf:
-                raise ConfigError(f"monitors.{name} must be a positive number, got {value!r}")
-        if self.length_factor <= 1.0:
-            raise ConfigError(f"monitors.length_factor must be above 1, got {self.length_factor!r}")

@@ -1,7 +1,7 @@
 """The named settings that `train NAME` accepts.
 
 `tiny` trains in this package; the others train with VERL. `fast`, `qwen`, `llama` and `npu` are the tutorial's, whose
-values are the defaults of `verl_settings`; `qwen-24gb`, `qwen-40gb` and `qwen-80gb` are what we recommend.
+values are the defaults of `verl.VerlSettings`; `qwen-24gb`, `qwen-40gb` and `qwen-80gb` are what we recommend.
 `docs/training.md` gives the reason of every difference.
 """
 
@@ -9,13 +9,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.errors import UnknownProfileError
 from lit_sql_trainer.profile.grpo import GrpoSettings
-from lit_sql_trainer.profile.overrides import apply_assignments
 from lit_sql_trainer.profile.profile import Profile, RolloutSettings
-from lit_sql_trainer.profile.verl import VerlSettings
+from lit_sql_trainer.profile.verl import (
+    Actor,
+    ActorFsdp,
+    ActorRolloutRef,
+    Data,
+    Device,
+    EngineKwargs,
+    LitSql,
+    Logger,
+    Model,
+    MultiTurn,
+    Optim,
+    Rollout,
+    Strategy,
+    Trainer,
+    VerlSettings,
+    VllmEngine,
+)
 from sql_graph import CheckMode, PromptStyle
 
 SPIDER = Path("data")
@@ -35,12 +50,12 @@ TINY = Profile(
     grpo=GrpoSettings(rollout_timeout_s=180),
 )
 
-_EVERYWHERE = (
-    "verl.trainer.logger=console",
-    "verl.trainer.save_freq=32",
-    "verl.trainer.max_actor_ckpt_to_keep=2",
-    "verl.data.seed=0",
-)
+_NO_TOOLS = EngineKwargs(vllm=VllmEngine(enable_auto_tool_choice=None, tool_call_parser=None))
+"""The agent uses no tools, so vLLM looks for no tool calls in its replies."""
+
+_TRAINER = Trainer(logger=(Logger.CONSOLE,), save_freq=32, max_actor_ckpt_to_keep=2)
+_VERL = VerlSettings(data=Data(seed=0), trainer=_TRAINER)
+"""The tutorial, but without an account, with checkpoints, and with an order of questions that can be repeated."""
 
 QWEN = Profile(
     name="qwen",
@@ -51,106 +66,117 @@ QWEN = Profile(
     max_span_megabytes=4096,
     rollout=RolloutSettings(prompt_budget_tokens=3584, max_tokens=2048, request_timeout_s=60, deadline_s=300),
     grpo=None,
-    verl=apply_assignments(VerlSettings(), [setting.removeprefix("verl.") for setting in _EVERYWHERE]),
+    verl=_VERL,
 )
 
-
-def _like_qwen(*settings: str, **fields: Any) -> Profile:
-    return apply_assignments(replace(QWEN, **fields), settings)
-
-
-FAST = _like_qwen(
-    "verl.actor_rollout_ref.rollout.gpu_memory_utilization=0.6",
-    "verl.trainer.project_name=AgentLightningCI",
-    "verl.trainer.total_epochs=1",
-    "verl.trainer.total_training_steps=1",
-    "verl.trainer.test_freq=1",
-    "verl.trainer.save_freq=1",
+FAST = replace(
+    QWEN,
     name="fast",
     summary="smoke test of the GPU path: Qwen2.5-Coder-0.5B-Instruct, one step, 50 validation questions",
     model="Qwen/Qwen2.5-Coder-0.5B-Instruct",
     data=None,
     validation_tasks=50,
+    verl=replace(
+        _VERL,
+        actor_rollout_ref=ActorRolloutRef(rollout=Rollout(gpu_memory_utilization=0.6)),
+        trainer=replace(
+            _TRAINER,
+            project_name="AgentLightningCI",
+            total_epochs=1,
+            total_training_steps=1,
+            test_freq=1,
+            save_freq=1,
+        ),
+    ),
 )
 
-LLAMA = _like_qwen(
-    "verl.actor_rollout_ref.rollout.multi_turn.format=llama3_json",
-    "verl.actor_rollout_ref.rollout.engine_kwargs.vllm.tool_call_parser=llama3_json",
+LLAMA = replace(
+    QWEN,
     name="llama",
     summary="the tutorial with Llama-3.2-1B-Instruct, whose licence asks for an account (HF_TOKEN)",
     model="meta-llama/Llama-3.2-1B-Instruct",
+    verl=replace(
+        _VERL,
+        actor_rollout_ref=ActorRolloutRef(
+            rollout=Rollout(
+                multi_turn=MultiTurn(format="llama3_json"),
+                engine_kwargs=EngineKwargs(vllm=VllmEngine(tool_call_parser="llama3_json")),
+            )
+        ),
+    ),
 )
 
-NPU = _like_qwen(
-    "verl.actor_rollout_ref.rollout.engine_kwargs.vllm.enable_auto_tool_choice=none",
-    "verl.actor_rollout_ref.rollout.engine_kwargs.vllm.tool_call_parser=none",
-    "verl.actor_rollout_ref.actor.use_torch_compile=false",
-    "verl.trainer.val_before_train=false",
-    "verl.trainer.save_freq=256",
-    "verl.trainer.device=npu",
+NPU = replace(
+    QWEN,
     name="npu",
     summary="the tutorial on an Ascend NPU (torch_npu and vllm-ascend must be installed)",
+    verl=replace(
+        _VERL,
+        actor_rollout_ref=ActorRolloutRef(
+            rollout=Rollout(engine_kwargs=_NO_TOOLS), actor=Actor(use_torch_compile=False)
+        ),
+        trainer=replace(_TRAINER, val_before_train=False, save_freq=256, device=Device.NPU),
+    ),
 )
 
-_OURS = (
-    "verl.data.train_batch_size=16",
-    "verl.data.max_prompt_length=3072",
-    "verl.data.max_response_length=1024",
-    "verl.actor_rollout_ref.rollout.n=8",
-    "verl.actor_rollout_ref.rollout.engine_kwargs.vllm.enable_auto_tool_choice=none",
-    "verl.actor_rollout_ref.rollout.engine_kwargs.vllm.tool_call_parser=none",
-    "verl.actor_rollout_ref.actor.strategy=fsdp2",
-    "verl.actor_rollout_ref.actor.ppo_mini_batch_size=16",
-    "verl.actor_rollout_ref.actor.clip_ratio_high=0.28",
-    "verl.actor_rollout_ref.actor.optim.lr_warmup_steps=10",
-    "verl.trainer.test_freq=50",
-    "verl.trainer.save_freq=50",
-    "verl.lit_sql.refill_factor=2",
-    "verl.lit_sql.early_stop_steps=150",
-    "rollout.check=rules",
-    "rollout.prompt_budget_tokens=2688",
-    "rollout.max_tokens=1024",
+_ROLLOUT = Rollout(n=8, gpu_memory_utilization=0.6, engine_kwargs=_NO_TOOLS)
+_ACTOR = Actor(
+    strategy=Strategy.FSDP2,
+    ppo_mini_batch_size=16,
+    clip_ratio_high=0.28,
+    optim=Optim(lr_warmup_steps=10),
 )
+_DATA = Data(seed=0, train_batch_size=16, max_prompt_length=3072, max_response_length=1024)
 
-QWEN_80GB = _like_qwen(
-    *_OURS,
-    "verl.actor_rollout_ref.rollout.gpu_memory_utilization=0.6",
-    "verl.actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8",
-    "verl.actor_rollout_ref.actor.fsdp_config.param_offload=false",
-    "verl.actor_rollout_ref.actor.fsdp_config.optimizer_offload=false",
+QWEN_80GB = replace(
+    QWEN,
     name="qwen-80gb",
     summary="recommended on 80 GB: 16 questions x 8 rollouts, dynamic refill, early stop, nothing offloaded",
     runners=16,
+    rollout=replace(QWEN.rollout, check=CheckMode.RULES, prompt_budget_tokens=2688, max_tokens=1024),
+    verl=VerlSettings(
+        data=_DATA,
+        actor_rollout_ref=ActorRolloutRef(
+            rollout=replace(_ROLLOUT, log_prob_micro_batch_size_per_gpu=8),
+            actor=replace(_ACTOR, fsdp_config=ActorFsdp(param_offload=False, optimizer_offload=False)),
+        ),
+        trainer=replace(_TRAINER, test_freq=50, save_freq=50),
+        lit_sql=LitSql(refill_factor=2, early_stop_steps=150),
+    ),
 )
 
-QWEN_40GB = _like_qwen(
-    *_OURS,
-    "verl.actor_rollout_ref.rollout.gpu_memory_utilization=0.6",
-    "verl.actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=2",
+QWEN_40GB = replace(
+    QWEN_80GB,
     name="qwen-40gb",
     summary="recommended on 40 to 48 GB: as qwen-80gb, with weights and optimiser in host memory while generating",
-    runners=16,
+    verl=replace(
+        QWEN_80GB.gpu,
+        actor_rollout_ref=ActorRolloutRef(rollout=_ROLLOUT, actor=replace(_ACTOR, ppo_micro_batch_size_per_gpu=2)),
+    ),
 )
 
-QWEN_24GB = _like_qwen(
-    *_OURS,
-    "verl.data.max_prompt_length=2048",
-    "verl.data.max_response_length=512",
-    "verl.actor_rollout_ref.rollout.gpu_memory_utilization=0.45",
-    "verl.actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=2",
-    "verl.actor_rollout_ref.rollout.max_num_seqs=64",
-    "verl.actor_rollout_ref.rollout.load_format=safetensors",
-    "verl.actor_rollout_ref.rollout.layered_summon=true",
-    "verl.actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=2",
-    "verl.actor_rollout_ref.actor.optim.lr=1e-5",
-    "verl.actor_rollout_ref.model.lora_rank=32",
-    "verl.actor_rollout_ref.model.lora_alpha=32",
-    "verl.actor_rollout_ref.model.target_modules=all-linear",
-    "rollout.prompt_budget_tokens=1792",
-    "rollout.max_tokens=512",
+QWEN_24GB = replace(
+    QWEN_40GB,
     name="qwen-24gb",
     summary="recommended on 24 GB: as qwen-40gb, training low-rank adapters (LoRA) with shorter prompts and replies",
     runners=8,
+    rollout=replace(QWEN_40GB.rollout, prompt_budget_tokens=1792, max_tokens=512),
+    verl=replace(
+        QWEN_40GB.gpu,
+        data=replace(_DATA, max_prompt_length=2048, max_response_length=512),
+        actor_rollout_ref=ActorRolloutRef(
+            rollout=replace(
+                _ROLLOUT,
+                gpu_memory_utilization=0.45,
+                log_prob_micro_batch_size_per_gpu=2,
+                max_num_seqs=64,
+                load_format="safetensors",
+                layered_summon=True,
+            ),
+            actor=replace(_ACTOR, ppo_micro_batch_size_per_gpu=2, optim=Optim(lr=1e-5, lr_warmup_steps=10)),
+            model=Model(lora_rank=32, lora_alpha=32, target_modules="all-linear"),
+        ),
+    ),
 )
 
 PROFILES: dict[str, Profile] = {

@@ -1,6 +1,8 @@
-"""`--set key=value` for nested frozen dataclasses: typed, checked at birth, and strict about names.
+"""`--set key=value` for nested frozen dataclasses: typed, checked when the values are made, and strict about names.
 
-A key is the dotted path of a field (`rollout.temperature`), or so much of its end as only one field has. A part that
+Text is for the command line only: in Python a setting is a value, and a profile a `replace` of another.
+
+A key is the dotted path of a field (`rollout.max_turns`), or so much of its end as only one field has. A part that
 is None has no settings: its keys are refused. A mapping field may accept further keys by name (see `OPEN`).
 Nothing here knows which settings exist; the dataclasses say so.
 """
@@ -15,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.errors import ConfigError, SettingProblem, SettingsError
+from lit_sql_trainer.profile.checked import explanation
 from lit_sql_trainer.profile.setting_names import find_setting
 
 T = TypeVar("T")
@@ -24,6 +27,9 @@ OPEN = "open"
 """Metadata of a mapping field: a function without arguments that gives the names it accepts, each with its type.
 Such a name is written where the mapping's neighbours are: the mapping itself has no name in a key. `part.*` accepts
 every name below `part`."""
+
+COMMENT = "  # "
+"""Begins what `lit-sql settings` says about a setting; `apply_assignments` reads no further."""
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -36,6 +42,8 @@ class _Setting:
     """Path of the mapping that holds it, when it is no field of its own."""
     name: str = ""
     """Its name in that mapping."""
+    about: str = ""
+    """What it is, in one line."""
 
 
 def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
@@ -43,26 +51,37 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
 
     Raises:
         ConfigError: an unknown or ambiguous key (with the nearest names), a value that is no value of the field's
-            type, or a combination that the dataclass itself rejects.
+            type, or a combination that the dataclass itself rejects. Everything that is wrong is said at once.
     """
     if not assignments:
         return settings
     known = dict(_walk(settings))
     fields = [path for path, setting in known.items() if setting.mapping is None]
     changes: dict[str, Any] = {}
+    wrong: list[ConfigError] = []
     for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {assignment!r} has no '=': write key=value, for example seed=7")
-        path = find_setting(key.strip(), fields=fields, others=known, absent=_absent(settings))
-        setting = known.get(path) or _below(known, path)
-        value = parse_value(text.strip(), setting.kind, path)
+        key, separator, text = assignment.partition(COMMENT)[0].partition("=")
+        try:
+            if not separator:
+                raise ConfigError(f"--set {assignment!r} has no '=': write key=value, for example seed=7")
+            path = find_setting(key.strip(), fields=fields, others=known, absent=_absent(settings))
+            setting = known.get(path) or _below(known, path)
+            value = parse_value(text.strip(), setting.kind, path)
+        except ConfigError as error:
+            wrong.append(error)
+            continue
         if setting.mapping is None:
             changes[path] = value
         else:
             held = changes.setdefault(setting.mapping, dict(_value(settings, setting.mapping)))
             held[setting.name] = value
-    return _changed(settings, changes)  # all at once: values that only fit together may come in any order
+    changed = _changed(settings, changes, wrong)  # together: values that only fit together may come in any order
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        problems = [problem for error in wrong if isinstance(error, SettingsError) for problem in error.problems]
+        raise SettingsError(problems, [error for error in wrong if not isinstance(error, SettingsError)])
+    return changed
 
 
 def assignments(settings: Any) -> list[str]:
@@ -75,6 +94,16 @@ def assignments(settings: Any) -> list[str]:
         prefix = mapping.rpartition(".")[0]
         held = cast("Mapping[str, Any]", _value(settings, mapping))
         lines += [f"{prefix}.{name}={_text(value)}".lstrip(".") for name, value in held.items()]
+    return lines
+
+
+def explained(settings: Any) -> list[str]:
+    """As `assignments`, each with what it is in one line."""
+    known = dict(_walk(settings))
+    lines: list[str] = []
+    for line in assignments(settings):
+        setting = known.get(line.partition("=")[0])
+        lines.append(f"{line}{COMMENT}{setting.about}" if setting is not None and setting.about else line)
     return lines
 
 
@@ -93,14 +122,18 @@ def parse_value(text: str, kind: Any, key: str) -> Any:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         inner = arguments[:1] * len(parts) if arguments[-1] is Ellipsis else arguments
         if len(inner) != len(parts):
-            raise ConfigError(f"{key}={text!r}: expected {len(inner)} values separated by commas")
+            raise _no_value(key, text, f"{len(inner)} values separated by commas")
         return tuple(parse_value(part, each, key) for part, each in zip(parts, inner, strict=True))
     try:
         if kind is bool:
             return _BOOLEANS[text.lower()]
         return kind(text)
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{key}={text!r}: expected {_expected(kind)}") from error
+        raise _no_value(key, text, _expected(kind)) from error
+
+
+def _no_value(key: str, text: str, wanted: str) -> SettingsError:
+    return SettingsError([SettingProblem(setting=key, found=repr(text), expected=wanted)])
 
 
 def to_plain(settings: Any) -> dict[str, Any]:
@@ -136,7 +169,7 @@ def _walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, _Setting]]:
                 yield inner, setting
         elif _dataclass_in(hints[field.name]) is None:
             taken.add(path)
-            yield path, _Setting(kind=hints[field.name])
+            yield path, _Setting(kind=hints[field.name], about=explanation(type(settings), field.name))
     for mapping, names in opened:
         for name, kind in names().items():
             if prefix + name not in taken:
@@ -173,12 +206,18 @@ def _value(settings: Any, path: str) -> Any:
     return settings
 
 
-def _changed(settings: T, changes: Mapping[str, Any]) -> T:
+def _changed(settings: T, changes: Mapping[str, Any], wrong: list[ConfigError]) -> T:
+    """The settings with the changes made; what is wrong with them is added to `wrong`, and left as it was."""
     own = {path: value for path, value in changes.items() if "." not in path}
     for name in dict.fromkeys(path.partition(".")[0] for path in changes if "." in path):
         inner = {path[len(name) + 1 :]: value for path, value in changes.items() if path.startswith(f"{name}.")}
-        own[name] = _changed(getattr(settings, name), inner)
-    return dataclasses.replace(cast("Any", settings), **own) if own else settings
+        own[name] = _changed(getattr(settings, name), inner, wrong)
+    try:
+        return dataclasses.replace(cast("Any", settings), **own) if own else settings
+    except ConfigError as error:
+        if isinstance(error, SettingsError) or not wrong:  # whether values fit together, only right ones can say
+            wrong.append(error)
+        return settings
 
 
 def _expected(kind: Any) -> str:

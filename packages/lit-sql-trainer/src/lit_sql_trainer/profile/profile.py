@@ -1,4 +1,4 @@
-"""What a run can be told, as frozen values that are checked once, at birth.
+"""What a run can be told, as frozen values that are checked once, when they are made.
 
 A profile is a complete, named set of settings; `--set key=value` changes single fields of it. Nothing later in a run
 reads configuration again or looks at an environment variable.
@@ -7,13 +7,14 @@ reads configuration again or looks at an environment variable.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.profile.checked import Count, Positive, PositiveNumber, settings
 from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.profile.verl import VerlSettings
@@ -23,32 +24,26 @@ TRAINED_NODES = r"^(write|rewrite)_query$"
 """Graph nodes whose model calls are trained: the two that write SQL, never the check."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("rollout")
 class RolloutSettings:
     """How one question is answered: turns, prompt, sampling, limits."""
 
-    max_turns: int = 3
+    max_turns: Positive = 3
     """Queries the agent may run for one question: the first and its rewrites."""
     check: CheckMode = CheckMode.LLM
     """Who looks at a result: the model, fixed rules, or both."""
     style: PromptStyle = PromptStyle.FULL
-    prompt_budget_tokens: int = 3072
+    """Full prompts as the tutorial has them, or compact ones for a small model."""
+    prompt_budget_tokens: Positive = 3072
     """Room for a whole prompt; the schema is cut by tables, the less relevant first."""
-    max_tokens: int = 512
+    max_tokens: Positive = 512
     """Longest reply, which may not depend on what an endpoint thinks is long."""
-    request_timeout_s: float = 30.0
+    request_timeout_s: PositiveNumber = 30.0
     """One request to the model."""
-    max_retries: int = 2
+    max_retries: Count = 2
     """Further requests after a timeout, a cut connection, a 429 or a 5xx."""
-    deadline_s: float = 180.0
+    deadline_s: PositiveNumber = 180.0
     """No model call begins later than this after the rollout's start."""
-
-    def __post_init__(self) -> None:
-        for name in ("max_turns", "max_tokens", "prompt_budget_tokens", "request_timeout_s", "deadline_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"rollout.{name} must be positive, got {getattr(self, name)}")
-        if self.max_retries < 0:
-            raise ConfigError(f"rollout.max_retries must not be negative, got {self.max_retries}")
 
     @property
     def longest_s(self) -> float:
@@ -78,33 +73,36 @@ class Backend(StrEnum):
     """VERL with vLLM and Ray, on GPUs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("")
 class Profile:
     """Everything `train NAME` needs to know."""
 
     name: str
+    """By which `train` finds it, and which run folders begin with."""
     summary: str
     """One line for the list of profiles."""
     model: str | None = None
     """Folder or Hugging Face id; None is the tiny model of this package."""
     data: Path | None = None
     """Folder with `train.parquet`, `validation.parquet` and `database/`; None is the embedded benchmark."""
-    runners: int = 2
+    runners: Positive = 2
     """Processes that run rollouts."""
     active_agent: str = TRAINED_NODES
     """Regular expression of the graph nodes whose calls are trained."""
-    train_tasks: int | None = None
+    train_tasks: Positive | None = None
     """Use only the first so many training tasks; None uses all."""
-    validation_tasks: int | None = None
+    validation_tasks: Positive | None = None
     """Use only the first so many validation tasks; None uses all."""
-    max_span_megabytes: int = 96
+    max_span_megabytes: Positive = 96
     """Traces kept in memory; older ones are dropped. A step's traces must fit."""
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
+    """How one question is answered."""
     grpo: GrpoSettings | None = field(default_factory=GrpoSettings)
     """Settings of the local algorithm; None when VERL trains."""
     verl: VerlSettings | None = None
     """Settings of VERL; None when the local algorithm trains."""
     monitors: MonitorSettings = field(default_factory=MonitorSettings)
+    """Limits of the monitors, and what follows from an alarm."""
 
     @property
     def backend(self) -> Backend:
@@ -141,31 +139,31 @@ class Profile:
     def __post_init__(self) -> None:
         if (self.grpo is None) == (self.verl is None):
             raise ConfigError(f"profile {self.name!r} must have either grpo or verl settings: one algorithm trains")
-        if self.runners < 1:
-            raise ConfigError(f"runners must be at least 1, got {self.runners}")
-        for name in ("train_tasks", "validation_tasks"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, or none for all, got {value}")
+        if wrong := [*self._rollout_time(), *self._verl_sizes(), *self._active_agent()]:
+            raise ConfigError("; ".join(wrong))
+
+    def _rollout_time(self) -> Iterator[str]:
         if self.rollout.longest_s >= self.rollout_timeout_s:
             name = "grpo.rollout_timeout_s" if self.verl is None else "verl.lit_sql.rollout_timeout_s"
-            raise ConfigError(
+            yield (
                 f"a rollout could take {self.rollout.longest_s:g} s (rollout.deadline_s plus one call with its "
                 f"retries) but is given up after {name}={self.rollout_timeout_s:g}: raise that, "
                 f"or lower rollout.deadline_s or rollout.request_timeout_s"
             )
-        if self.verl is not None:
-            for name, limit in (
-                ("prompt_budget_tokens", "max_prompt_length"),
-                ("max_tokens", "max_response_length"),
-            ):
-                value, most = getattr(self.rollout, name), getattr(self.verl.data, limit)
-                if value > most:
-                    raise ConfigError(
-                        f"rollout.{name}={value} is more than verl.data.{limit}={most}: VERL would cut what the agent "
-                        f"may send; lower the first or raise the second"
-                    )
+
+    def _verl_sizes(self) -> Iterator[str]:
+        if self.verl is None:
+            return
+        for name, limit in (("prompt_budget_tokens", "max_prompt_length"), ("max_tokens", "max_response_length")):
+            value, most = getattr(self.rollout, name), getattr(self.verl.data, limit)
+            if value > most:
+                yield (
+                    f"rollout.{name}={value} is more than verl.data.{limit}={most}: VERL would cut what the agent "
+                    f"may send; lower the first or raise the second"
+                )
+
+    def _active_agent(self) -> Iterator[str]:
         try:
             re.compile(self.active_agent)
         except re.error as error:
-            raise ConfigError(f"active_agent {self.active_agent!r} is no regular expression: {error}") from error
+            yield f"active_agent {self.active_agent!r} is no regular expression: {error}"

@@ -8,13 +8,21 @@ trainer needs and VERL does not know; it travels in the same dictionary, because
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
 from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.profile.checked import (
+    Count,
+    Positive,
+    PositiveNumber,
+    RefillFactor,
+    RunnerTimeout,
+    Share,
+    settings,
+)
 from lit_sql_trainer.profile.grpo import Weighting
 from lit_sql_trainer.profile.overrides import OPEN
 from lit_sql_trainer.profile.verl_keys import key_kinds
@@ -58,136 +66,165 @@ class Device(StrEnum):
     NPU = "npu"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.algorithm")
 class Algorithm:
     """`algorithm`"""
 
     adv_estimator: str = "grpo"
+    """How advantages are made; only `grpo` is supported."""
     use_kl_in_reward: bool = False
+    """Subtract a KL term from rewards; refused, because a reward here is a verdict."""
     norm_adv_by_std_in_grpo: bool | None = None
     """Divide advantages by the group's standard deviation; VERL's default is yes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.data")
 class Data:
     """`data`. Which files are read is `--data`."""
 
-    train_batch_size: int = 32
+    train_batch_size: Positive = 32
     """Questions of one step."""
-    max_prompt_length: int = 4096
-    max_response_length: int = 2048
+    max_prompt_length: Positive = 4096
+    """Tokens of the longest prompt that is trained."""
+    max_response_length: Positive = 2048
+    """Tokens of the longest reply that is trained."""
     truncation: str = "error"
+    """What VERL does with longer prompts of its own data set."""
     seed: int | None = None
     """Of the order of the questions; VERL's default is none, which repeats nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.rollout.multi_turn")
 class MultiTurn:
     """`actor_rollout_ref.rollout.multi_turn`"""
 
     format: str = "hermes"
+    """How VERL's own agent loop would read tool calls."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.rollout.engine_kwargs.vllm")
 class VllmEngine:
     """`actor_rollout_ref.rollout.engine_kwargs.vllm`"""
 
     enable_auto_tool_choice: bool | None = True
+    """Have vLLM look for tool calls in replies."""
     tool_call_parser: str | None = "hermes"
+    """How vLLM reads tool calls."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.rollout.engine_kwargs")
 class EngineKwargs:
     """`actor_rollout_ref.rollout.engine_kwargs`"""
 
     vllm: VllmEngine = field(default_factory=VllmEngine)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.rollout")
 class Rollout:
     """`actor_rollout_ref.rollout`"""
 
     name: str = "vllm"
-    n: int = 4
+    """The inference engine."""
+    n: Positive = 4
     """Rollouts of each question: the group within which advantages are centred."""
-    tensor_model_parallel_size: int = 1
-    gpu_memory_utilization: float = 0.8
+    tensor_model_parallel_size: Positive = 1
+    """GPUs that share one copy of the model while it generates."""
+    gpu_memory_utilization: Share = 0.8
     """Share of the GPU that vLLM takes for weights and cache while it generates."""
-    log_prob_micro_batch_size_per_gpu: int = 4
+    log_prob_micro_batch_size_per_gpu: Positive = 4
+    """Rows of one forward pass that takes log-probabilities."""
     temperature: float | None = None
     """Of training rollouts; VERL's default is 1.0. Validation is greedy whatever this says."""
     max_num_seqs: int | None = None
+    """Replies that vLLM generates together."""
     load_format: str | None = None
+    """How vLLM gets the first weights; an adapter needs `safetensors`."""
     layered_summon: bool | None = None
+    """Gather an adapter's weights layer by layer."""
     multi_turn: MultiTurn = field(default_factory=MultiTurn)
     engine_kwargs: EngineKwargs = field(default_factory=EngineKwargs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.actor.optim")
 class Optim:
     """`actor_rollout_ref.actor.optim`"""
 
-    lr: float = 1e-6
+    lr: PositiveNumber = 1e-6
+    """Learning rate of Adam."""
     lr_warmup_steps: int | None = None
+    """Steps over which the learning rate rises."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.actor.fsdp_config")
 class ActorFsdp:
     """`actor_rollout_ref.actor.fsdp_config`"""
 
     param_offload: bool = True
     """Keep the weights in host memory while vLLM generates."""
     optimizer_offload: bool = True
+    """Keep Adam's moments in host memory while vLLM generates."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.actor")
 class Actor:
     """`actor_rollout_ref.actor`"""
 
     strategy: Strategy | None = None
-    """VERL's default is FSDP1."""
-    ppo_mini_batch_size: int = 32
+    """How VERL shards the model; its default is FSDP1."""
+    ppo_mini_batch_size: Positive = 32
     """Questions of one optimiser step; VERL multiplies it by `n`."""
-    ppo_micro_batch_size_per_gpu: int = 4
+    ppo_micro_batch_size_per_gpu: Positive = 4
+    """Rows of one forward and backward pass."""
     use_torch_compile: bool | None = None
+    """Compile the model; VERL's default is yes."""
     use_kl_loss: bool = False
+    """Add the divergence from the reference model to the loss."""
     kl_loss_coef: float = 0.0
+    """Weight of that divergence."""
     entropy_coeff: float = 0
+    """Weight of the entropy in the loss."""
     clip_ratio_low: float = 0.2
+    """How far a token's probability ratio may fall before its gradient is cut."""
     clip_ratio_high: float = 0.3
+    """How far a token's probability ratio may rise before its gradient is cut."""
     optim: Optim = field(default_factory=Optim)
     fsdp_config: ActorFsdp = field(default_factory=ActorFsdp)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.ref.fsdp_config")
 class RefFsdp:
     """`actor_rollout_ref.ref.fsdp_config`"""
 
     param_offload: bool = True
+    """Keep the reference's weights in host memory while they are not used."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.ref")
 class Ref:
     """`actor_rollout_ref.ref`: the model that a KL term compares with; unused without one."""
 
-    log_prob_micro_batch_size_per_gpu: int = 8
+    log_prob_micro_batch_size_per_gpu: Positive = 8
+    """Rows of one forward pass that takes log-probabilities."""
     fsdp_config: RefFsdp = field(default_factory=RefFsdp)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref.model")
 class Model:
     """`actor_rollout_ref.model`. Which model is loaded is `--model`."""
 
     use_remove_padding: bool = True
     """Needs flash-attention; where it is missing this is turned off, and said."""
     enable_gradient_checkpointing: bool = True
+    """Compute activations again instead of keeping them."""
     lora_rank: int | None = None
     """None or 0 trains all weights."""
     lora_alpha: int | None = None
+    """Scale of a LoRA, divided by its rank."""
     target_modules: str | None = None
+    """Which layers get a LoRA."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.actor_rollout_ref")
 class ActorRolloutRef:
     """`actor_rollout_ref`"""
 
@@ -197,70 +234,64 @@ class ActorRolloutRef:
     model: Model = field(default_factory=Model)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.trainer")
 class Trainer:
     """`trainer`. Folders and the experiment's name are those of the run folder."""
 
-    n_gpus_per_node: int = 1
-    nnodes: int = 1
+    n_gpus_per_node: Positive = 1
+    """GPUs of each node."""
+    nnodes: Positive = 1
+    """Machines."""
     val_before_train: bool = True
+    """Validate before the first step."""
     val_only: bool | None = None
     """Validate, and end."""
     critic_warmup: int = 0
+    """Steps in which only a critic would be trained; there is none."""
     logger: tuple[Logger, ...] = (Logger.CONSOLE, Logger.WANDB)
     """The console is always among them."""
     project_name: str = "AgentLightning"
+    """Under which loggers file the run."""
     test_freq: int = 32
     """Steps between validations."""
     save_freq: int | None = None
     """Steps between checkpoints; None, as in the tutorial, saves none."""
     max_actor_ckpt_to_keep: int | None = None
+    """Checkpoints kept beside the best one."""
     total_epochs: int = 2
+    """Times that every question is asked."""
     total_training_steps: int | None = None
     """Ends training before the epochs do."""
     device: Device | None = None
     """None is CUDA."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl.lit_sql")
 class LitSql:
     """`lit_sql`: what our trainer and daemon do differently from the library's. VERL ignores the section."""
 
     weighting: Weighting = Weighting.ROLLOUT
     """What counts once in the loss: each rollout, or each of its model calls."""
-    refill_factor: float = 1.0
+    refill_factor: RefillFactor = 1.0
     """Up to this many times `train_batch_size` questions are rolled out to replace groups without variance; at most 2.
     Whether a group has variance is decided on right or wrong, never on a shaped reward."""
-    max_dropped_share: float = 0.02
+    max_dropped_share: Share = 0.02
     """Rollouts lost to our own failures, over the last `dropped_window`, that a run survives."""
-    dropped_window: int = 256
-    rollout_timeout_s: float = 600.0
+    dropped_window: Positive = 256
+    """Rollouts over which `max_dropped_share` is taken."""
+    rollout_timeout_s: PositiveNumber = 600.0
     """After this a rollout is given up and dropped."""
-    runner_timeout_s: float = 60.0
+    runner_timeout_s: RunnerTimeout = 60.0
     """A runner that shows no sign of life for this long has died, and its rollout with it; it beats every 10 s."""
-    seed: int = 0
+    seed: Count = 0
     """Of everything that our trainer draws: sampling seeds of requests, and which remainder of a batch is left out."""
     keep_best: bool = True
     """Keep the checkpoint that was best on validation, beside the last ones."""
-    early_stop_steps: int | None = None
+    early_stop_steps: Positive | None = None
     """End when validation has not gained more than its standard error for so many steps; None never does."""
 
-    def __post_init__(self) -> None:
-        self._require(1.0 <= self.refill_factor <= 2.0, "refill_factor", "between 1 (off) and 2")
-        self._require(0.0 <= self.max_dropped_share <= 1.0, "max_dropped_share", "between 0 and 1")
-        self._require(self.dropped_window >= 1, "dropped_window", "at least 1")
-        self._require(0.0 < self.rollout_timeout_s < math.inf, "rollout_timeout_s", "a positive number")
-        self._require(20.0 <= self.runner_timeout_s < math.inf, "runner_timeout_s", "at least 20")
-        self._require(self.seed >= 0, "seed", "at least 0")
-        steps = self.early_stop_steps
-        self._require(steps is None or steps >= 1, "early_stop_steps", "at least 1, or none")
 
-    def _require(self, holds: bool, name: str, expected: str) -> None:
-        if not holds:
-            raise ConfigError(f"verl.lit_sql.{name} must be {expected}, got {getattr(self, name)!r}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("verl")
 class VerlSettings:
     """One training run with VERL."""
 
