@@ -34,8 +34,7 @@ from time import perf_counter, thread_time
 from typing import Any
 
 from sql_reward import GoldCache, Limits, Outcome, Verdict, judge
-from sql_reward.scoring.pairs import Pair
-from sql_reward.scoring.score import ScoreOptions, score_pairs
+from sql_reward.scoring import Pair, ScoreOptions, score_pairs
 
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 DATABASES = DATA / "spider" / "database"

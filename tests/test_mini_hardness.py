@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from spider_data import DatabaseCatalog, SpiderTask, read_tasks
-from sql_reward import SqlRewardError, hardness, read_schema
+from sql_reward import SqlRewardError, hardness
+from sql_reward.exact import read_schema
 
 
 def test_levels_are_the_official_ones(mini: Path) -> None:

@@ -69,6 +69,24 @@ FACE = {
         check_data CheckReport data_stats DataStats
         SpiderDataError DatabaseNotFoundError
     """,
+    "sql_reward": """
+        judge Verdict Outcome SchemaOverlap Rules Limits GoldCache
+        evaluate_query reward_of RewardScale PLAIN SHAPED
+        run_sql Rows SqlFailure hardness Hardness
+        SqlRewardError GoldSqlError DatabaseNotFoundError DatabaseUnreadableError MachineError StalledError LimitsError
+    """,
+    "sql_reward.exact": """
+        exact_match ExactMatch Component hardness Hardness Schema read_schema read_schemas
+        UnparsableSqlError SchemaError
+    """,
+    "sql_reward.scoring": """
+        Pair BadRow read_pairs read_official_pairs score_pairs ScoreOptions PairResult ScoreReport
+        InputError OutputError WorkersFailedError
+    """,
+    "sql_reward.stats": """
+        Interval wilson_interval PairedComparison compare_paired newcombe_interval mcnemar_p
+        pass_at_k majority_vote result_digest
+    """,
 }
 """Every name of a package's face, grouped as in its `__all__`."""
 
@@ -79,6 +97,8 @@ def test_face(package: str) -> None:
     module = importlib.import_module(package)
     assert module.__all__ == FACE[package].split()
     assert len(module.__all__) <= 24
+    assert all(getattr(module, name).__class__.__name__ != "module" for name in module.__all__)
+    assert set(module.__all__) <= set(dir(module))
 
 
 def test_trained_nodes() -> None:

@@ -17,7 +17,7 @@ from lit_sql_trainer.evaluation.compare import compare
 from lit_sql_trainer.evaluation.plan import Sampling
 from lit_sql_trainer.evaluation.run import evaluate
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
-from sql_reward import mcnemar_p
+from sql_reward.stats import mcnemar_p
 
 from .conftest import right_answer, sql_block, target_at, wrong_about
 

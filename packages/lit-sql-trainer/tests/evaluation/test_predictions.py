@@ -12,7 +12,8 @@ from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.evaluation.predictions import NO_ANSWER, export_predictions, one_line
 from lit_sql_trainer.evaluation.run import evaluate, questions_for
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
-from sql_reward import judge, read_official_pairs
+from sql_reward import judge
+from sql_reward.scoring import read_official_pairs
 
 from .conftest import lines_of, messages_text, right_answer, sql_block, target_at
 

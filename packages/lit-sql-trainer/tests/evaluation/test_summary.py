@@ -10,7 +10,7 @@ import pytest
 from lit_sql_trainer.evaluation.records import AnswerRecord, Standing
 from lit_sql_trainer.evaluation.summary import chosen_record, rewrites, score, summarise
 from lit_sql_trainer.evaluation.table import told
-from sql_reward import wilson_interval
+from sql_reward.stats import wilson_interval
 
 PLAN: dict[str, Any] = {
     "version": 1,

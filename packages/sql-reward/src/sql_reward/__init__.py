@@ -1,118 +1,100 @@
-"""Runs untrusted SQL safely and judges it against a gold query."""
+"""Runs untrusted SQL safely and judges it against a gold query.
 
-import importlib
+The rest is in three rooms: `sql_reward.exact` (exact set match and schemas), `sql_reward.scoring` (many pairs and files
+of them), `sql_reward.stats` (intervals and comparisons). Names are imported from their modules at first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sql_reward.errors import (
-    DatabaseNotFoundError,
-    DatabaseUnreadableError,
-    GoldSqlError,
-    InputError,
-    LimitsError,
-    MachineError,
-    SqlRewardError,
-    StalledError,
-)
-from sql_reward.exact.hardness import Hardness, hardness
-from sql_reward.exact.match import Component, ExactMatch, exact_match
-from sql_reward.exact.parser import UnparsableSqlError
-from sql_reward.exact.schema import Schema, SchemaError, read_schema, read_schemas
-from sql_reward.gold import GoldCache
-from sql_reward.judge import judge
-from sql_reward.reward import PLAIN, SHAPED, RewardScale, evaluate_query, reward_of
-from sql_reward.rules.modes import Rules
-from sql_reward.sandbox.execute import Rows, SqlFailure, run_sql
-from sql_reward.sandbox.limits import Limits
-from sql_reward.stats import (
-    Interval,
-    PairedComparison,
-    compare_paired,
-    majority_vote,
-    mcnemar_p,
-    newcombe_interval,
-    pass_at_k,
-    result_digest,
-    wilson_interval,
-)
-from sql_reward.verdict import Outcome, SchemaOverlap, Verdict
-
 if TYPE_CHECKING:
-    from sql_reward.scoring.official import read_official_pairs
-    from sql_reward.scoring.pairs import BadRow, Pair, read_pairs
-    from sql_reward.scoring.report import ScoreReport
-    from sql_reward.scoring.score import PairResult, ScoreOptions, score_pairs
-    from sql_reward.scoring.workers import WorkersFailedError
+    from sql_reward.errors import DatabaseNotFoundError as DatabaseNotFoundError
+    from sql_reward.errors import DatabaseUnreadableError as DatabaseUnreadableError
+    from sql_reward.errors import GoldSqlError as GoldSqlError
+    from sql_reward.errors import LimitsError as LimitsError
+    from sql_reward.errors import MachineError as MachineError
+    from sql_reward.errors import SqlRewardError as SqlRewardError
+    from sql_reward.errors import StalledError as StalledError
+    from sql_reward.exact.levels import Hardness as Hardness
+    from sql_reward.exact.levels import hardness as hardness
+    from sql_reward.gold import GoldCache as GoldCache
+    from sql_reward.judging import judge as judge
+    from sql_reward.reward import PLAIN as PLAIN
+    from sql_reward.reward import SHAPED as SHAPED
+    from sql_reward.reward import RewardScale as RewardScale
+    from sql_reward.reward import evaluate_query as evaluate_query
+    from sql_reward.reward import reward_of as reward_of
+    from sql_reward.rules.modes import Rules as Rules
+    from sql_reward.sandbox.execute import Rows as Rows
+    from sql_reward.sandbox.execute import SqlFailure as SqlFailure
+    from sql_reward.sandbox.execute import run_sql as run_sql
+    from sql_reward.sandbox.limits import Limits as Limits
+    from sql_reward.verdict import Outcome as Outcome
+    from sql_reward.verdict import SchemaOverlap as SchemaOverlap
+    from sql_reward.verdict import Verdict as Verdict
 
-_LOADED_ON_USE = {
-    "BadRow": "sql_reward.scoring.pairs",
-    "Pair": "sql_reward.scoring.pairs",
-    "read_official_pairs": "sql_reward.scoring.official",
-    "read_pairs": "sql_reward.scoring.pairs",
-    "ScoreReport": "sql_reward.scoring.report",
-    "PairResult": "sql_reward.scoring.score",
-    "ScoreOptions": "sql_reward.scoring.score",
-    "score_pairs": "sql_reward.scoring.score",
-    "WorkersFailedError": "sql_reward.scoring.workers",
+__all__ = [  # noqa: RUF022  grouped by meaning
+    # a verdict
+    "judge",
+    "Verdict",
+    "Outcome",
+    "SchemaOverlap",
+    "Rules",
+    "Limits",
+    "GoldCache",
+    # a number
+    "evaluate_query",
+    "reward_of",
+    "RewardScale",
+    "PLAIN",
+    "SHAPED",
+    # one statement
+    "run_sql",
+    "Rows",
+    "SqlFailure",
+    "hardness",
+    "Hardness",
+    # what is not the prediction's fault
+    "SqlRewardError",
+    "GoldSqlError",
+    "DatabaseNotFoundError",
+    "DatabaseUnreadableError",
+    "MachineError",
+    "StalledError",
+    "LimitsError",
+]
+
+_HOMES = {
+    "judging": ("judge",),
+    "verdict": ("Outcome", "SchemaOverlap", "Verdict"),
+    "rules.modes": ("Rules",),
+    "sandbox.limits": ("Limits",),
+    "gold": ("GoldCache",),
+    "reward": ("PLAIN", "SHAPED", "RewardScale", "evaluate_query", "reward_of"),
+    "sandbox.execute": ("Rows", "SqlFailure", "run_sql"),
+    "exact.levels": ("Hardness", "hardness"),
+    "errors": (
+        "DatabaseNotFoundError",
+        "DatabaseUnreadableError",
+        "GoldSqlError",
+        "LimitsError",
+        "MachineError",
+        "SqlRewardError",
+        "StalledError",
+    ),
 }
-"""Scoring many pairs at once needs `multiprocessing`; a reward in a training loop does not."""
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LOADED_ON_USE:
-        return getattr(importlib.import_module(_LOADED_ON_USE[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
 
-__all__ = [
-    "PLAIN",
-    "SHAPED",
-    "BadRow",
-    "Component",
-    "DatabaseNotFoundError",
-    "DatabaseUnreadableError",
-    "ExactMatch",
-    "GoldCache",
-    "GoldSqlError",
-    "Hardness",
-    "InputError",
-    "Interval",
-    "Limits",
-    "LimitsError",
-    "MachineError",
-    "Outcome",
-    "Pair",
-    "PairResult",
-    "PairedComparison",
-    "RewardScale",
-    "Rows",
-    "Rules",
-    "Schema",
-    "SchemaError",
-    "SchemaOverlap",
-    "ScoreOptions",
-    "ScoreReport",
-    "SqlFailure",
-    "SqlRewardError",
-    "StalledError",
-    "UnparsableSqlError",
-    "Verdict",
-    "WorkersFailedError",
-    "compare_paired",
-    "evaluate_query",
-    "exact_match",
-    "hardness",
-    "judge",
-    "majority_vote",
-    "mcnemar_p",
-    "newcombe_interval",
-    "pass_at_k",
-    "read_official_pairs",
-    "read_pairs",
-    "read_schema",
-    "read_schemas",
-    "result_digest",
-    "reward_of",
-    "run_sql",
-    "score_pairs",
-    "wilson_interval",
-]
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

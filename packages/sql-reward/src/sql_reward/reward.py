@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from sql_reward.errors import LimitsError, SqlRewardError
-from sql_reward.judge import judge
+from sql_reward.judging import judge
 from sql_reward.paths import PathLike
 from sql_reward.verdict import Outcome, Verdict
 

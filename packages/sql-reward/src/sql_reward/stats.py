@@ -10,6 +10,21 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+__all__ = [  # noqa: RUF022  grouped by meaning
+    # a share
+    "Interval",
+    "wilson_interval",
+    # two systems on the same questions
+    "PairedComparison",
+    "compare_paired",
+    "newcombe_interval",
+    "mcnemar_p",
+    # several answers to one question
+    "pass_at_k",
+    "majority_vote",
+    "result_digest",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:

@@ -17,7 +17,6 @@ from sql_reward import (
     DatabaseNotFoundError,
     DatabaseUnreadableError,
     GoldSqlError,
-    InputError,
     Limits,
     LimitsError,
     Outcome,
@@ -27,6 +26,7 @@ from sql_reward import (
     judge,
     run_sql,
 )
+from sql_reward.scoring import InputError
 
 FORBIDDEN = [
     "INSERT INTO singer (id) VALUES (99)",

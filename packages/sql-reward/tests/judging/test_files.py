@@ -9,19 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward import (
-    DatabaseUnreadableError,
-    GoldCache,
-    Pair,
-    Rows,
-    ScoreOptions,
-    SqlRewardError,
-    evaluate_query,
-    judge,
-    read_schema,
-    run_sql,
-    score_pairs,
-)
+from sql_reward import DatabaseUnreadableError, GoldCache, Rows, SqlRewardError, evaluate_query, judge, run_sql
+from sql_reward.exact import read_schema
+from sql_reward.scoring import Pair, ScoreOptions, score_pairs
 
 QUERY = "SELECT name FROM singer"
 
@@ -69,7 +59,7 @@ def test_what_is_no_file(toy_db: Path, tmp_path: Path) -> None:
 
 def test_the_order_of_a_suite(toy_db: Path, tmp_path: Path) -> None:
     """The main file comes first, then the variants by the numbers in their names."""
-    from sql_reward.judge import suite
+    from sql_reward.judging import suite
 
     folder = tmp_path / "pets"
     folder.mkdir()

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from sql_reward import GoldSqlError, Limits, SqlRewardError, judge
-from sql_reward.scoring.pairs import Pair
-from sql_reward.scoring.score import ScoreOptions, score_pairs
+from sql_reward.scoring import Pair, ScoreOptions, score_pairs
 
 pytestmark = pytest.mark.data
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.exact.schema import Schema
+from sql_reward.exact import Schema
 
 PROJECT_ROOT = Path(__file__).resolve().parents[4]
 IMPORTABLE = Path(__file__).parent / "importable"

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sql_reward.exact.hardness import hardness
-from sql_reward.exact.match import exact_match
-from sql_reward.exact.parser import MAX_NESTING, UnparsableSqlError, parse_query
-from sql_reward.exact.schema import Schema
+from sql_reward.exact import Schema, UnparsableSqlError, exact_match, hardness
+from sql_reward.exact.parser import MAX_NESTING, parse_query
 from sql_reward.exact.tokens import split_words
 
 CASES = tomllib.loads((Path(__file__).parent / "exact_match.toml").read_text())

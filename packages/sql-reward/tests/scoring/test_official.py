@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.errors import InputError
-from sql_reward.scoring.official import read_official, read_official_pairs
-from sql_reward.scoring.pairs import Pair
+from sql_reward.scoring import InputError, Pair, read_official_pairs
+from sql_reward.scoring.official import read_official
 
 BIRD = "\t----- bird -----\t"
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.errors import InputError
-from sql_reward.scoring.pairs import BadRow, Pair, read_pairs
+from sql_reward.scoring import BadRow, InputError, Pair, read_pairs
 
 GOOD = {"id": "q1", "db_id": "singers", "gold": "SELECT 1", "pred": "SELECT 2"}
 

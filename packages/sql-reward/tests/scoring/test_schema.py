@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.exact.schema import Schema, SchemaError, read_schema, read_schemas
+from sql_reward.exact import Schema, SchemaError, read_schema, read_schemas
 
 ENTRY = {
     "db_id": "Shop",

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sql_reward.exact.match import Component
-from sql_reward.sandbox.limits import Limits
-from sql_reward.scoring.pairs import BadRow, Pair
-from sql_reward.scoring.report import ScoreReport, Scores
-from sql_reward.scoring.score import PairResult, ScoreOptions, score_pair, score_pairs
-from sql_reward.verdict import Outcome
+from sql_reward import Limits, Outcome
+from sql_reward.exact import Component
+from sql_reward.scoring import BadRow, Pair, PairResult, ScoreOptions, ScoreReport, score_pairs
+from sql_reward.scoring.report import Scores
+from sql_reward.scoring.score import score_pair
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
 

@@ -8,10 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from sql_reward.cli import main
-from sql_reward.exact.hardness import hardness
-from sql_reward.exact.match import exact_match
-from sql_reward.exact.parser import UnparsableSqlError
-from sql_reward.exact.schema import Schema, read_schema, read_schemas
+from sql_reward.exact import Schema, UnparsableSqlError, exact_match, hardness, read_schema, read_schemas
 
 pytestmark = pytest.mark.data
 

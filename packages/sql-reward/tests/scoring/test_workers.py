@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sql_reward.scoring import WorkersFailedError
 from sql_reward.scoring.worker_process import LossReason, WorkerLoss
-from sql_reward.scoring.workers import Patience, WorkersFailedError, run_in_workers
+from sql_reward.scoring.workers import Patience, run_in_workers
 
 Act = Callable[[object], object]
 PATIENT = Patience(cpu_s=60, wall_s=120)

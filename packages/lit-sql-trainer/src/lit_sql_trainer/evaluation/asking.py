@@ -15,7 +15,8 @@ from lit_sql_trainer.machine.endpoints import ModelEndpoint
 from lit_sql_trainer.rollouts.calls import stable_seed
 from spider_data import SpiderDataError, SpiderTask
 from sql_graph import SqlAnswer, SqlGraphError
-from sql_reward import Outcome, Rows, SqlRewardError, Verdict, result_digest, run_sql
+from sql_reward import Outcome, Rows, SqlRewardError, Verdict, run_sql
+from sql_reward.stats import result_digest
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler

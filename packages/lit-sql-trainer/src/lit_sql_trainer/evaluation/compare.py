@@ -17,7 +17,7 @@ from lit_sql_trainer.evaluation.questions import read_questions
 from lit_sql_trainer.evaluation.records import AnswerRecord
 from lit_sql_trainer.evaluation.run import Evaluation, load_evaluation
 from lit_sql_trainer.evaluation.summary import LEVELS, answered, chosen_record
-from sql_reward import PairedComparison, compare_paired
+from sql_reward.stats import PairedComparison, compare_paired
 
 SAME = {
     "version": "version of the records",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lit_sql_trainer.evaluation.compare import Comparison, Decided
-from sql_reward import PairedComparison
+from sql_reward.stats import PairedComparison
 
 SHOWN = 10
 

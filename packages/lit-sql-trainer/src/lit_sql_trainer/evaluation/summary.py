@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lit_sql_trainer.evaluation.records import AnswerRecord, Standing
-from sql_reward import majority_vote, pass_at_k, wilson_interval
+from sql_reward.stats import majority_vote, pass_at_k, wilson_interval
 
 Z95 = 1.959963984540054
 LEVELS = ("easy", "medium", "hard", "extra", "")

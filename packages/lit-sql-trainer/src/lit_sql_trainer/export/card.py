@@ -12,7 +12,7 @@ from lit_sql_trainer.export.proof import Proof
 from lit_sql_trainer.models.source import Source, read_json
 from lit_sql_trainer.profile.overrides import assignments, to_plain
 from spider_data import SpiderDataError, read_manifest, read_tasks
-from sql_reward import wilson_interval
+from sql_reward.stats import wilson_interval
 
 VERSIONS = ("lit-sql-trainer", "agentlightning", "torch", "transformers", "verl", "vllm")
 """Of which packages the card tells the version."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sql_reward import PairedComparison, compare_paired
+from sql_reward.stats import PairedComparison, compare_paired
 
 Record = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Final
 
-from sql_reward.exact.hardness import Hardness
+from sql_reward.exact.levels import Hardness
 from sql_reward.exact.match import Component
 from sql_reward.scoring.score import PairResult
 from sql_reward.stats import wilson_interval

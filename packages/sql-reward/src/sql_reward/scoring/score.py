@@ -13,12 +13,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from sql_reward.errors import DatabaseNotFoundError, SqlRewardError
-from sql_reward.exact.hardness import Hardness, hardness
+from sql_reward.exact.levels import Hardness, hardness
 from sql_reward.exact.match import ExactMatch, exact_match
 from sql_reward.exact.parser import UnparsableSqlError
 from sql_reward.exact.schema import Schema, read_schema, read_schemas
 from sql_reward.gold import GoldCache
-from sql_reward.judge import judge
+from sql_reward.judging import judge
 from sql_reward.paths import PathLike, as_path
 from sql_reward.rules.modes import Rules
 from sql_reward.sandbox.limits import Limits
