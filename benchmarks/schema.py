@@ -22,10 +22,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sql_graph import PromptStyle, SchemaStyle, SqlDatabase, estimate_tokens
+from sql_graph import PromptStyle, SqlDatabase, estimate_tokens
 from sql_graph.agent.prompts import PromptBudget
 from sql_graph.agent.render import SchemaWriter, write_table
 from sql_graph.databases.schema import Column, ForeignKey, Schema, Table
+from sql_graph.ports import SchemaStyle
 
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")) / "spider"
 BUDGETS = (200, 300, 500, 800, 1200, 2000)

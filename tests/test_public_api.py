@@ -69,6 +69,13 @@ FACE = {
         check_data CheckReport data_stats DataStats
         SpiderDataError DatabaseNotFoundError
     """,
+    "sql_graph": """
+        TRAINED_NODES answer build_graph build_langgraph_sql_agent
+        Attempt CheckMode PromptStyle SqlAnswer StopReason
+        open_chat SqlDatabase DatabaseLimits ChatModel Database Observation extract_sql estimate_tokens
+        ScriptedChat TableDatabase
+        DatabaseError ModelCallError ModelFault SqlGraphError UsageError
+    """,
     "sql_reward": """
         judge Verdict Outcome SchemaOverlap Rules Limits GoldCache
         evaluate_query reward_of RewardScale PLAIN SHAPED

@@ -1,6 +1,7 @@
 """An agent that answers questions on any SQL database: question in, careful SQL out.
 
-Names are imported from their modules at first use, so that importing the package costs next to nothing.
+Names are imported from their modules at first use, so that importing the package costs next to nothing. Rarer names
+are in the public modules `sql_graph.errors`, `sql_graph.ports` and `sql_graph.testing`.
 """
 
 from __future__ import annotations
@@ -23,22 +24,14 @@ if TYPE_CHECKING:
     from sql_graph.databases.database import SqlDatabase as SqlDatabase
     from sql_graph.databases.limits import DatabaseLimits as DatabaseLimits
     from sql_graph.errors import DatabaseError as DatabaseError
-    from sql_graph.errors import DatabaseNotFoundError as DatabaseNotFoundError
-    from sql_graph.errors import DatabaseUnavailableError as DatabaseUnavailableError
-    from sql_graph.errors import EmptyDatabaseError as EmptyDatabaseError
-    from sql_graph.errors import EmptyQuestionError as EmptyQuestionError
     from sql_graph.errors import ModelCallError as ModelCallError
     from sql_graph.errors import ModelFault as ModelFault
-    from sql_graph.errors import PromptBudgetError as PromptBudgetError
     from sql_graph.errors import SqlGraphError as SqlGraphError
-    from sql_graph.errors import UnknownDialectError as UnknownDialectError
     from sql_graph.errors import UsageError as UsageError
     from sql_graph.parse import extract_sql as extract_sql
     from sql_graph.ports import ChatModel as ChatModel
     from sql_graph.ports import Database as Database
     from sql_graph.ports import Observation as Observation
-    from sql_graph.ports import ObservationStatus as ObservationStatus
-    from sql_graph.ports import SchemaStyle as SchemaStyle
     from sql_graph.testing import ScriptedChat as ScriptedChat
     from sql_graph.testing import TableDatabase as TableDatabase
 
@@ -50,27 +43,21 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "agent.chat": ("open_chat",),
     "databases.database": ("SqlDatabase",),
     "databases.limits": ("DatabaseLimits",),
-    "ports": ("ChatModel", "Database", "Observation", "ObservationStatus", "SchemaStyle"),
+    "ports": ("ChatModel", "Database", "Observation"),
     "parse": ("extract_sql",),
     "agent.tokens": ("estimate_tokens",),
     # doubles
     "testing": ("ScriptedChat", "TableDatabase"),
     "errors": (
         "DatabaseError",
-        "DatabaseNotFoundError",
-        "DatabaseUnavailableError",
-        "EmptyDatabaseError",
-        "EmptyQuestionError",
         "ModelCallError",
         "ModelFault",
-        "PromptBudgetError",
         "SqlGraphError",
-        "UnknownDialectError",
         "UsageError",
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]  built from the table above
+__all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]  built from the table above
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,9 @@ a query that runs; 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -89,6 +91,9 @@ def stops_on_errors(command: Callable[..., None]) -> Callable[..., None]:
 @click.version_option(package_name="sql-graph")
 def main() -> None:
     """Answer questions about any SQL database with any OpenAI-compatible model. Reads only, within limits."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a code page may lack a character that a database holds
 
 
 @main.command(epilog=_EPILOG)
@@ -167,28 +172,45 @@ def open_agent(
     deadline: float,
 ) -> SqlGraph:
     """The graph that a command's options describe. The schema is read first: a wrong database ends the command."""
+    _status("reading the schema …")
     from sql_graph.databases.database import SqlDatabase
     from sql_graph.databases.limits import DatabaseLimits
 
     database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline))
     _ = database.schema
+    _status("loading the agent …")
     from sql_graph.agent.chat import open_chat
     from sql_graph.agent.graph import build_graph
     from sql_graph.agent.state import CheckMode, PromptStyle
 
+    model_behind = open_chat(
+        model=model,
+        base_url=base_url,
+        timeout_s=timeout,
+        sampling_parameters={"temperature": temperature, "max_tokens": max_tokens},
+    )
+    if not (base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL")):
+        click.echo(
+            f"sql-graph: no --base-url and no OPENAI_API_BASE, "
+            f"so {model!r} is asked at {model_behind.openai_api_base}; "
+            "the question and the schema go there",
+            err=True,
+        )
+    _status(f"asking {model!r} …")
     return build_graph(
         database=database,
-        chat=open_chat(
-            model=model,
-            base_url=base_url,
-            timeout_s=timeout,
-            sampling_parameters={"temperature": temperature, "max_tokens": max_tokens},
-        ),
+        chat=model_behind,
         max_turns=max_turns,
         check=CheckMode(check),
         style=PromptStyle(style),
         prompt_budget_tokens=prompt_budget,
     )
+
+
+def _status(doing: str) -> None:
+    """Say on a terminal what is being done, so that nothing is silent for long; pipes and files get no such line."""
+    if sys.stderr.isatty():
+        click.echo(f"sql-graph: {doing}", err=True)
 
 
 def run(

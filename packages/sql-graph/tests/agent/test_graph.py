@@ -18,11 +18,9 @@ from sql_graph import (
     TRAINED_NODES,
     CheckMode,
     DatabaseError,
-    EmptyQuestionError,
     ModelCallError,
     ModelFault,
     Observation,
-    ObservationStatus,
     PromptStyle,
     ScriptedChat,
     SqlAnswer,
@@ -34,6 +32,8 @@ from sql_graph import (
 )
 from sql_graph.agent.graph import SqlGraph
 from sql_graph.agent.nodes import Agent, check_query, execute_query, rewrite_query, should_continue, write_query
+from sql_graph.errors import EmptyQuestionError
+from sql_graph.ports import ObservationStatus
 from sql_graph.testing import ScriptError
 
 SCHEMA = "CREATE TABLE singer (name text, age int);"

@@ -9,15 +9,10 @@ import traceback
 import pytest
 from sqlalchemy.engine import make_url
 
-from sql_graph import (
-    DatabaseError,
-    DatabaseLimits,
-    DatabaseUnavailableError,
-    SchemaStyle,
-    SqlDatabase,
-    UnknownDialectError,
-)
+from sql_graph import DatabaseError, DatabaseLimits, SqlDatabase
 from sql_graph.databases.generic import GenericBackend
+from sql_graph.errors import DatabaseUnavailableError, UnknownDialectError
+from sql_graph.ports import SchemaStyle
 
 SECRET = "s3cret-pa55"
 

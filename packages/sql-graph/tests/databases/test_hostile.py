@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from sql_graph import DatabaseLimits, Observation, ObservationStatus, SqlDatabase
+from sql_graph import DatabaseLimits, Observation, SqlDatabase
+from sql_graph.ports import ObservationStatus
 
 HERE = Path(__file__).parent
 TOLERANCE_S = 0.5

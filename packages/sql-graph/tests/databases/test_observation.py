@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sql_graph import DatabaseLimits, ObservationStatus
+from sql_graph import DatabaseLimits
 from sql_graph.agent.observe import observe
 from sql_graph.databases import Fault, Fetched
+from sql_graph.ports import ObservationStatus
 
 LIMITS = DatabaseLimits(shown_rows=3, max_cell_chars=12)
 

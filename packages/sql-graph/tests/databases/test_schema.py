@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sql_graph import SchemaStyle, SqlDatabase, estimate_tokens
+from sql_graph import SqlDatabase, estimate_tokens
 from sql_graph.agent.linker import Linker, terms
 from sql_graph.agent.render import SchemaWriter
 from sql_graph.databases.schema import Column, ForeignKey, Schema, Table
+from sql_graph.ports import SchemaStyle
 
 WHOLE = 1_000_000
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[5] / "shared" / "data")) / "spider" / "database"

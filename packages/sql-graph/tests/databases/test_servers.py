@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from sql_graph import DatabaseLimits, DatabaseUnavailableError, ObservationStatus, SchemaStyle, SqlDatabase
+from sql_graph import DatabaseLimits, SqlDatabase
+from sql_graph.errors import DatabaseUnavailableError
+from sql_graph.ports import ObservationStatus, SchemaStyle
 
 WHOLE = 1_000_000
 

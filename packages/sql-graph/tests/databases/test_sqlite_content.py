@@ -13,13 +13,9 @@ from typing import Any
 
 import pytest
 
-from sql_graph import (
-    DatabaseLimits,
-    DatabaseNotFoundError,
-    DatabaseUnavailableError,
-    SchemaStyle,
-    SqlDatabase,
-)
+from sql_graph import DatabaseLimits, SqlDatabase
+from sql_graph.errors import DatabaseNotFoundError, DatabaseUnavailableError
+from sql_graph.ports import SchemaStyle
 
 
 def make(path: Path, script: str) -> Path:

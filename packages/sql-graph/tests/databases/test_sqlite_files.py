@@ -16,19 +16,12 @@ from typing import Any
 
 import pytest
 
-from sql_graph import (
-    DatabaseLimits,
-    DatabaseNotFoundError,
-    DatabaseUnavailableError,
-    EmptyDatabaseError,
-    ObservationStatus,
-    SchemaStyle,
-    SqlDatabase,
-    UsageError,
-)
+from sql_graph import DatabaseLimits, SqlDatabase, UsageError
 from sql_graph.databases import Fault
 from sql_graph.databases.planning import MAX_WORK, planning_work
 from sql_graph.databases.statement import prepare
+from sql_graph.errors import DatabaseNotFoundError, DatabaseUnavailableError, EmptyDatabaseError
+from sql_graph.ports import ObservationStatus, SchemaStyle
 
 
 def make(path: Path, script: str) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_sql_trainer.profile.profile import RolloutSettings
-from sql_graph import PromptBudgetError, SqlDatabase, build_graph
+from sql_graph import SqlDatabase, build_graph
+from sql_graph.errors import PromptBudgetError
 
 ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 Messages = tuple[Mapping[str, str], ...]

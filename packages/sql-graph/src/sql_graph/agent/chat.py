@@ -152,6 +152,7 @@ class EndpointChat(ChatOpenAI):
             raise AnswerError(ModelFault.NOT_A_CHAT_ANSWER, str(response)) from error
         if not result.generations:
             raise AnswerError(ModelFault.NOT_A_CHAT_ANSWER, str(response))
+        _keep_reasoning(response, result)
         return result
 
     def _get_request_payload(
@@ -187,6 +188,16 @@ class EndpointChat(ChatOpenAI):
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [("model", self.model_name), ("endpoint", self.openai_api_base)]
+
+
+def _keep_reasoning(response: dict[str, Any] | openai.BaseModel, result: ChatResult) -> None:
+    """Put a server's `reasoning_content`, which LangChain drops, beside each message's text."""
+    fields = response if isinstance(response, dict) else response.model_dump(warnings=False)
+    for choice, generation in zip(fields.get("choices") or [], result.generations, strict=False):
+        message = cast("dict[str, Any]", choice.get("message") or {})
+        said = message.get("reasoning_content") or message.get("reasoning")
+        if isinstance(said, str) and said:
+            generation.message.additional_kwargs["reasoning_content"] = said
 
 
 def _checked_endpoint(url: str) -> tuple[str, dict[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sql_graph.agent.shown import inert, on_one_line
 from sql_graph.databases.base import Fault, Fetched
 from sql_graph.ports import Observation, ObservationStatus
 
@@ -24,7 +25,6 @@ _KINDS = {
     ObservationStatus.TOO_LARGE: "Too large",
 }
 _ADDRESS = re.compile(r"\b[\w+.-]+://\S+")
-_BREAKS = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x00": "\\0"})
 
 
 def observe(outcome: Fetched | Fault, *, limits: DatabaseLimits, seconds: float) -> Observation:
@@ -54,14 +54,14 @@ def cell_text(value: object, *, max_chars: int) -> str:
         raw = bytes(value)
         return f"x'{raw[:SHOWN_BLOB_BYTES].hex()}{'…' if len(raw) > SHOWN_BLOB_BYTES else ''}'"
     text = value if isinstance(value, str) else str(value)
-    text = text[: max_chars + 1].translate(_BREAKS)
+    text = inert(on_one_line(text[: max_chars + 1]))
     return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
 
 
 def error_text(message: str) -> str:
     """The part of a database's message that helps to mend a query, on one line."""
     lines = [line.strip() for line in _ADDRESS.sub("(address)", message).splitlines()]
-    text = "; ".join(line for line in lines if line) or "the database gave no reason"
+    text = inert(on_one_line("; ".join(line for line in lines if line))) or "the database gave no reason"
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[: MAX_ERROR_CHARS - 1]}…"
 
 

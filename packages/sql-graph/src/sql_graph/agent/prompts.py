@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
+from sql_graph.agent.shown import tame
 from sql_graph.agent.state import HistoryRecord, PromptStyle
 from sql_graph.agent.tokens import clip, estimate_tokens
 from sql_graph.errors import EmptyQuestionError, PromptBudgetError
@@ -131,7 +132,7 @@ class PromptBudget:
             PromptBudgetError: no useful schema fits beside the question.
             DatabaseError: the database cannot be read.
         """
-        question = question.strip()
+        question = tame(question.strip())
         if not question:
             raise EmptyQuestionError("the question is empty: ask something about the data, in words")
         if style is PromptStyle.COMPACT:
@@ -158,15 +159,16 @@ class PromptBudget:
         if limit is not None and len(observation) > limit:
             observation = f"{observation[:limit]} [{len(observation) - limit} characters left out]"
         return Outcome(
-            sql=clip(sql, room // 2),
-            observation=clip(observation, room // 4),
-            feedback=clip(feedback, room // 4),
+            sql=clip(tame(sql), room // 2),
+            observation=clip(tame(observation), room // 4),
+            feedback=clip(tame(feedback), room // 4),
         )
 
     def _fit_history(self, history: Sequence[HistoryRecord], room: int) -> list[HistoryRecord]:
         """The latest earlier questions that fit in `room` tokens, oldest first."""
         kept: list[HistoryRecord] = []
-        for record in reversed(history):
+        for said in reversed(history):
+            record: HistoryRecord = {"question": tame(said["question"]), "query": tame(said["query"])}
             if _history_tokens([record, *kept]) > room:
                 break
             kept.insert(0, record)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sql_graph.agent.linker import Linker, terms
+from sql_graph.agent.shown import inert, on_one_line
 from sql_graph.agent.tokens import estimate_tokens
 from sql_graph.ports import SchemaStyle
 
@@ -72,7 +73,8 @@ def write_table(schema: Schema, table: Table, style: SchemaStyle) -> str:
 
 def _full(schema: Schema, table: Table, *, with_values: bool = True) -> str:
     keys = [
-        f"FOREIGN KEY ({_list(schema, key.columns)}) REFERENCES {schema.spell(key.table)}" for key in table.foreign_keys
+        f"FOREIGN KEY ({_list(schema, key.columns)}) REFERENCES {_name(schema, key.table)}"
+        for key in table.foreign_keys
     ]
     for i, key in enumerate(table.foreign_keys):
         if key.referred_columns:
@@ -84,14 +86,15 @@ def _full(schema: Schema, table: Table, *, with_values: bool = True) -> str:
         comma = "," if keys or i + 1 < len(table.columns) else ""
         lines.append(f"  {_declaration(schema, table, column)}{comma}{_remark(column, with_values=with_values)}")
     lines += [f"  {key}{',' if i + 1 < len(keys) else ''}" for i, key in enumerate(keys)]
-    head = f"CREATE {'VIEW' if table.is_view else 'TABLE'} {schema.spell(table.name)} ("
+    head = f"CREATE {'VIEW' if table.is_view else 'TABLE'} {_name(schema, table.name)} ("
     comment = f" -- {_line(table.comment, SHOWN_COMMENT_CHARS)}" if table.comment else ""
     return "\n".join([head + comment, *lines, ");"])
 
 
 def _declaration(schema: Schema, table: Table, column: Column) -> str:
     key = "PRIMARY KEY" if table.primary_key == (column.name,) else ""
-    return " ".join(part for part in (schema.spell(column.name), column.type, key) if part)
+    kind = inert(on_one_line(column.type))
+    return " ".join(part for part in (_name(schema, column.name), kind, key) if part)
 
 
 def _remark(column: Column, *, with_values: bool) -> str:
@@ -105,15 +108,15 @@ def _remark(column: Column, *, with_values: bool) -> str:
 def _compact(schema: Schema, table: Table, columns: tuple[Column, ...]) -> str:
     parts: list[str] = []
     for column in columns:
-        words = [schema.spell(column.name), short_type(column.type)]
+        words = [_name(schema, column.name), inert(on_one_line(short_type(column.type)))]
         if column.name in table.primary_key:
             words.append("pk")
         parts.append(" ".join(word for word in words if word))
     if len(columns) < len(table.columns):
         parts.append(f"{len(table.columns) - len(columns)} more columns not shown")
-    name = schema.spell(table.name)
+    name = _name(schema, table.name)
     keys = [
-        f" fk {name}.{schema.spell(mine)}={schema.spell(key.table)}{f'.{schema.spell(theirs)}' if theirs else ''}"
+        f" fk {name}.{_name(schema, mine)}={_name(schema, key.table)}{f'.{_name(schema, theirs)}' if theirs else ''}"
         for key in table.foreign_keys
         for mine, theirs in zip(key.columns, key.referred_columns or ("",) * len(key.columns), strict=False)
         if any(column.name == mine for column in columns)
@@ -162,9 +165,14 @@ def _size(text: str) -> int:
 
 
 def _list(schema: Schema, names: tuple[str, ...]) -> str:
-    return ", ".join(schema.spell(name) for name in names)
+    return ", ".join(_name(schema, name) for name in names)
+
+
+def _name(schema: Schema, name: str) -> str:
+    """A name as SQL writes it, on one line and without anything that a chat template would obey."""
+    return inert(on_one_line(schema.spell(name)))
 
 
 def _line(text: str, max_chars: int) -> str:
-    flat = " ".join(text[: 4 * max_chars].split())
+    flat = inert(on_one_line(" ".join(text[: 4 * max_chars].split())))
     return flat if len(flat) <= max_chars else f"{flat[: max_chars - 1]}…"

@@ -18,6 +18,8 @@ from sqlalchemy.engine.reflection import ObjectKind
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from sqlalchemy.types import NullType, TypeEngine
 
+from sql_graph.keywords import SQLITE
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect, Engine
     from sqlalchemy.engine.reflection import Inspector
@@ -225,6 +227,8 @@ def _spelled(name: str, dialect: Dialect) -> str:
     owner, dot, own = name.partition(".") if dialect.name in _WITH_SCHEMAS else ("", "", name)
     if dot:
         return f"{_spelled(owner, dialect)}.{_spelled(own, dialect)}"
+    if dialect.name == "sqlite" and name.lower() in SQLITE:
+        return preparer.quote_identifier(name)
     if dialect.name in _CASE_MATTERS or preparer.quote(name.lower()) != name.lower():
         return preparer.quote(name) if dialect.name in _CASE_MATTERS else preparer.quote_identifier(name)
     return name
