@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sql_graph import DatabaseLimits, DatabaseUnavailableError, ObservationStatus, SqlDatabase
+from sql_graph import DatabaseLimits, SqlDatabase
+from sql_graph.errors import DatabaseUnavailableError
+from sql_graph.ports import ObservationStatus
 
 LIMITS = DatabaseLimits(deadline_s=20.0)
 RUBBISH = Path(__file__).parent.parent / "programs" / "rubbish_worker.py"
