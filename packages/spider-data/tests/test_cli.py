@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -66,33 +65,15 @@ def test_help_has_an_example(command: str) -> None:
     assert f"Example: spider-data {command}" in result.stdout
 
 
-def run(code: str) -> str:
-    """Python in a fresh process; what it prints."""
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ}).stdout
+def run(program: str, *arguments: Path) -> str:
+    """What a program of `tests/programs` prints, in a fresh process."""
+    command = [sys.executable, str(Path(__file__).parent / "programs" / program), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_the_import_loads_nothing_heavy(tmp_path: Path) -> None:
     """The name costs little; pyarrow is loaded by the first file, and pandas, a second's work, not even then."""
-    path = str(tmp_path / "a.parquet")
-    code = f"""
-import sys, time
-start = time.perf_counter()
-import spider_data
-spent = time.perf_counter() - start
-heavy = set("pandas pyarrow numpy rich sqlglot gdown matplotlib click sqlite3".split())
-assert not heavy & set(sys.modules), heavy & set(sys.modules)
-spider_data.DatabaseCatalog, spider_data.SpiderTask, spider_data.read_tasks
-assert not heavy & set(sys.modules), heavy & set(sys.modules)
-from spider_data.cli.main import main
-assert not (heavy & set(sys.modules)) - {{"click"}}
-task = spider_data.SpiderTask(task_id="a-0", db_id="a", question="é", query="SELECT 1")
-spider_data.write_tasks({path!r}, [task])
-assert spider_data.read_tasks({path!r}) == [task]
-assert "pandas" not in sys.modules
-print(spent)
-"""
-    assert float(run(code)) < 0.3
+    assert run("light_import.py", tmp_path / "a.parquet") == "light\n"
 
 
 def test_every_public_name_is_there() -> None:
@@ -126,15 +107,4 @@ def test_converting_needs_little_memory(spider: Path, tmp_path: Path) -> None:
     (spider / "train_spider.json").write_text(json.dumps(rows, indent=1))
     assert (spider / "train_spider.json").stat().st_size > 20e6
     del rows
-    code = f"""
-import resource
-from pathlib import Path
-from spider_data import convert_spider
-convert_spider({str(spider)!r}, {str(tmp_path / "data")!r})
-status = Path("/proc/self/status")
-if status.exists():  # Linux hands a parent's ru_maxrss on to its child, but not this
-    print(next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM")))
-else:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-    assert int(run(code)) < 500e6
+    assert int(run("convert_memory.py", spider, tmp_path / "data")) < 500e6
