@@ -42,6 +42,5 @@ class Rehearsal(agl.Baseline):
         if self._endpoint:
             key = os.environ.get("OPENAI_API_KEY")
             return agl.LLM(endpoint=self._endpoint, model=self._model, api_key=key)
-        with waiting("loading the model"):
-            endpoint = closing.enter_context(serving(self._model, serving_settings(self._profile)))
+        endpoint = closing.enter_context(serving(self._model, serving_settings(self._profile)))
         return agl.LLM(endpoint=endpoint.url, model=endpoint.model, api_key=endpoint.api_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from lit_sql_trainer.errors import ConfigError, ModelError
 from lit_sql_trainer.models.folder import missing_model_parts
@@ -44,6 +46,7 @@ def write_model(source: Source, state: State, folder: Path) -> None:
 
     Raises:
         ModelError: the checkpoint lacks a part of it.
+        OSError: the disk refuses it.
     """
     home = source.config_folder
     for pattern in CARRIED:
@@ -51,9 +54,11 @@ def write_model(source: Source, state: State, folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
     _name_dtype(folder / "config.json", state)
     hub: Any = importlib.import_module("huggingface_hub")  # its own annotations are partial
-    hub.save_torch_state_dict(
-        {name: tensor.contiguous() for name, tensor in state.items()}, folder, max_shard_size=SHARD_SIZE
-    )
+    whole = {name: tensor.contiguous() for name, tensor in state.items()}
+    try:
+        hub.save_torch_state_dict(whole, folder, max_shard_size=SHARD_SIZE)
+    except SafetensorError as error:  # its only word for a disk that takes no more
+        raise OSError(errno.EIO, str(error), str(folder)) from error
     for file in folder.iterdir():
         file.chmod(0o644)  # the hub's writer leaves weights for their owner alone
     missing = missing_model_parts(folder)

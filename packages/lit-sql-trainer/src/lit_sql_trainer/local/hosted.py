@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lit_sql_trainer.machine.endpoints import ModelEndpoint
 from lit_sql_trainer.profile.grpo import GrpoSettings
+from lit_sql_trainer.runs.waiting import waiting
 
 if TYPE_CHECKING:
     from lit_sql_trainer.local.server import LocalServer
@@ -47,8 +48,9 @@ def serving(model: str, settings: GrpoSettings) -> Generator[ModelEndpoint]:
         ModelError: see `local_server`.
         SetupError: the server does not come up.
     """
-    server = local_server(model, settings)
-    server.start()
+    with waiting("loading the model"):
+        server = local_server(model, settings)
+        server.start()
     try:
         yield ModelEndpoint(url=server.url, model=server.name, api_key=LOCAL_KEY, keeps_alive=True)
     finally:

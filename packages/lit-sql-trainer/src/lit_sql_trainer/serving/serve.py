@@ -26,6 +26,7 @@ from lit_sql_trainer.machine.devices import find_gpus
 from lit_sql_trainer.models.source import Model
 from lit_sql_trainer.profile.named import PLAIN_PROFILE
 from lit_sql_trainer.profile.profile import Profile, RolloutSettings
+from lit_sql_trainer.runs.waiting import waiting
 from spider_data import DatabaseCatalog, SpiderDataError, read_tasks
 
 PORT = 8000
@@ -130,7 +131,8 @@ def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> Non
     from lit_sql_trainer.local.gate import LOOPBACK_HOSTS
     from lit_sql_trainer.local.hosted import local_server, serving_settings
 
-    server = local_server(str(model.folder), serving_settings(model.profile or PLAIN_PROFILE))
+    with waiting("loading the model"):
+        server = local_server(str(model.folder), serving_settings(model.profile or PLAIN_PROFILE))
     server.name = model.name
 
     class Announcing(uvicorn.Server):
