@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from lit_sql_trainer.testing import PlayedRollout, play_rollout
 from spider_data import SpiderTask, write_tasks
 
 guard_environment(local_model=True)  # before any test imports the library
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: programs that we start inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WEAK_LOSS = 0.05
 TABLES = {"shop": "item", "school": "pupil"}
