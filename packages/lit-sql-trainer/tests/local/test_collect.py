@@ -19,6 +19,7 @@ from lit_sql_trainer.rollouts.collect import Collector, GivenUp
 from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.rollouts.episodes import Collected, Sampled
 from lit_sql_trainer.rollouts.plan import PlannedRollout
+from lit_sql_trainer.rollouts.pulse import Pulse
 from lit_sql_trainer.rollouts.wire import SAMPLING_SEED
 
 CALL = Sampled(prompt_ids=(1, 2), token_ids=(3, 4), logprobs=(-0.1, -0.2))
@@ -222,6 +223,37 @@ def test_a_rollout_of_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("lit_sql_trainer.rollouts.pulse.HEARTBEAT_S", 0.1)
     result, _ = collect([clean, hangs], work_done=lambda: 7, rollout_timeout_s=0.2)
     assert [dropped.reason for dropped in result.dropped] == ["timeout after 0.2 s"]
+
+
+@pytest.mark.parametrize("alive", [1, 2])
+def test_a_runner_whose_process_lives_is_only_late(monkeypatch: pytest.MonkeyPatch, alive: int) -> None:
+    """Where the runners are our own children, silence alone kills nobody; with one process fewer it does."""
+    workers = [agl.Worker(worker_id=f"{n}", last_heartbeat_time=float(n)) for n in range(2)]
+
+    class Store:
+        async def query_workers(self) -> list[agl.Worker]:
+            return workers
+
+    now = [0.0]
+    pulse = Pulse(limit_s=30, clock=lambda: now[0])
+    pulse.look(workers)
+    now[0] = 31.0
+    monkeypatch.setattr("multiprocessing.active_children", lambda: [object()] * alive)
+    collector = Collector(
+        store=Store(),  # pyright: ignore[reportArgumentType]
+        adapter=agl.TracerTraceToTriplet(),
+        ledger=Ledger(),
+        settings=Waits(),
+        drops=DropWindow(limit=0.5, size=20),
+        resources_id="",
+        work_done=lambda: 0,
+    )
+    look = collector._give_up_dead(pulse, {})  # pyright: ignore[reportPrivateUsage]
+    if alive == 2:
+        asyncio.run(look)
+    else:
+        with pytest.raises(RunError, match="none of 2 runners"):
+            asyncio.run(look)
 
 
 @pytest.mark.parametrize("train", [True, False])

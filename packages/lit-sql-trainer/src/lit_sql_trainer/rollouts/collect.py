@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -129,6 +130,8 @@ class Collector:
         """End the rollouts that died with their runner; the next query of the store finds them."""
         workers = await self.store.query_workers()
         dead = pulse.look(workers)
+        if dead and self.work_done is not None and len(multiprocessing.active_children()) >= len(workers):
+            return  # the runners are our children here: on a busy machine one may only be late to say that it lives
         if dead and len(dead) == len(workers):
             raise RunError(
                 f"none of {len(dead)} runners has shown a sign of life for {pulse.limit_s:g} s and {len(pending)} "
