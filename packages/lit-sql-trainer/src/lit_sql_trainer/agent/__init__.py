@@ -1,1 +1,1 @@
-"""The agent that Agent-lightning runs, and how a question is answered and judged."""
+"""Answers a question and judges it: the agent that Agent-lightning runs."""

@@ -1,1 +1,1 @@
-"""The commands, one module each: they parse, call the library and print. All heavy imports are late."""
+"""Holds the commands, one module each: each parses, calls the library and prints; heavy imports are late."""

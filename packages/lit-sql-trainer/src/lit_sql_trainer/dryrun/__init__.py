@@ -1,1 +1,1 @@
-"""The dry run: a few tasks through the whole machinery, no training."""
+"""Rehearses training without training: a few tasks through the whole machinery."""

@@ -1,4 +1,4 @@
-"""From a checkpoint to a Hugging Face folder that anybody can load, with the proof that it is the trained one."""
+"""Exports a checkpoint as a Hugging Face folder: anybody can load it, and a proof says it is the trained model."""
 
 from __future__ import annotations
 

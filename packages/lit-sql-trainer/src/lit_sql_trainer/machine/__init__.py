@@ -1,1 +1,1 @@
-"""What this computer is and has: versions, ports, accelerators, and how a process ends."""
+"""Knows this computer: versions, ports, accelerators, locks, and how a process ends."""

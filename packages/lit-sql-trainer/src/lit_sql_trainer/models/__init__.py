@@ -1,1 +1,1 @@
-"""What a model folder and a checkpoint are."""
+"""Finds and reads models: model folders, checkpoints, adapters and their digests."""

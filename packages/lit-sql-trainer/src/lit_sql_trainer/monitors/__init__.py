@@ -1,4 +1,4 @@
-"""Watches over a run: from the sequence of its metric lines to alarms. Pure; reads no file and stops nothing.
+"""Turns metric lines into alarms. Pure: it reads no file and stops nothing.
 
 Each monitor compares the mean of the last `window` steps with a limit, most also with the first `window` steps, and
 says nothing before both windows are full. Lines may come from any trainer; which keys are read is said in

@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before hours are spent: `lit-sql check`, and its quick part in `train`."""
+"""Checks everything before training begins: all of it in `lit-sql check`, the quick part in `train`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a run is told: profiles, their settings, and how one setting is changed."""
+"""Defines profiles and their settings: what they are, which are named, and how to change one."""

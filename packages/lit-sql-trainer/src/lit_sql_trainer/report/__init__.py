@@ -1,4 +1,4 @@
-"""A run, or several, as one HTML file: opens from disk, asks nothing of a network, reads on a phone and on paper.
+"""Shows runs as one HTML file: it opens from disk, needs no network, and reads on a phone and on paper.
 
 `data` reads run folders, `examples` pairs rollouts of the same task, `curves` and `words` say what is shown, `charts`
 and `svg` draw, `palette` colours, `page` puts it together by `templates/`, which escape everything that a model, a

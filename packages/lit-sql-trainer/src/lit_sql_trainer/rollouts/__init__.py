@@ -1,1 +1,1 @@
-"""Rollouts: planned, carried out by runners, collected, counted. One engine for every back end."""
+"""Plans, collects and counts rollouts: one engine for every back end."""

@@ -1,1 +1,1 @@
-"""What a run leaves behind in its folder, and who looks at it."""
+"""Keeps a run's folder: its files, its tally, and who watches it."""

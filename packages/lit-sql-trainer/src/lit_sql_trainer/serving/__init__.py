@@ -1,1 +1,1 @@
-"""A trained model behind an endpoint."""
+"""Serves a trained model: an OpenAI-compatible endpoint, by vLLM or the local server."""

@@ -1,1 +1,1 @@
-"""From a profile to a trained model."""
+"""Trains a profile: checks, then a back end, then one ending."""

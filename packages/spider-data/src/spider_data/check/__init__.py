@@ -1,1 +1,1 @@
-"""Look a data folder over before anything is trained on it."""
+"""Checks a data folder: everything that can be wrong with it, before training."""

@@ -1,1 +1,1 @@
-"""The command `spider-data`."""
+"""Holds the command `spider-data`."""

@@ -1,4 +1,4 @@
-"""The embedded benchmark: ten small databases with test suites, 2,600 questions, no download.
+"""Builds the embedded benchmark: ten small databases with test suites, 2,600 questions, no download.
 
 Written for this package and built by code: the same bytes at every build on one SQLite version.
 """

@@ -1,1 +1,1 @@
-"""A data folder from somebody's own databases and questions."""
+"""Imports your own databases: with their questions, into a data folder."""

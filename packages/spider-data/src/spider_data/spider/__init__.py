@@ -1,1 +1,1 @@
-"""Spider 1.0: download it, unpack it, convert it."""
+"""Downloads and converts Spider: release 1.0."""

@@ -1,4 +1,4 @@
-"""Test suites for any SQLite database: seeded random variants on which wrong queries show."""
+"""Makes test suites for databases: seeded random variants of SQLite files, on which wrong queries show."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The agent: the graph, its nodes, what the model is told and how its replies are read."""
+"""Holds the agent: the graph, its nodes, the prompts, and how replies are read."""

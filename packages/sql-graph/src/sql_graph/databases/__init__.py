@@ -1,4 +1,4 @@
-"""The kinds of database that queries run on, each read-only by its own means."""
+"""Runs queries, read-only: one module for each kind of database, each by its own means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of reading a reply: thoughts and turns, wrappers, bare SQL, typography.
+"""Finds the query in a reply: thoughts and turns, wrappers, bare SQL, typography.
 
 `sql_graph.parse` puts them together.
 """

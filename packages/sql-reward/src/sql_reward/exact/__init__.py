@@ -1,4 +1,7 @@
-"""Exact set match and hardness by Spider's rules: a small grammar, no execution. Names are imported at first use."""
+"""Scores exact match and hardness: by Spider's rules and a small grammar, without execution.
+
+Names are imported at first use.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""When two results are the same: the official rules, the strict ones, and the text rules around them."""
+"""Decides when two results match: the official rules, the strict ones, and the text rules around them."""

@@ -1,1 +1,1 @@
-"""Runs one untrusted statement against a SQLite file: read-only, within limits, and without a trace."""
+"""Runs one statement safely: untrusted SQL on a SQLite file, read-only, within limits and without a trace."""

@@ -1,4 +1,4 @@
-"""Many pairs at once: files of them, worker processes, and what the results add up to.
+"""Judges many pairs at once: files of them, worker processes, and what the results add up to.
 
 Names are imported at first use: scoring needs `multiprocessing`, a reward in a training loop does not.
 """
