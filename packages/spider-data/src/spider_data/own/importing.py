@@ -44,7 +44,7 @@ class SplitBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """What an import may be told."""
+    """Settings of an import."""
 
     split_by: SplitBy = SplitBy.QUESTION
     validation_share: float = 0.1

@@ -38,7 +38,7 @@ _SHARD = re.compile(r"-\d{5}-of-(\d{5})\.parquet$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertOptions:
-    """What a conversion may be told. Names are files in the source, or paths elsewhere."""
+    """Settings of a conversion. Names are files in the source, or paths elsewhere."""
 
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     """Other names for question files by stem, such as `{"test": "test_2024.json"}`."""

@@ -108,9 +108,12 @@ class Filler:
         for key in table.foreign_keys:
             parents = self.rows.get(key.parent, [])
             constants = {c: set(f.constants) for (t, c), f in self.recipe.columns.items() if t == key.parent}
-            told = [row for row in parents if any(row[name] in constants[name] for name in row)]
+            constant_rows = [row for row in parents if any(row[name] in constants[name] for name in row)]
             count = max(1, round(len(parents) * self.temper.active_share))
-            chosen[key] = [*self.rng.sample(parents, min(count, len(parents))), *told[: self.rng.randint(0, 6)]]
+            chosen[key] = [
+                *self.rng.sample(parents, min(count, len(parents))),
+                *constant_rows[: self.rng.randint(0, 6)],
+            ]
         return chosen
 
     def _donor(self, table: SourceTable, refused: int) -> dict[str, Scalar]:
