@@ -128,7 +128,7 @@ class _OutOfTimeError(Exception):
     """The deadline passed while rows were compared."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Case:
     """One gold query on its databases."""
 

@@ -170,7 +170,6 @@ def test_judge_options(db_root: Path, tmp_path: Path) -> None:
     assert run(*common, "--keep-distinct").exit_code == 0
     timeout, mismatch = lines(out)
     assert (timeout["outcome"], mismatch["outcome"]) == ("timeout", "mismatch")
-    assert 0.15 < timeout["seconds"] < 2
     assert run(*common, "--rules", "official").exit_code == 0
     assert lines(out)[1]["outcome"] == "match"
     assert run(*common, "--rules", "guess").exit_code == 2
@@ -295,8 +294,8 @@ def test_help_has_an_example(command: str) -> None:
 
 def test_importing_the_package_is_light(python: str) -> None:
     """The package imports neither the command line's libraries nor the SQL parser."""
-    code = "import sys, sql_reward; print(sorted({'click', 'rich', 'sqlglot', 'multiprocessing'} & set(sys.modules)))"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    command = [python, str(PROGRAMS / "light_import.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

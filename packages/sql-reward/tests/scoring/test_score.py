@@ -156,7 +156,9 @@ def test_component_scores_count_like_the_official_report() -> None:
 @contextmanager
 def load(python: str, processes: int) -> Iterator[None]:
     """Other processes that want the processors."""
-    busy = [subprocess.Popen([python, "-c", "while True: pass"]) for _ in range(processes)]
+    busy = [
+        subprocess.Popen([python, str(Path(__file__).parents[1] / "programs" / "busy.py")]) for _ in range(processes)
+    ]
     try:
         yield
     finally:

@@ -159,16 +159,9 @@ def test_a_caller_that_stops_reading_leaves_no_process(act: Act) -> None:
         os.kill(pid, 0)
 
 
-def test_workers_that_cannot_start_are_an_error(tmp_path: Path, python: str) -> None:
+def test_workers_that_cannot_start_are_an_error(python: str) -> None:
     """A program without a main guard is told so instead of starting processes for ever."""
-    script = tmp_path / "unguarded.py"
-    script.write_text(
-        "from sql_reward.scoring.workers import Patience, WorkersFailedError, run_in_workers\n"
-        "def double(x):\n    return 2 * x\n"
-        "try:\n"
-        "    print(list(run_in_workers(double, [1, 2], workers=1, patience=lambda _: Patience(cpu_s=9, wall_s=9))))\n"
-        "except WorkersFailedError as error:\n    print('told:', error)\n"
-    )
+    script = Path(__file__).parents[1] / "programs" / "unguarded.py"
     done = subprocess.run([python, script], capture_output=True, text=True, timeout=120, check=False)
     assert "told: no worker process could start" in done.stdout
     assert "__main__" in done.stdout

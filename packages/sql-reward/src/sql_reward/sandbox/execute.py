@@ -187,7 +187,7 @@ def _try_elsewhere(session: Session, sql: str, *, limits: Limits, cpu_end: float
     return SqlFailure(outcome=tried.refused, message=f"stopped at {reason} while compiling", seconds=tried.seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Run:
     """A statement that is about to run, perhaps twice."""
 
