@@ -121,3 +121,22 @@ def test_outcomes() -> None:
 
     names = {outcome.name for outcome in sql_reward.Outcome}
     assert names == {"MATCH", "MISMATCH", "NO_SQL", "SQL_ERROR", "FORBIDDEN", "TIMEOUT", "TOO_LARGE"}
+
+
+EXACTLY_LIT_SQL_TRAINER = """
+PROFILES profile_named Profile RolloutSettings configure
+LitSQLAgent train TrainResult dry_run
+RL_TRAINING_CONFIG verl_config
+evaluate Evaluation Sampling Target find_target compare Comparison
+TrainerError
+"""
+
+
+def test_lit_sql_trainer_exports_exactly_this() -> None:
+    """A name that comes or goes is a decision; every one can be loaded."""
+    pytest.importorskip("lit_sql_trainer", reason="an environment of a leaf alone")
+    import lit_sql_trainer
+
+    assert lit_sql_trainer.__all__ == EXACTLY_LIT_SQL_TRAINER.split()
+    assert dir(lit_sql_trainer) == sorted(lit_sql_trainer.__all__)
+    assert all(getattr(lit_sql_trainer, name) is not None for name in lit_sql_trainer.__all__)

@@ -22,60 +22,61 @@ if TYPE_CHECKING:
     from lit_sql_trainer.training.train import configure, train
     from lit_sql_trainer.verl.config import RL_TRAINING_CONFIG, verl_config
 
-_HOME = {
-    "LitSQLAgent": "agent.agent",
-    "Profile": "profile.profile",
-    "RolloutSettings": "profile.profile",
-    "PROFILES": "profile.named",
-    "RL_TRAINING_CONFIG": "verl.config",
-    "profile_named": "profile.named",
-    "verl_config": "verl.config",
-    "configure": "training.train",
-    "train": "training.train",
-    "TrainResult": "training.ending",
-    "dry_run": "dryrun.run",
-    "evaluate": "evaluation.run",
-    "Evaluation": "evaluation.run",
-    "Sampling": "evaluation.plan",
-    "Target": "evaluation.targets",
-    "find_target": "evaluation.targets",
-    "compare": "evaluation.compare",
-    "Comparison": "evaluation.compare",
-    "TrainerError": "errors",
-}
-
-__all__ = [
+__all__ = [  # noqa: RUF022  grouped by meaning
+    # what a run is told
     "PROFILES",
-    "RL_TRAINING_CONFIG",
-    "Comparison",
-    "Evaluation",
-    "LitSQLAgent",
+    "profile_named",
     "Profile",
     "RolloutSettings",
+    "configure",
+    # training
+    "LitSQLAgent",
+    "train",
+    "TrainResult",
+    "dry_run",
+    # VERL's own dictionary
+    "RL_TRAINING_CONFIG",
+    "verl_config",
+    # what a model is worth
+    "evaluate",
+    "Evaluation",
     "Sampling",
     "Target",
-    "TrainResult",
-    "TrainerError",
-    "compare",
-    "configure",
-    "dry_run",
-    "evaluate",
     "find_target",
-    "profile_named",
-    "train",
-    "verl_config",
+    "compare",
+    "Comparison",
+    # what can be refused
+    "TrainerError",
 ]
+
+_HOMES = {
+    "agent.agent": ("LitSQLAgent",),
+    "dryrun.run": ("dry_run",),
+    "errors": ("TrainerError",),
+    "evaluation.compare": ("Comparison", "compare"),
+    "evaluation.plan": ("Sampling",),
+    "evaluation.run": ("Evaluation", "evaluate"),
+    "evaluation.targets": ("Target", "find_target"),
+    "profile.named": ("PROFILES", "profile_named"),
+    "profile.profile": ("Profile", "RolloutSettings"),
+    "training.ending": ("TrainResult",),
+    "training.train": ("configure", "train"),
+    "verl.config": ("RL_TRAINING_CONFIG", "verl_config"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "LitSQLAgent":  # imports the library, which reads the environment at import
+        raise AttributeError(f"module 'lit_sql_trainer' has no attribute {name!r}")
+    if name == "LitSQLAgent":  # imports the library, which reads the environment when it is imported
         from lit_sql_trainer.machine.environment import guard_environment
 
         guard_environment()
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    value = getattr(import_module(f"lit_sql_trainer.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted(__all__)

@@ -1,7 +1,7 @@
 """Everything that can go wrong on our side, in one family.
 
 What the policy does wrong is a verdict and a number; what we do wrong is one of these, so that nobody trains on our
-outage. Each error carries its message as the only argument, which keeps it picklable across runner processes.
+outage. An error's arguments are its fields, which keeps it picklable across runner processes.
 """
 
 from __future__ import annotations
@@ -49,6 +49,13 @@ class SettingsError(ConfigError):
 
 class UnknownProfileError(ConfigError):
     """No profile has the given name."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        self.name, self.known = name, known
+        super().__init__(name, known)
+
+    def __str__(self) -> str:
+        return f"unknown profile {self.name!r}; profiles: {', '.join(self.known)}"
 
 
 class DataError(TrainerError):
