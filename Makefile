@@ -2,7 +2,7 @@
 #
 #   make demo     train the tiny model on this laptop and print where its report is
 #   make test     every package's tests, each leaf in an environment that holds that leaf alone
-#   make check    lint, format, types, import borders, portable lock
+#   make check    lint, format, spelling, types, import borders, portable lock
 #   make wheels   build every member's wheel and import it outside the workspace
 #   make proof    VERL's whole training loop without a GPU (8.8 GB to install), checked by hand computation
 #   make proofs   that with every fault, again, resumed, with a LoRA, on two workers (half an hour)
@@ -11,7 +11,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help drawing demo proof proofs test test-leaves test-trainer check lint types borders lock wheels bench docs setup clean
+.PHONY: help drawing demo proof proofs test test-leaves test-trainer check lint types borders lock spelling dist lowest wheels bench docs setup clean
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3))
 UV := $(or $(shell command -v uv),$(CURDIR)/.uv/bin/uv)
@@ -49,11 +49,14 @@ test-%: $(UV)
 test-trainer: $(UV)
 	$(call in_env,trainer) run --exact $(CPU) pytest packages/lit-sql-trainer/tests apps/train/tests tests -m "$(MARK)"
 
-check: lint types borders lock
+check: lint spelling types borders lock
 
 lint: $(UV)
 	$(call in_env,lint) run --only-group lint ruff check .
 	$(call in_env,lint) run --only-group lint ruff format --check .
+
+spelling: $(UV)
+	$(call in_env,lint) run --only-group lint codespell
 
 types: $(UV)
 	$(call in_env,trainer) sync --quiet --exact $(CPU)
@@ -71,6 +74,18 @@ lock: $(UV)
 
 wheels: $(UV)
 	UV=$(UV) bash scripts/check_wheels.sh
+
+dist: $(UV)    ## PACKAGE's wheel and source distribution, into dist/
+	rm -rf dist
+	$(UV) build --package $(PACKAGE) --out-dir dist
+
+lowest: $(addprefix lowest-,$(LEAVES))    ## each leaf's tests with the lowest versions that its pyproject.toml allows
+
+lowest-%: $(UV)
+	$(UV) venv --quiet --clear --python 3.11 $(ENVS)/lowest-$*
+	$(UV) pip install --quiet --python $(ENVS)/lowest-$* --resolution lowest-direct --editable packages/$*
+	$(UV) pip install --quiet --python $(ENVS)/lowest-$* --group packages/$*/pyproject.toml:dev
+	$(ENVS)/lowest-$*/bin/pytest packages/$*/tests -m "not slow and not gpu and not server and not data"
 
 bench: $(UV)
 	$(call in_env,trainer) sync --quiet --exact $(CPU)
