@@ -1,6 +1,6 @@
 """Print the version of a package of this workspace, and check that its changelog has a section of that version.
 
-    python scripts/release_version.py spider-data
+python scripts/release_version.py spider-data
 """
 
 import re
