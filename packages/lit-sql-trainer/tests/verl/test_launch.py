@@ -64,7 +64,7 @@ def test_too_few_tasks_are_refused(tmp_path: Path) -> None:
 
 def test_the_arithmetic_needs_neither_torch_nor_verl() -> None:
     """Importing it pulls none of the GPU stack nor the library."""
-    modules = "batch, launch, plan, relay, rows, state"
+    modules = "launch, plan, relay, rows, state"
     code = (
         f"import sys; from lit_sql_trainer.verl import {modules}; "
         "print([name for name in ('torch', 'verl', 'vllm', 'ray', 'agentlightning') if name in sys.modules])"

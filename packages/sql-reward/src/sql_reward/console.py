@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from sql_reward.entry import INTERRUPTED, interrupts_raise
+from sql_reward.interrupts import INTERRUPTED, interrupts_raise
 
 BAD_INPUT = 2
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)

@@ -20,6 +20,7 @@ import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed i
 import ray
 
 from lit_sql_trainer.rollouts.episodes import Collected
+from lit_sql_trainer.rollouts.metrics import UpdateMetrics
 from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.trainer import make_adapter
 from lit_sql_trainer.runs.folder import append_line
@@ -112,7 +113,7 @@ class ProofTrainer(SqlTrainer):
         with self._timed(f"validation after step {self.state.step}"):
             return super().validate()
 
-    def update(self, parts: Sequence[Sequence[Row]], *, normaliser: float) -> dict[str, Any]:
+    def update(self, parts: Sequence[Sequence[Row]], *, normaliser: float) -> UpdateMetrics:
         """As the trainer's own; each row is written down with what VERL is given for it."""
         for number, rows in enumerate(parts):
             coefficients = row_coefficients(rows, normaliser=normaliser, factor=self.plan.loss_factor)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
@@ -20,6 +20,7 @@ from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.rollouts.collect import Collector
 from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.rollouts.observer import NoObserver, Observer
+from lit_sql_trainer.rollouts.plan import Row
 from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE
 from lit_sql_trainer.runs.waiting import waiting
 
@@ -36,10 +37,7 @@ class LocalGrpo(agl.Algorithm):
         model: Hugging Face folder or hub name to start from.
         checkpoints: folder that gets `last/` and `best/`.
         settings: see `GrpoSettings`.
-        observer: told of every step, validation and checkpoint. A step's metrics hold `step`, `reward`, `reward_std`,
-            `rollouts`, `dropped`, `drop_reasons`, `groups`, `zero_variance_share`, `refilled_groups`, `turns`,
-            `response_tokens`, the fields of `UpdateStats`, `tokens_per_s` and `batch_size` of the server,
-            `seconds_rollout`, `seconds_adapt`, `seconds_update`, `seconds`, `rss_mb`.
+        observer: hears of every step, validation and checkpoint; see `rollouts.metrics`.
         should_stop: asked after each step; when it says yes the run writes its checkpoint and ends.
         give_up: asked while rollouts are under way, with whether they train; when it says yes they are left undone,
             and the run ends with the state before them.
@@ -70,14 +68,15 @@ class LocalGrpo(agl.Algorithm):
         self.resume_from = resume_from
 
     async def run(
-        self, train_dataset: agl.Dataset[Any] | None = None, val_dataset: agl.Dataset[Any] | None = None
+        self, train_dataset: agl.Dataset[Row] | None = None, val_dataset: agl.Dataset[Row] | None = None
     ) -> None:
         """Train; called by `agl.Trainer.fit`.
 
         Raises:
             TrainerError: one of its kinds, after the finished steps were saved.
         """
-        if self.settings.steps and not (train_dataset is not None and len(train_dataset)):
+        tasks, validation = rows_of(train_dataset), rows_of(val_dataset)
+        if self.settings.steps and not tasks:
             raise ConfigError("training needs at least one training task; set steps=0 to validate only")
         if self.give_up(False):
             return
@@ -100,7 +99,7 @@ class LocalGrpo(agl.Algorithm):
                 server=server,
                 collector=await self._collector(server),
             )
-            await loop.train(train_dataset, val_dataset)
+            await loop.train(tasks, validation)
         finally:
             server.stop()
 
@@ -145,3 +144,8 @@ class LocalGrpo(agl.Algorithm):
             work_done=lambda: server.generator.steps,
             give_up=self.give_up,
         )
+
+
+def rows_of(dataset: agl.Dataset[Row] | None) -> list[Row]:
+    """The tasks of one of the library's datasets; none of None."""
+    return [] if dataset is None else [dataset[index] for index in range(len(dataset))]

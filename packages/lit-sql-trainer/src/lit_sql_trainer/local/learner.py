@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import torch
 
@@ -14,6 +14,8 @@ from lit_sql_trainer.local.policy import Policy, response_logprobs
 from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.rollouts.advantage import call_weights
 from lit_sql_trainer.rollouts.episodes import Sampled
+from lit_sql_trainer.rollouts.groups import StepBatch
+from lit_sql_trainer.rollouts.metrics import UpdateMetrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,17 @@ class TrainedRollout:
         ]
 
 
+def trained_rollouts(batch: StepBatch) -> list[list[TrainedRollout]]:
+    """A step's groups as the learner takes them."""
+    return [
+        [
+            TrainedRollout(calls=episode.calls, advantage=advantage)
+            for episode, advantage in zip(group, row, strict=True)
+        ]
+        for group, row in zip(batch.groups, batch.advantages.advantages_P_G, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateStats:
     """What one batch did to the policy. Means are weighted as the loss is."""
@@ -59,6 +72,10 @@ class UpdateStats:
     learning_rate: float = 0.0
     optimiser_steps: int = 0
     trained_tokens: int = 0
+
+    def metrics(self) -> UpdateMetrics:
+        """The same, as a step's line holds it."""
+        return cast("UpdateMetrics", asdict(self))
 
 
 class Learner:

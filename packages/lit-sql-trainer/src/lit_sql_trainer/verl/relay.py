@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from lit_sql_trainer.profile.monitors import MonitorSettings
 
@@ -52,3 +52,14 @@ class LinesOnly:
     def note(self, text: str) -> None:
         """Into the log of the Ray process."""
         print(text)
+
+
+def flat_numbers(metrics: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """The numbers of nested metrics as `prefix/a/b`, which is what VERL's loggers take; anything else is left out."""
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            flat |= flat_numbers(cast("Mapping[str, Any]", value), f"{prefix}/{name}")
+        elif isinstance(value, int | float):
+            flat[f"{prefix}/{name}"] = float(value)
+    return flat

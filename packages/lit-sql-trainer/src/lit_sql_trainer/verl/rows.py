@@ -10,28 +10,10 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from lit_sql_trainer.profile.grpo import Weighting
 from lit_sql_trainer.rollouts.advantage import GroupAdvantages, call_weights
-
-
-class CallLike(Protocol):
-    """The tokens of one model call."""
-
-    @property
-    def prompt_ids(self) -> Sequence[int]: ...
-    @property
-    def token_ids(self) -> Sequence[int]: ...
-
-
-class RolloutLike(Protocol):
-    """One rollout that counts, with its trained calls in order."""
-
-    @property
-    def sample(self) -> int: ...
-    @property
-    def calls(self) -> Sequence[CallLike]: ...
+from lit_sql_trainer.rollouts.episodes import Episode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +54,7 @@ class TrainedRows:
 
 
 def trained_rows(
-    groups_P_G: Sequence[Sequence[RolloutLike]],
+    groups_P_G: Sequence[Sequence[Episode]],
     advantages: GroupAdvantages,
     *,
     max_prompt: int,

@@ -37,14 +37,21 @@ from lit_sql_trainer.profile.overrides import from_plain
 from lit_sql_trainer.profile.verl import LitSql
 from lit_sql_trainer.report import report_or_say
 from lit_sql_trainer.rollouts.episodes import Collected
-from lit_sql_trainer.rollouts.plan import PlannedRollout
-from lit_sql_trainer.rollouts.seeds import TaskOrder, sampling_seed
+from lit_sql_trainer.rollouts.groups import Gathering, StepBatch
+from lit_sql_trainer.rollouts.metrics import (
+    StepMetrics,
+    UpdateMetrics,
+    ValidationMetrics,
+    describe_batch,
+    describe_validation,
+)
+from lit_sql_trainer.rollouts.plan import training_plan, validation_plan
+from lit_sql_trainer.rollouts.seeds import TaskOrder
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import RunWatcher
-from lit_sql_trainer.verl.batch import StepBatch, describe_batch, describe_validation, flat_numbers, roll_out
 from lit_sql_trainer.verl.daemon import DaemonSettings, SqlDaemon
 from lit_sql_trainer.verl.plan import update_plan
-from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, LinesOnly, RunFacts
+from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, LinesOnly, RunFacts, flat_numbers
 from lit_sql_trainer.verl.rows import Row, deal, trained_rows
 from lit_sql_trainer.verl.state import VerlState, keep_as_best, read_state, write_state
 from lit_sql_trainer.verl.tensors import mini_batch_tensors
@@ -166,24 +173,24 @@ class SqlTrainer(AgentLightningTrainer):
         """One step: the groups of a batch, its updates, a line of metrics."""
         started = time.monotonic()
         order = TaskOrder(len(self.tasks), seed=self.settings.seed, consumed=self.state.tasks_consumed)
-        total = Collected()
+        gathering = Gathering(
+            wanted=self.plan.groups, refill_factor=self.settings.refill_factor, normalise=self.normalise
+        )
         with self._serving():
             served = time.monotonic()
-            batch = roll_out(
-                lambda count: self._round(order, count, total),
-                wanted=self.plan.groups,
-                refill_factor=self.settings.refill_factor,
-                normalise=self.normalise,
-            )
+            while count := gathering.missing():
+                gathering.add(count, self._round(order, count))
+        batch = gathering.batch()
         updating = time.monotonic()
         stats = self._learn(batch)
         ended = time.monotonic()
         self.state = replace(self.state, step=self.state.step + 1, tasks_consumed=order.consumed)
         self.global_steps = self.state.step
+        total = batch.collected
         sampled = sum(len(call.token_ids) for episode in total.episodes for call in episode.calls)
-        metrics = {
+        metrics: StepMetrics = {
             "step": self.state.step,
-            **describe_batch(batch, total, wanted=self.plan.groups, dropped_total=self.daemon.drops.dropped),
+            **describe_batch(batch, dropped_total=self.daemon.drops.dropped),
             **stats,
             "skipped_updates": self.skipped_updates,
             "tokens_per_s": sampled / total.seconds if total.seconds else None,
@@ -197,26 +204,12 @@ class SqlTrainer(AgentLightningTrainer):
         self.watcher.on_step(metrics)
         self.tracking.log(data=flat_numbers(metrics, "train"), step=self.state.step)
 
-    def _round(self, order: TaskOrder, count: int, total: Collected) -> Sequence[Any]:
-        first = order.consumed
-        plan = [
-            PlannedRollout(
-                group=first + offset,
-                task=index,
-                sample=sample,
-                row=self.tasks[index],
-                seed=sampling_seed(
-                    self.settings.seed, phase="train", step=self.state.step, task=first + offset, sample=sample
-                ),
-            )
-            for offset, index in enumerate(order.take(count))
-            for sample in range(self.plan.rollouts)
-        ]
-        collected = self.daemon.collect(plan, train=True, step=self.state.step + 1)
-        total.extend(collected)
-        return collected.episodes
+    def _round(self, order: TaskOrder, count: int) -> Collected:
+        step = self.state.step
+        plan = training_plan(self.tasks, order, count, rollouts=self.plan.rollouts, seed=self.settings.seed, step=step)
+        return self.daemon.collect(plan, train=True, step=step + 1)
 
-    def _learn(self, batch: StepBatch) -> dict[str, Any]:
+    def _learn(self, batch: StepBatch) -> UpdateMetrics:
         trained = trained_rows(
             batch.groups,
             batch.advantages,
@@ -224,7 +217,7 @@ class SqlTrainer(AgentLightningTrainer):
             max_reply=self.plan.max_reply,
             weighting=self.settings.weighting,
         )
-        counts = {"prompts_too_long": trained.prompts_too_long, "replies_cut": trained.replies_cut}
+        counts: UpdateMetrics = {"prompts_too_long": trained.prompts_too_long, "replies_cut": trained.replies_cut}
         parts = deal(trained, parts=self.plan.parts, seed=self.settings.seed, step=self.state.step)
         if not parts:
             self.skipped_updates += 1
@@ -237,7 +230,7 @@ class SqlTrainer(AgentLightningTrainer):
             )
         return {**counts, **self.update(parts, normaliser=trained.weighted_tokens / len(parts))}
 
-    def update(self, parts: Sequence[Sequence[Row]], *, normaliser: float) -> dict[str, Any]:
+    def update(self, parts: Sequence[Sequence[Row]], *, normaliser: float) -> UpdateMetrics:
         """One optimiser step for each part. Old log-probabilities are taken for all parts before the first step."""
         rollout = self.config.actor_rollout_ref.rollout
         meta = {"temperature": rollout.temperature, "multi_turn": rollout.multi_turn.enable}
@@ -279,30 +272,23 @@ class SqlTrainer(AgentLightningTrainer):
     def validate(self) -> bool:
         """Score the present weights, greedily; whether they are the best so far."""
         started = time.monotonic()
+        plan = validation_plan(self.validation_tasks, seed=self.settings.seed)
         with self._serving():
-            result = self.daemon.collect(self._validation_plan(), train=False, step=self.state.step)
-        levels = {index: str(row.get("hardness", "unknown")) for index, row in enumerate(self.validation_tasks)}
-        numbers = describe_validation(result, levels)
+            result = self.daemon.collect(plan, train=False, step=self.state.step)
+        numbers = describe_validation(result, self.validation_tasks)
         before = self.state
         if numbers["reward"] is not None:
             self.state = before.validated(numbers["reward"], numbers["standard_error"] or 0.0)
         best = self.state.best_validation != before.best_validation
-        metrics = {"step": self.state.step, **numbers, "best": best, "seconds": time.monotonic() - started}
+        metrics: ValidationMetrics = {
+            "step": self.state.step,
+            **numbers,
+            "best": best,
+            "seconds": time.monotonic() - started,
+        }
         self.watcher.on_validation(metrics)
         self.tracking.log(data=flat_numbers(metrics, "val"), step=self.state.step)
         return best
-
-    def _validation_plan(self) -> list[PlannedRollout]:
-        return [
-            PlannedRollout(
-                group=index,
-                task=index,
-                sample=0,
-                row=row,
-                seed=sampling_seed(self.settings.seed, phase="val", step=0, task=index, sample=0),
-            )
-            for index, row in enumerate(self.validation_tasks)
-        ]
 
     @contextlib.contextmanager
     def _serving(self) -> Generator[None]:

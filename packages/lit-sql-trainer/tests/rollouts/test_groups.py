@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-from lit_sql_trainer.verl.batch import describe_batch, describe_validation, flat_numbers, grouped, roll_out
-
-
-@dataclass(frozen=True)
-class Call:
-    prompt_ids: tuple[int, ...] = (1, 2)
-    token_ids: tuple[int, ...] = (3,)
+from lit_sql_trainer.rollouts.episodes import Collected, DroppedRollout, Episode
+from lit_sql_trainer.rollouts.groups import Gathering, StepBatch, grouped
+from lit_sql_trainer.rollouts.metrics import describe_batch, describe_validation
+from lit_sql_trainer.verl.relay import flat_numbers
 
 
-@dataclass(frozen=True)
-class Episode:
-    group: int
-    sample: int
-    reward: float
-    calls: tuple[Call, ...] = (Call(),)
+def episode(group: int, sample: int, reward: float) -> Episode:
+    return Episode(group=group, sample=sample, rollout_id=f"{group}-{sample}", reward=reward, calls=())
 
 
-@dataclass(frozen=True)
-class Dropped:
-    reason: str
-
-
-@dataclass
-class Collected:
-    episodes: list[Episode] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
+def dropped(reason: str) -> DroppedRollout:
+    return DroppedRollout(group=9, sample=0, rollout_id="lost", reason=reason)
 
 
 class Rounds:
@@ -41,14 +26,23 @@ class Rounds:
         self.asked: list[int] = []
         self.given = 0
 
-    def __call__(self, count: int) -> list[Episode]:
+    def __call__(self, count: int) -> Collected:
         self.asked.append(count)
         first, self.given = self.given, self.given + count
-        return [
-            Episode(group, sample, reward)
+        episodes = [
+            episode(group, sample, reward)
             for group in range(first, self.given)
             for sample, reward in enumerate(self.rewards[group])
         ]
+        return Collected(episodes=episodes)
+
+
+def roll_out(rounds: Callable[[int], Collected], *, wanted: int, refill_factor: float, normalise: bool) -> StepBatch:
+    """A whole step, as every back end rolls it out."""
+    gathering = Gathering(wanted=wanted, refill_factor=refill_factor, normalise=normalise)
+    while count := gathering.missing():
+        gathering.add(count, rounds(count))
+    return gathering.batch()
 
 
 RIGHT, WRONG, MIXED = [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]
@@ -89,22 +83,24 @@ def test_with_refill_partial_credit_alone_does_not_train() -> None:
 
 def test_a_step_in_which_everything_was_lost() -> None:
     """Groups without a rollout that counts are no groups, and nothing divides by zero."""
-    batch = roll_out(lambda count: [], wanted=2, refill_factor=1.0, normalise=True)
-    numbers = describe_batch(batch, Collected(dropped=[Dropped("down")] * 8), wanted=2, dropped_total=8)
+    batch = roll_out(lambda _: Collected(dropped=[dropped("down")] * 8), wanted=2, refill_factor=1.0, normalise=True)
+    numbers = describe_batch(batch, dropped_total=8)
     assert (numbers["groups"], numbers["reward"], numbers["dropped"]) == (0, None, 8)
     assert numbers["drop_reasons"] == {"down": 8}
 
 
 def test_groups_and_samples_are_in_order_whatever_arrives_first() -> None:
     """The order of arrival decides nothing."""
-    episodes = [Episode(2, 1, 0.0), Episode(0, 0, 0.0), Episode(2, 0, 0.0)]
+    episodes = [episode(2, 1, 0.0), episode(0, 0, 0.0), episode(2, 0, 0.0)]
     assert [[(e.group, e.sample) for e in group] for group in grouped(episodes)] == [[(0, 0)], [(2, 0), (2, 1)]]
 
 
 def test_validation_per_hardness() -> None:
     """Means over all tasks and per level; dropped ones are in no mean."""
-    result = Collected([Episode(0, 0, 1.0), Episode(1, 0, 0.0), Episode(3, 0, 1.0)], [Dropped("timeout")])
-    numbers = describe_validation(result, {0: "easy", 1: "hard", 2: "hard", 3: "easy"})
+    result = Collected(
+        episodes=[episode(0, 0, 1.0), episode(1, 0, 0.0), episode(3, 0, 1.0)], dropped=[dropped("timeout")]
+    )
+    numbers = describe_validation(result, [{"hardness": level} for level in ("easy", "hard", "hard", "easy")])
     assert numbers["reward"] == 2 / 3
     assert numbers["hardness"] == {
         "easy": {"reward": 1.0, "rollouts": 2},
