@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from lit_sql_trainer.monitors.history import History
 from lit_sql_trainer.monitors.rules import RULES, Monitor, Reading
 from lit_sql_trainer.profile.monitors import MonitorSettings
-
-Metrics = Mapping[str, Any]
+from lit_sql_trainer.rollouts.metrics import MetricLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +21,7 @@ class Alarm:
     limit: float
     text: str
 
-    def line(self) -> dict[str, Any]:
+    def line(self) -> MetricLine:
         """As it stands in `metrics.jsonl`."""
         return {
             "event": "alarm",
@@ -47,7 +45,7 @@ class MonitorBook:
         self.history = History(self.settings.window)
         self._tripped_at: dict[Monitor, int] = {}
 
-    def see(self, line: Metrics) -> list[Alarm]:
+    def see(self, line: MetricLine) -> list[Alarm]:
         """Take in a line of `metrics.jsonl`; the alarms that it raises."""
         if not self.history.add(line):
             return []
@@ -85,7 +83,7 @@ class MonitorBook:
         )
 
 
-def replay(lines: Iterable[Metrics], settings: MonitorSettings | None = None) -> tuple[MonitorBook, list[Alarm]]:
+def replay(lines: Iterable[MetricLine], settings: MonitorSettings | None = None) -> tuple[MonitorBook, list[Alarm]]:
     """A book that has seen these lines, and every alarm that they raised."""
     book = MonitorBook(settings)
     return book, [alarm for line in lines for alarm in book.see(line)]

@@ -6,9 +6,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-Metrics = Mapping[str, Any]
+from lit_sql_trainer.rollouts.metrics import MetricLine
 
 
 class Ends:
@@ -48,7 +47,7 @@ class History:
     stale: int = 0
     """Validations in a row that did not."""
 
-    def add(self, line: Metrics) -> bool:
+    def add(self, line: MetricLine) -> bool:
         """Take in a line; whether it was one that matters here."""
         kind, reward = line.get("event"), line.get("reward")
         if kind == "validation" and reward is not None:
@@ -83,23 +82,28 @@ class History:
             self.stale += 1
 
 
-def _get(key: str) -> Callable[[Metrics], float | None]:
-    return lambda line: None if line.get(key) is None else float(line[key])
-
-
-def _share(key: str, of: str | None = None) -> Callable[[Metrics], float | None]:
-    """A count over another count of the same line; over all rollouts that count, when none is named."""
-
-    def measure(line: Metrics) -> float | None:
-        outcomes: Mapping[str, int] = line.get("outcomes") or {}
-        total = {None: sum(outcomes.values()), "match": outcomes.get("match", 0)}.get(of, line.get(str(of)))
-        return line[key] / total if total and line.get(key) is not None else None
+def _get(key: str) -> Callable[[MetricLine], float | None]:
+    def measure(line: MetricLine) -> float | None:
+        value: float | None = line.get(key)
+        return None if value is None else float(value)
 
     return measure
 
 
-def _outcome_share(name: str) -> Callable[[Metrics], float | None]:
-    def measure(line: Metrics) -> float | None:
+def _share(key: str, of: str | None = None) -> Callable[[MetricLine], float | None]:
+    """A count over another count of the same line; over all rollouts that count, when none is named."""
+
+    def measure(line: MetricLine) -> float | None:
+        outcomes: Mapping[str, int] = line.get("outcomes") or {}
+        total = {None: sum(outcomes.values()), "match": outcomes.get("match", 0)}.get(of, line.get(str(of)))
+        value = _get(key)(line)
+        return value / total if total and value is not None else None
+
+    return measure
+
+
+def _outcome_share(name: str) -> Callable[[MetricLine], float | None]:
+    def measure(line: MetricLine) -> float | None:
         outcomes: Mapping[str, int] = line.get("outcomes") or {}
         total = sum(outcomes.values())
         return outcomes.get(name, 0) / total if total else None
@@ -107,7 +111,7 @@ def _outcome_share(name: str) -> Callable[[Metrics], float | None]:
     return measure
 
 
-def _turns(line: Metrics) -> float | None:
+def _turns(line: MetricLine) -> float | None:
     """Queries run in a rollout, mean."""
     counts: Mapping[str, int] = line.get("turn_counts") or {}
     total = sum(counts.values())
@@ -116,12 +120,12 @@ def _turns(line: Metrics) -> float | None:
     return sum(int(turns) * count for turns, count in counts.items()) / total
 
 
-def _when_trained(key: str) -> Callable[[Metrics], float | None]:
+def _when_trained(key: str) -> Callable[[MetricLine], float | None]:
     """A number of the update: a step that had nothing to train on writes 0, which is no measurement."""
     return lambda line: _get(key)(line) if line.get("trained_tokens", 1) else None
 
 
-_MEASURES: dict[str, Callable[[Metrics], float | None]] = {
+_MEASURES: dict[str, Callable[[MetricLine], float | None]] = {
     "reward": _get("reward"),
     "main_only": _share("main_only", of="suites"),
     "select_star": _share("select_star"),

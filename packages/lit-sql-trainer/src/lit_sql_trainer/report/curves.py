@@ -9,9 +9,9 @@ from lit_sql_trainer.report.charts import Chart, Layer, line_chart, stack_chart
 from lit_sql_trainer.report.data import RunData
 from lit_sql_trainer.report.palette import OUTCOMES
 from lit_sql_trainer.report.svg import Point, Series
+from lit_sql_trainer.rollouts.metrics import MetricLine
 
-Metrics = Mapping[str, Any]
-Value = Callable[[Metrics], float | None]
+Value = Callable[[MetricLine], float | None]
 
 Z95 = 1.959964
 VALIDATED = "greedy, 95 % interval"
@@ -154,7 +154,7 @@ def _per_run(runs: Sequence[RunData], value: Value, *, label: str = "", shift: i
     return series
 
 
-def _counts(line: Metrics, key: str) -> Mapping[str, int]:
+def _counts(line: MetricLine, key: str) -> Mapping[str, int]:
     return cast("Mapping[str, int]", line.get(key) or {})
 
 
@@ -166,44 +166,47 @@ def _training(run: RunData) -> list[Point]:
     return [_with_interval(line, line.get("reward_error")) for line in run.steps if line.get("reward") is not None]
 
 
-def _with_interval(line: Metrics, error: float | None) -> Point:
-    reward = float(line["reward"])
+def _with_interval(line: MetricLine, error: float | None) -> Point:
+    reward = _number(line, "reward")
     if error is None:
         return Point(float(line["step"]), reward)
     return Point(float(line["step"]), reward, max(0.0, reward - Z95 * error), min(1.0, reward + Z95 * error))
 
 
-def _outcomes(title: str, lines: Sequence[Metrics], css: str) -> Chart | None:
-    counted = [line for line in lines if sum(_counts(line, "outcomes").values())]
+def _outcomes(title: str, lines: Sequence[MetricLine], css: str) -> Chart | None:
+    counted = [(line["step"], counts) for line in lines if sum((counts := _counts(line, "outcomes")).values())]
     layers = [
         Layer(
             label=name.replace("_", " "),
             css=f"outcome-{name}",
-            values=[line["outcomes"].get(name, 0) / sum(line["outcomes"].values()) for line in counted],
+            values=[counts.get(name, 0) / sum(counts.values()) for _, counts in counted],
         )
         for name in OUTCOMES
     ]
-    return stack_chart(title, [line["step"] for line in counted], layers, percent=True, css=css)
+    return stack_chart(title, [step for step, _ in counted], layers, percent=True, css=css)
 
 
-def _turns(title: str, lines: Sequence[Metrics], css: str) -> Chart | None:
-    counted = [line for line in lines if sum(_counts(line, "turn_counts").values())]
+def _turns(title: str, lines: Sequence[MetricLine], css: str) -> Chart | None:
+    counted = [(line["step"], counts) for line in lines if sum((counts := _counts(line, "turn_counts")).values())]
     layers: list[Layer] = []
     for k, (label, low, high) in enumerate((("1", 1, 1), ("2", 2, 2), ("3", 3, 3), ("4 and more", 4, 10**9))):
         values = [
-            sum(count for turns, count in line["turn_counts"].items() if low <= int(turns) <= high)
-            / sum(line["turn_counts"].values())
-            for line in counted
+            sum(count for turns, count in counts.items() if low <= int(turns) <= high) / sum(counts.values())
+            for _, counts in counted
         ]
         layers.append(Layer(label=f"{label} turn{'' if label == '1' else 's'}", css=f"layer{k}", values=values))
-    none = [line["turn_counts"].get("0", 0) / sum(line["turn_counts"].values()) for line in counted]
+    none = [counts.get("0", 0) / sum(counts.values()) for _, counts in counted]
     layers.append(Layer(label="none run", css="layer4", values=none))
     note = "queries that were run"
-    return stack_chart(title, [line["step"] for line in counted], layers, percent=True, css=css, note=note)
+    return stack_chart(title, [step for step, _ in counted], layers, percent=True, css=css, note=note)
 
 
 def _key(key: str) -> Value:
-    return lambda line: None if line.get(key) is None else float(line[key])
+    def value(line: MetricLine) -> float | None:
+        found: float | None = line.get(key)
+        return None if found is None else float(found)
+
+    return value
 
 
 def _trained(key: str) -> Value:
@@ -212,22 +215,23 @@ def _trained(key: str) -> Value:
 
 
 def _share(key: str, of: str | None = None) -> Value:
-    def value(line: Metrics) -> float | None:
+    def value(line: MetricLine) -> float | None:
         outcomes: Mapping[str, int] = line.get("outcomes") or {}
         total = {None: sum(outcomes.values()), "match": outcomes.get("match", 0)}.get(of, line.get(str(of)))
-        return line[key] / total if total and line.get(key) is not None else None
+        count = _key(key)(line)
+        return count / total if total and count is not None else None
 
     return value
 
 
-def _dropped_share(line: Metrics) -> float | None:
+def _dropped_share(line: MetricLine) -> float | None:
     dropped, kept = line.get("dropped"), line.get("rollouts")
     return dropped / (dropped + kept) if dropped is not None and kept is not None and dropped + kept else None
 
 
-def _milliseconds(line: Metrics) -> float:
+def _milliseconds(line: MetricLine) -> float:
     return 1000 * _number(line, "query_seconds_p95")
 
 
-def _number(line: Metrics, key: str) -> float:
+def _number(line: MetricLine, key: str) -> float:
     return float(line.get(key) or 0.0)

@@ -10,22 +10,32 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.monitors import Reading, replay
 from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.profile.overrides import from_plain
 from lit_sql_trainer.report.examples import Examples, read_examples
+from lit_sql_trainer.rollouts.metrics import MetricLine
 from lit_sql_trainer.runs.folder import RunFolder
 
-Metrics = Mapping[str, Any]
+
+class DrawnLine(MetricLine, total=False):
+    """One step, or several in a row as one."""
+
+    reward_error: float | None
+    """Standard error of the mean reward, from above."""
+    first_step: int
+
 
 COUNTS = (
     "rollouts", "dropped", "select_star", "constant", "empty_matches", "main_only", "suites", "groups",
     "trained_tokens", "refilled_groups",
 )  # fmt: skip
 """Numbers that add up over steps; the mean of any other is taken."""
+OF_THE_UPDATE = ("entropy", "kl_start", "grad_norm", "clip_fraction")
+"""Numbers that are 0 where a step trained nothing."""
 LARGEST = ("step", "response_tokens_max", "query_seconds_max", "dropped_total")
 
 
@@ -34,13 +44,13 @@ class RunData:
     """One run as the report shows it."""
 
     name: str
-    config: dict[str, Any]
+    config: dict[str, object]
     """Dotted path → value."""
-    environment: dict[str, Any]
-    steps: list[dict[str, Any]]
+    environment: dict[str, object]
+    steps: list[DrawnLine]
     """At most as many as asked for; each stands for one step or several in a row."""
-    validations: Sequence[Metrics]
-    alarms: Sequence[Metrics]
+    validations: Sequence[MetricLine]
+    alarms: Sequence[MetricLine]
     readings: list[Reading]
     status: str
     done: bool
@@ -53,9 +63,9 @@ class RunData:
     examples: Examples = field(default_factory=Examples)
 
     @property
-    def best(self) -> Metrics | None:
+    def best(self) -> MetricLine | None:
         """The validation with the highest reward, the earliest of equals."""
-        return max(self.validations, key=lambda line: line["reward"], default=None)
+        return best_of(self.validations)
 
 
 def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
@@ -76,7 +86,7 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
     recorded = [line for line in lines if line.get("event") == "alarm"]
     last_step = max((int(line["step"]) for line in lines), default=0)
     status, done = _status(lines, last_step)
-    best = max(validations, key=lambda line: line["reward"], default=None)
+    best = best_of(validations)
     shown = read_examples(run.rollouts_file, validations, best=best, limit=examples)
     reasons: Counter[str] = Counter(shown.failed)
     for line in steps:
@@ -99,45 +109,51 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
     )
 
 
-def thin(lines: Sequence[Metrics], points: int) -> list[dict[str, Any]]:
+def best_of(validations: Sequence[MetricLine]) -> MetricLine | None:
+    """The validation with the highest reward, the earliest of equals."""
+    return max(validations, key=lambda line: line.get("reward") or 0.0, default=None)
+
+
+def thin(lines: Sequence[MetricLine], points: int) -> list[DrawnLine]:
     """The same course in at most `points` lines: neighbours are merged, none is left out."""
     size = max(1, math.ceil(len(lines) / max(1, points)))
     return [merge(lines[start : start + size]) for start in range(0, len(lines), size)]
 
 
-def merge(lines: Sequence[Metrics]) -> dict[str, Any]:
+def merge(lines: Sequence[MetricLine]) -> DrawnLine:
     """Several steps as one line at the last of them: counts added, other numbers averaged.
 
     `reward_error` is the standard error of the mean reward, from above: a group counts as one rollout, as its members
     answer the same question.
     """
-    merged: dict[str, Any] = {}
+    merged: dict[str, object] = {}
     for key in dict.fromkeys(key for line in lines for key in line):
-        values = [line[key] for line in lines if line.get(key) is not None]
-        if values and all(isinstance(value, Mapping) for value in values):
+        measured = [line for line in lines if line.get("trained_tokens", 1)] if key in OF_THE_UPDATE else lines
+        values = [value for line in measured if (value := cast("object", line.get(key))) is not None]
+        numbers = [value for value in values if isinstance(value, int | float)]
+        counts = [cast("Mapping[str, int]", value) for value in values if isinstance(value, Mapping)]
+        if counts and len(counts) == len(values):
             total: Counter[str] = Counter()
-            for value in values:
-                total.update(cast("Mapping[str, int]", value))
+            for each in counts:
+                total.update(each)
             merged[key] = dict(total)
-        elif values and all(isinstance(value, int | float) for value in values):
-            if key in ("entropy", "kl_start", "grad_norm", "clip_fraction"):  # 0 where a step trained nothing
-                values = [line[key] for line in lines if line.get(key) is not None and line.get("trained_tokens", 1)]
-            merged[key] = _together(key, values)
+        elif numbers and len(numbers) == len(values):
+            merged[key] = _together(key, numbers)
         else:
             merged[key] = values[-1] if values else None
     errors = [_reward_error(line) for line in lines]
     known = [error for error in errors if error is not None]
     merged["reward_error"] = math.sqrt(math.fsum(error**2 for error in known)) / len(known) if known else None
     merged["first_step"] = lines[0]["step"]
-    return merged
+    return cast("DrawnLine", merged)
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Nested settings as dotted paths."""
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for key, inner in value.items():
         if isinstance(inner, Mapping):
-            result |= flat(cast("Mapping[str, Any]", inner), f"{prefix}{key}.")
+            result |= flat(cast("Mapping[str, object]", inner), f"{prefix}{key}.")
         else:
             result[f"{prefix}{key}"] = inner
     return result
@@ -153,27 +169,27 @@ def _together(key: str, values: Sequence[float]) -> float | None:
     return values[0] if len(values) == 1 else math.fsum(values) / len(values)
 
 
-def _reward_error(line: Metrics) -> float | None:
+def _reward_error(line: MetricLine) -> float | None:
     deviation, groups = line.get("reward_std"), line.get("groups")
     return deviation / math.sqrt(groups) if deviation is not None and groups else None
 
 
-def _environment(run: RunFolder) -> dict[str, Any]:
+def _environment(run: RunFolder) -> dict[str, object]:
     """Nothing, where the run was made elsewhere and left no such file."""
     if not run.environment_file.exists():
         return {}
-    return cast("dict[str, Any]", json.loads(run.environment_file.read_text(encoding="utf-8")))
+    return cast("dict[str, object]", json.loads(run.environment_file.read_text(encoding="utf-8")))
 
 
-def _settings(config: Mapping[str, Any]) -> MonitorSettings:
+def _settings(config: Mapping[str, object]) -> MonitorSettings:
     """The limits that the run was watched with; the present ones for a run from before there were any."""
     try:
-        return from_plain(MonitorSettings, config.get("monitors") or {})
+        return from_plain(MonitorSettings, cast("Mapping[str, object]", config.get("monitors") or {}))
     except (ConfigError, TypeError):  # another version's settings
         return MonitorSettings()
 
 
-def _status(lines: Iterable[Metrics], last_step: int) -> tuple[str, bool]:
+def _status(lines: Iterable[MetricLine], last_step: int) -> tuple[str, bool]:
     ends = [line for line in lines if line.get("event") == "end"]
     if ends and int(ends[-1]["step"]) >= last_step:
         return str(ends[-1].get("reason", "ended")), True

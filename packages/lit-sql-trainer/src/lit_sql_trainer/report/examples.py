@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from lit_sql_trainer.rollouts.metrics import MetricLine
 from sql_reward.stats import PairedComparison, compare_paired
 
 Record = Mapping[str, Any]
@@ -55,9 +56,7 @@ class Examples:
     """Why validation rollouts were dropped."""
 
 
-def read_examples(
-    file: Path, validations: Sequence[Mapping[str, Any]], *, best: Mapping[str, Any] | None, limit: int
-) -> Examples:
+def read_examples(file: Path, validations: Sequence[MetricLine], *, best: MetricLine | None, limit: int) -> Examples:
     """Compare the first validation with the best one, and choose at most `limit` tasks to show."""
     records, failed = _validation_records(file)
     if len(validations) < 2 or best is None:

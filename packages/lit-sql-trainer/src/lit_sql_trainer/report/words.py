@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from lit_sql_trainer.report.curves import Z95
 from lit_sql_trainer.report.data import RunData
 from lit_sql_trainer.report.examples import Change, Example
+from lit_sql_trainer.rollouts.metrics import MetricLine
 from lit_sql_trainer.runs.console import duration
 from lit_sql_trainer.runs.folder import PLANNED_STEPS
 
@@ -67,12 +68,12 @@ def facts(run: RunData) -> dict[str, str]:
     return {name: str(value) for name, value in known.items() if value is not None}
 
 
-def interval(line: Record) -> str:
+def interval(line: MetricLine) -> str:
     """The 95 % interval of a validation's reward."""
-    error = line.get("standard_error")
-    if error is None:
+    error, reward = line.get("standard_error"), line.get("reward")
+    if error is None or reward is None:
         return "not known"
-    low, high = max(0.0, line["reward"] - Z95 * error), min(1.0, line["reward"] + Z95 * error)
+    low, high = max(0.0, reward - Z95 * error), min(1.0, reward + Z95 * error)
     return f"{low:.3f}–{high:.3f}"
 
 
@@ -133,18 +134,18 @@ def spaced(name: object) -> str:
     return cut(str(name).replace("_", " "))
 
 
-def _moment(started: Any) -> str | None:
+def _moment(started: object) -> str | None:
     """An ISO time as a person reads it."""
     return None if started is None else str(started).replace("T", " ").replace("+00:00", " UTC")
 
 
-def _side_by_side(many: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[str]]:
+def _side_by_side(many: Sequence[Mapping[str, object]]) -> dict[str, Sequence[str]]:
     keys = dict.fromkeys(key for each in many for key in each)
     return {key: [_plain(each[key]) if key in each else "" for each in many] for key in keys}
 
 
-def _flat_environment(environment: Mapping[str, Any]) -> dict[str, Any]:
-    versions: Mapping[str, Any] = environment.get("versions") or {}
+def _flat_environment(environment: Mapping[str, object]) -> dict[str, object]:
+    versions = cast("Mapping[str, object]", environment.get("versions") or {})
     rest = {key: value for key, value in environment.items() if key != "versions"}
     return {**rest, **{f"{name} version": version for name, version in versions.items()}}
 
@@ -156,7 +157,7 @@ def _planned(run: RunData) -> str:
     return "?" if planned is None else str(planned)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)

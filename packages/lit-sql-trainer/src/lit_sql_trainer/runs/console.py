@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,10 +18,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lit_sql_trainer.rollouts.metrics import MetricLine
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Metrics = Mapping[str, Any]
 COLUMNS = ("step", "reward", "validation", "left", "dropped", "outcomes", "time", "tokens/s")
 """Of the panel, the most wanted first."""
 GAP = 2
@@ -35,11 +36,11 @@ class Display(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def step(self, metrics: Metrics) -> None:
+    def step(self, metrics: MetricLine) -> None:
         """After each update."""
         ...
 
-    def validation(self, metrics: Metrics) -> None:
+    def validation(self, metrics: MetricLine) -> None:
         """After each validation."""
         ...
 
@@ -75,12 +76,12 @@ class PlainDisplay:
     ) -> None:
         """Nothing to put away."""
 
-    def step(self, metrics: Metrics) -> None:
+    def step(self, metrics: MetricLine) -> None:
         """One line: where the run is, what was earned, how, and how fast."""
         self._clock.step(metrics)
         self._print("  ".join(step_cells(metrics, self._clock).values()))
 
-    def validation(self, metrics: Metrics) -> None:
+    def validation(self, metrics: MetricLine) -> None:
         """One line: the greedy reward with its standard error."""
         self._print(validation_line(metrics))
 
@@ -114,14 +115,14 @@ class LiveDisplay:
         if self._live is not None:
             self._live.stop()
 
-    def step(self, metrics: Metrics) -> None:
+    def step(self, metrics: MetricLine) -> None:
         """A new row in the table."""
         self._clock.step(metrics)
         cells = step_cells(metrics, self._clock)
         self._rows = [*self._rows, {**cells, "validation": self._validated}][-self.ROWS :]
         self._draw()
 
-    def validation(self, metrics: Metrics) -> None:
+    def validation(self, metrics: MetricLine) -> None:
         """A new line above the bar."""
         self._validations.append(validation_line(metrics))
         self._validated = number(metrics.get("reward"))
@@ -173,7 +174,7 @@ class Clock:
         self._last: float | None = None
         self._pace_s: float | None = None
 
-    def step(self, metrics: Metrics) -> None:
+    def step(self, metrics: MetricLine) -> None:
         """A step was finished now."""
         now = time.monotonic()
         took = now - self._last if self._last is not None else float(metrics.get("seconds", 0.0))
@@ -185,7 +186,7 @@ class Clock:
         return duration((self._pace_s or 0.0) * max(self.steps - self.done, 0))
 
 
-def step_cells(metrics: Metrics, clock: Clock) -> dict[str, str]:
+def step_cells(metrics: MetricLine, clock: Clock) -> dict[str, str]:
     """What is shown of a step, by column."""
     cells = {
         "step": f"step {clock.done}/{clock.steps}".ljust(len(f"step {clock.steps}/{clock.steps}")),
@@ -196,19 +197,19 @@ def step_cells(metrics: Metrics, clock: Clock) -> dict[str, str]:
     if total := sum(outcomes.values()):
         ordered = sorted(outcomes.items(), key=lambda item: -item[1])[:3]
         cells["outcomes"] = "outcomes " + ", ".join(f"{name} {count / total:.0%}" for name, count in ordered)
-    if metrics.get("dropped"):
-        cells["dropped"] = f"dropped {metrics['dropped']}"
-    if metrics.get("tokens_per_s"):
-        cells["tokens/s"] = f"tokens/s {metrics['tokens_per_s']:.0f}"
-    if metrics.get("seconds"):
+    if dropped := metrics.get("dropped"):
+        cells["dropped"] = f"dropped {dropped}"
+    if speed := metrics.get("tokens_per_s"):
+        cells["tokens/s"] = f"tokens/s {speed:.0f}"
+    if seconds := metrics.get("seconds"):
         cells["time"] = (
-            f"time {metrics['seconds']:.1f} s (rollout {metrics.get('seconds_rollout', 0.0):.1f}, "
+            f"time {seconds:.1f} s (rollout {metrics.get('seconds_rollout', 0.0):.1f}, "
             f"of it adapt {metrics.get('seconds_adapt', 0.0):.1f}, update {metrics.get('seconds_update', 0.0):.1f})"
         )
     return cells
 
 
-def validation_line(metrics: Metrics) -> str:
+def validation_line(metrics: MetricLine) -> str:
     """The greedy reward on validation with its standard error."""
     error = metrics.get("standard_error")
     spread, what = (f" ± {error:.3f}", "standard error; ") if error is not None else ("", "")
@@ -219,7 +220,7 @@ def validation_line(metrics: Metrics) -> str:
     )
 
 
-def number(value: Any) -> str:
+def number(value: float | None) -> str:
     """Three decimals, or a dash where there is no number."""
     return "–" if value is None else f"{value:.3f}"
 

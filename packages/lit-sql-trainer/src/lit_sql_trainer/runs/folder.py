@@ -30,8 +30,9 @@ from typing import Any, cast
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine.lock import locked
+from lit_sql_trainer.rollouts.metrics import MetricLine
 
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
 LIBRARY_LOG = "library.log"
 PLANNED_STEPS = "planned_steps"
 """Key of `environment.json`."""
@@ -91,17 +92,17 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.config_file} cannot be read ({error}): is {self.name!r} a run folder?") from error
 
-    def metrics(self, *, strict: bool = False) -> list[dict[str, Any]]:
+    def metrics(self, *, strict: bool = False) -> list[MetricLine]:
         """All metric lines so far; a last line that is still being written is left out.
 
         Raises:
             ValueError: `strict`, and a line before the last is damaged.
         """
-        return list(read_lines(self.metrics_file, strict=strict))
+        return cast("list[MetricLine]", list(read_lines(self.metrics_file, strict=strict)))
 
     def plan_steps(self, steps: int) -> None:
         """Keep how many steps the run will have, where its settings alone do not say so."""
-        known: dict[str, Any] = {}
+        known: dict[str, object] = {}
         with contextlib.suppress(OSError, ValueError):  # a run that was made elsewhere may have none
             known = json.loads(self.environment_file.read_text(encoding="utf-8"))
         write_json(self.environment_file, {**known, PLANNED_STEPS: steps})
@@ -120,7 +121,7 @@ class RunFolder:
         """Drop the lines of steps after `step`: a resumed run does them again, and a line per step stays true."""
 
         def done(record: Record) -> bool:
-            return int(record.get("step", 0)) <= step
+            return int(cast("int", record.get("step", 0))) <= step
 
         for file in (self.metrics_file, self.rollouts_file):
             keep_lines(file, done)
@@ -164,7 +165,7 @@ def open_run(run: Path | str, *, root: Path) -> RunFolder:
     raise RunError(f"no run {str(run)!r} (looked for a config.json in it, and under {root}); {seen}")
 
 
-def environment(commit: str = "") -> dict[str, Any]:
+def environment(commit: str = "") -> dict[str, object]:
     """Versions, machine, GPU and command line: what one needs to read a result of this machine."""
     versions: dict[str, str] = {}
     for package in _PACKAGES:

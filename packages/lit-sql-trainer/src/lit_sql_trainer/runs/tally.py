@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from lit_sql_trainer.rollouts.metrics import Tally
+
 Record = Mapping[str, Any]
 
 _ASIDE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -19,7 +21,7 @@ _STAR = re.compile(r"\s*select\s+(?:(?:distinct|all)\s+)?(?:\w+\s*\.\s*)?\*", re
 _READS = re.compile(r"\bfrom\b", re.IGNORECASE)
 
 
-def tally(records: Sequence[Record]) -> dict[str, Any]:
+def tally(records: Sequence[Record]) -> Tally:
     """How a phase's rollouts ended, over those that count.
 
     `outcomes`, `turn_counts` and `stops` are counts by name. `select_star`, `constant`, `empty_matches` and `main_only`

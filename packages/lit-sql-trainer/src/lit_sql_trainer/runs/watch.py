@@ -6,17 +6,16 @@ terminal. Monitors read the same lines; their alarms become lines too. The algor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lit_sql_trainer.monitors import replay
 from lit_sql_trainer.profile.monitors import MonitorSettings
+from lit_sql_trainer.rollouts.metrics import MetricLine, StepMetrics, ValidationMetrics
 from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.runs.folder import RunFolder, append_line, parse_line
 from lit_sql_trainer.runs.tally import tally
-
-Metrics = Mapping[str, Any]
 
 
 class RunWatcher:
@@ -57,17 +56,17 @@ class RunWatcher:
         """Whether an alarm or validation ends the run."""
         return bool(self.alarm or self.out_of_patience)
 
-    def on_step(self, metrics: Metrics) -> None:
+    def on_step(self, metrics: StepMetrics) -> None:
         """A step's numbers."""
         self.steps = int(metrics["step"])
-        line = {"event": "step", **metrics, **tally(self._rollouts.read())}
+        line = cast("MetricLine", {"event": "step", **metrics, **tally(self._rollouts.read())})
         append_line(self._run.metrics_file, line)
         self._display.step(line)
         self._watch(line)
 
-    def on_validation(self, metrics: Metrics) -> None:
+    def on_validation(self, metrics: ValidationMetrics) -> None:
         """A validation's numbers, after which the report is written anew."""
-        line = {"event": "validation", **metrics, **tally(self._rollouts.read())}
+        line = cast("MetricLine", {"event": "validation", **metrics, **tally(self._rollouts.read())})
         append_line(self._run.metrics_file, line)
         self._display.validation(line)
         self._watch(line)
@@ -76,7 +75,7 @@ class RunWatcher:
     def on_checkpoint(self, path: str, step: int) -> None:
         """A complete checkpoint; where it lies is known."""
 
-    def _watch(self, line: Metrics) -> None:
+    def _watch(self, line: MetricLine) -> None:
         for alarm in self._book.see(line):
             append_line(self._run.metrics_file, alarm.line())
             self._display.note(f"alarm after step {alarm.step}, {alarm.monitor}: {alarm.text}")
@@ -103,6 +102,6 @@ class NewLines:
         return [record for line in whole.splitlines() if (record := parse_line(line)) is not None]
 
 
-def events(metrics: Sequence[Metrics], kind: str) -> list[Metrics]:
+def events(metrics: Sequence[MetricLine], kind: str) -> list[MetricLine]:
     """The lines of one kind (`step`, `validation`, `alarm` or `end`), in order."""
     return [line for line in metrics if line.get("event") == kind]

@@ -20,6 +20,7 @@ from lit_sql_trainer.machine import environment
 from lit_sql_trainer.models.checkpoints import last_checkpoint
 from lit_sql_trainer.profile.overrides import to_plain
 from lit_sql_trainer.profile.profile import Profile
+from lit_sql_trainer.rollouts.metrics import MetricLine
 from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import NewLines
@@ -181,8 +182,8 @@ def _beside(run: RunFolder, facts: RunFacts, display: Display, interrupt: Interr
         facts.stop_file.unlink(missing_ok=True)
 
 
-def _show(lines: Sequence[Mapping[str, Any]], display: Display) -> None:
-    for line in lines:
+def _show(lines: Sequence[Mapping[str, object]], display: Display) -> None:
+    for line in cast("Sequence[MetricLine]", lines):
         if line["event"] == "step":
             display.step(line)
         elif line["event"] == "validation":
