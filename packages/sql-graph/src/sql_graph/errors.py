@@ -1,8 +1,9 @@
 """What can go wrong that is not the model's doing.
 
 A query that fails is an `Observation`; a reply without SQL is a `StopReason`. What is here means that somebody must
-act: the endpoint is down, the database is missing, an argument makes no sense. All of it is picklable, names the
-thing, and ends with a next step. No message ever holds a password or an API key.
+act: the endpoint is down, the database is missing, an argument makes no sense. Each error carries its facts as typed
+fields, `str()` builds the sentence from them: the thing, what is wrong with it, the next step. All are picklable. No
+field ever holds a password or an API key.
 """
 
 from __future__ import annotations
@@ -33,6 +34,18 @@ class UsageError(SqlGraphError):
 
     exit_code = 2
 
+    def __init__(self, reason: str, *, argument: str = "", advice: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """What is wrong, as a clause."""
+        self.argument = argument
+        """The parameter or environment variable at fault, if it is one."""
+        self.advice = advice
+        """The next step, where `reason` leaves a question open."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.advice}" if self.advice else self.reason
+
 
 class EmptyQuestionError(UsageError):
     """The question holds no text."""
@@ -47,21 +60,65 @@ class DatabaseError(SqlGraphError):
 
     exit_code = 3
 
+    def __init__(self, reason: str, *, database: str = "", advice: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """What is wrong, where it can be in the words of the operating system, the driver or the server."""
+        self.database = database
+        """The database: its kind with its file, or with its name, host and port. Never a user or a password."""
+        self.advice = advice
+        """The next step."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.advice}" if self.advice else self.reason
+
 
 class DatabaseNotFoundError(DatabaseError):
-    """There is no database at this address. It is never created."""
+    """There is no database at this address. It is never created. `database` is the address, without any secret."""
+
+    def __init__(
+        self,
+        *,
+        database: str,
+        reason: str = "",
+        advice: str = "check the path: a database is never created here",
+    ) -> None:
+        super().__init__(reason, database=database, advice=advice)
+
+    def __str__(self) -> str:
+        reason = f": {self.reason}" if self.reason else ""
+        return f"no database at {self.database!r}{reason}; {self.advice}"
 
 
 class DatabaseUnavailableError(DatabaseError):
     """The database exists but cannot be used: connection refused or lost, wrong password, unreadable file."""
 
+    def __init__(self, reason: str, *, database: str, advice: str, action: str = "use") -> None:
+        super().__init__(reason, database=database, advice=advice)
+        self.action = action
+        """What failed, as a verb whose object is the database: `use`, `read`, `read the schema of`."""
+
+    def __str__(self) -> str:
+        return f"cannot {self.action} {self.database}: {self.reason}; {self.advice}"
+
 
 class EmptyDatabaseError(DatabaseError):
     """The database has no table or view to ask about."""
 
+    def __init__(self, *, database: str) -> None:
+        super().__init__("no table or view", database=database, advice="check that it is the right database")
+
+    def __str__(self) -> str:
+        return f"{self.database} holds {self.reason}; {self.advice}"
+
 
 class UnknownDialectError(DatabaseError):
-    """No SQLAlchemy dialect, or no driver, is installed for this URL."""
+    """No SQLAlchemy dialect, or no driver, is installed for this URL, or it is no URL of a database."""
+
+    def __init__(self, reason: str, *, advice: str, dialect: str = "") -> None:
+        super().__init__(reason, advice=advice)
+        self.dialect = dialect
+        """The dialect, with its driver where the URL names one; empty where the address is no URL."""
 
 
 class ModelFault(StrEnum):

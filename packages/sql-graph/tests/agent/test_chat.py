@@ -235,5 +235,5 @@ def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without endpoint and key there is nobody to ask."""
     for name in ("OPENAI_API_KEY", "OPENAI_API_BASE", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UsageError, match="no API key: set OPENAI_API_KEY"):
+    with pytest.raises(UsageError, match="no API key; set OPENAI_API_KEY"):
         open_chat(model="m")

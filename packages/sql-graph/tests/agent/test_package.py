@@ -16,10 +16,23 @@ from typing import Any
 import pytest
 
 import sql_graph
-from sql_graph import ModelCallError, ModelFault, build_langgraph_sql_agent
+from sql_graph import DatabaseError, ModelCallError, ModelFault, SqlGraphError, UsageError, build_langgraph_sql_agent
 from sql_graph import errors as error_module
+from sql_graph.errors import (
+    DatabaseNotFoundError,
+    DatabaseUnavailableError,
+    EmptyDatabaseError,
+    UnknownDialectError,
+)
 
 PACKAGE = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).parents[1] / "programs"
+
+
+def run_program(name: str, *arguments: str) -> Any:
+    """What a program of `tests/programs` prints, read as JSON."""
+    command = [sys.executable, str(PROGRAMS / name), *arguments]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 @pytest.fixture
@@ -70,50 +83,84 @@ def test_every_public_name_is_there() -> None:
 
 def test_training_stays_out(singers: Path) -> None:
     """Answering a question imports neither the training library nor torch, pandas or pyarrow."""
-    code = f"""
-import sys, json
-from sql_graph import ScriptedChat, SqlDatabase, answer, open_chat
-chat = ScriptedChat(["SELECT name FROM singer", "VERDICT: CORRECT"])
-found = answer("Which names?", database=SqlDatabase({str(singers)!r}), chat=chat)
-unwanted = ("agentlightning", "torch", "pandas", "pyarrow", "transformers")
-print(json.dumps([found.sql, [name for name in unwanted if name in sys.modules]]))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == ["SELECT name FROM singer", []]
+    assert run_program("answer_a_question.py", str(singers)) == ["SELECT name FROM singer", []]
 
 
 def test_import_is_cheap() -> None:
     """`import sql_graph` loads no library at all; each name loads what it needs when it is first used."""
-    code = """
-import sys, time
-began = time.process_time()
-import sql_graph
-spent = time.process_time() - began
-heavy = ("langgraph", "langchain_core", "sqlalchemy", "openai", "click", "rich")
-loaded = [name for name in heavy if name in sys.modules]
-sql_graph.extract_sql("SELECT 1")
-print(spent < 1.5, loaded, "langchain_core" in sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True [] False"
+    at_import, in_use = run_program("import_the_package.py")
+    assert at_import == []
+    assert "langchain_core" not in in_use
 
 
-ERRORS = [
-    value
-    for value in vars(error_module).values()
-    if isinstance(value, type) and issubclass(value, error_module.SqlGraphError)
+ERRORS: list[tuple[SqlGraphError, int, str]] = [
+    (SqlGraphError("what is wrong"), 1, "what is wrong"),
+    (
+        UsageError("no model is named", argument="model", advice="give its name"),
+        2,
+        "no model is named; give its name",
+    ),
+    (UsageError("max_turns must be at least 1, got 0"), 2, "max_turns must be at least 1, got 0"),
+    (DatabaseError("gone"), 3, "gone"),
+    (DatabaseError("gone", database="the shop", advice="look for it"), 3, "gone; look for it"),
+    (
+        DatabaseNotFoundError(database="/data/a.sqlite"),
+        3,
+        "no database at '/data/a.sqlite'; check the path: a database is never created here",
+    ),
+    (
+        DatabaseNotFoundError(database="", reason="the address is empty", advice="give a file or a URL"),
+        3,
+        "no database at '': the address is empty; give a file or a URL",
+    ),
+    (
+        DatabaseUnavailableError("refused", database="the PostgreSQL database 'shop'", advice="check the server"),
+        3,
+        "cannot use the PostgreSQL database 'shop': refused; check the server",
+    ),
+    (
+        DatabaseUnavailableError("torn", database="'a.sqlite'", advice="check the file", action="read"),
+        3,
+        "cannot read 'a.sqlite': torn; check the file",
+    ),
+    (
+        EmptyDatabaseError(database="the SQLite database 'a.sqlite'"),
+        3,
+        "the SQLite database 'a.sqlite' holds no table or view; check that it is the right database",
+    ),
+    (
+        UnknownDialectError("no SQLAlchemy dialect 'odd' is installed", advice="check the spelling", dialect="odd"),
+        3,
+        "no SQLAlchemy dialect 'odd' is installed; check the spelling",
+    ),
+    (
+        ModelCallError("busy", fault=ModelFault.TIMEOUT, attempts=2, status=504, endpoint="http://x", model="m"),
+        4,
+        "the endpoint http://x did not answer in time (HTTP 504) for model 'm' after 2 requests: busy; "
+        "check the server's load, or allow more time with timeout_s",
+    ),
 ]
 
 
-@pytest.mark.parametrize("kind", ERRORS, ids=[kind.__name__ for kind in ERRORS])
-def test_errors_survive_a_process_border(kind: type[error_module.SqlGraphError]) -> None:
-    """Each error can be pickled with all its fields, and has an exit code of its own family."""
-    fields = {"fault": ModelFault.TIMEOUT, "attempts": 2, "status": 504, "endpoint": "http://x", "model": "m"}
-    error = kind("message", **fields) if kind is ModelCallError else kind("message")
+@pytest.mark.parametrize(("error", "exit_code", "sentence"), ERRORS, ids=[sentence for _, _, sentence in ERRORS])
+def test_errors_build_their_sentence_and_survive_a_process_border(
+    error: SqlGraphError, exit_code: int, sentence: str
+) -> None:
+    """Each error builds its sentence from its fields, is pickled with all of them, and has its family's exit code."""
     again = pickle.loads(pickle.dumps(error))
-    assert (type(again), again.args, vars(again)) == (kind, error.args, vars(error))
-    assert str(again) == str(error)
-    assert again.exit_code in {1, 2, 3, 4}
+    assert (type(again), again.args, vars(again)) == (type(error), error.args, vars(error))
+    assert str(again) == str(error) == sentence
+    assert again.exit_code == exit_code
+
+
+def test_every_kind_of_error_is_tried() -> None:
+    """The list of errors above leaves out none that has a sentence of its own."""
+    own = {
+        value
+        for value in vars(error_module).values()
+        if isinstance(value, type) and issubclass(value, SqlGraphError) and "__init__" in vars(value)
+    }
+    assert own <= {type(error) for error, _, _ in ERRORS}
 
 
 def test_dev_server_loads_the_agent(

@@ -74,7 +74,9 @@ def open_chat(
         UsageError: no model, no key for OpenAI itself, credentials in the URL, or an unknown sampling parameter.
     """
     if not model.strip():
-        raise UsageError("no model is named: give the name under which the endpoint serves it")
+        raise UsageError(
+            "no model is named", argument="model", advice="give the name under which the endpoint serves it"
+        )
     silence_s = timeout_s if silence_s is None else silence_s
     if min(timeout_s, silence_s, max_answer_bytes) <= 0 or min(max_retries, retry_wait_s, max_wait_s) < 0:
         raise UsageError(
@@ -86,7 +88,11 @@ def open_chat(
     endpoint, query = _checked_endpoint(url)
     key = _checked_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
     if not key and endpoint == OPENAI_URL:
-        raise UsageError("no API key: set OPENAI_API_KEY, or give the base_url of an endpoint that needs none")
+        raise UsageError(
+            "no API key",
+            argument="api_key",
+            advice="set OPENAI_API_KEY, or give the base_url of an endpoint that needs none",
+        )
     return EndpointChat(
         model=model,
         base_url=endpoint,
@@ -210,15 +216,27 @@ def _checked_endpoint(url: str) -> tuple[str, dict[str, str]]:
     except (ValueError, httpx.InvalidURL):
         parts, known = urlsplit(""), False
     if parts.username or parts.password:
-        raise UsageError("the endpoint's URL holds a user name or password: give the key as api_key or OPENAI_API_KEY")
+        raise UsageError(
+            "the endpoint's URL holds a user name or password",
+            argument="base_url",
+            advice="give the key as api_key or OPENAI_API_KEY",
+        )
     if not known:
         shown = repr(url) if "@" not in url else "this"
-        raise UsageError(f"{shown} is not the URL of an endpoint: expected something like 'http://localhost:8000/v1'")
+        raise UsageError(
+            f"{shown} is not the URL of an endpoint",
+            argument="base_url",
+            advice="expected something like 'http://localhost:8000/v1'",
+        )
     return parts._replace(query="").geturl().rstrip("/"), dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
 def _checked_key(key: str) -> str:
     key = key.strip()
     if not (key.isascii() and key.isprintable()):
-        raise UsageError("the API key holds a character that no header can carry; check OPENAI_API_KEY or api_key")
+        raise UsageError(
+            "the API key holds a character that no header can carry",
+            argument="api_key",
+            advice="check OPENAI_API_KEY or api_key",
+        )
     return key

@@ -227,7 +227,9 @@ def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
     if not found or proxy_bypass(url.host):
         return None
     if found.startswith("socks") and find_spec("socksio") is None:
-        raise UsageError("the environment names a SOCKS proxy, which takes another package: pip install 'httpx[socks]'")
+        raise UsageError(
+            "the environment names a SOCKS proxy, which takes another package", advice="pip install 'httpx[socks]'"
+        )
     return httpx.Proxy(found if "://" in found else f"http://{found}")
 
 

@@ -37,23 +37,25 @@ def open_backend(address: PathLike | URL, *, limits: DatabaseLimits) -> Backend:
     if isinstance(address, os.PathLike):
         return _file_backend(Path(address))
     if not str(address):
-        raise DatabaseNotFoundError("the address of the database is empty; give a file or a URL")
+        raise DatabaseNotFoundError(database="", reason="the address is empty", advice="give a file or a URL")
     if isinstance(address, str) and "://" not in address:
         return _file_backend(Path(address))
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
-        raise UnknownDialectError("this is not a database URL; expected dialect://user:password@host/name") from None
+        raise UnknownDialectError(
+            "this is not a database URL", advice="expected dialect://user:password@host/name"
+        ) from None
     kind = url.get_backend_name()
     if kind in ("sqlite", "duckdb"):
         return _file_url_backend(url, kind)
     if kind in ("postgresql", "postgres"):
-        _require("psycopg", "PostgreSQL", "postgresql")
+        _require("psycopg", "PostgreSQL", extra="postgresql", dialect=kind)
         from sql_graph.databases.postgresql import PostgresqlBackend
 
         return PostgresqlBackend(url)
     if kind in ("mysql", "mariadb"):
-        _require("pymysql", "MySQL and MariaDB", "mysql")
+        _require("pymysql", "MySQL and MariaDB", extra="mysql", dialect=kind)
         from sql_graph.databases.mysql import MysqlBackend
 
         return MysqlBackend(url, limits=limits)
@@ -76,7 +78,9 @@ def _file_url_backend(url: URL, kind: str) -> Backend:
         name = unquote(name.removeprefix("file:").partition("?")[0])
     if name in ("", ":memory:"):
         raise DatabaseNotFoundError(
-            f"the {kind} URL names no file, and a database in memory is empty; expected {kind}:///path/to/file"
+            database=f"{kind}:///{name}" if name else f"{kind}://",
+            reason="the URL names no file, and a database in memory is empty",
+            advice=f"expected {kind}:///path/to/file",
         )
     if kind == "duckdb":
         from sql_graph.databases.duckdb import DuckdbBackend
@@ -87,9 +91,13 @@ def _file_url_backend(url: URL, kind: str) -> Backend:
     return SqliteBackend(Path(name))
 
 
-def _require(module: str, database: str, extra: str) -> None:
+def _require(module: str, databases: str, *, extra: str, dialect: str) -> None:
     if find_spec(module) is None:
-        raise UnknownDialectError(f"the driver for {database} is not installed; run: pip install 'sql-graph[{extra}]'")
+        raise UnknownDialectError(
+            f"the driver for {databases} is not installed",
+            advice=f"run: pip install 'sql-graph[{extra}]'",
+            dialect=dialect,
+        )
 
 
 def _other_backend(url: URL, kind: str) -> Backend:
@@ -101,11 +109,19 @@ def _other_backend(url: URL, kind: str) -> Backend:
         return GenericBackend(url)
     except NoSuchModuleError:
         raise UnknownDialectError(
-            f"no SQLAlchemy dialect {kind!r} is installed; check the spelling, or install the package that adds it"
+            f"no SQLAlchemy dialect {kind!r} is installed",
+            advice="check the spelling, or install the package that adds it",
+            dialect=kind,
         ) from None
     except ImportError as error:
         raise UnknownDialectError(
-            f"the driver for {url.drivername!r} is not installed ({error.name or error}); install it with pip"
+            f"the driver for {url.drivername!r} is not installed ({error.name or error})",
+            advice="install it with pip",
+            dialect=url.drivername,
         ) from None
     except (ArgumentError, TypeError, ValueError):
-        raise UnknownDialectError(f"the {kind!r} URL cannot be used as it is; check its parts and options") from None
+        raise UnknownDialectError(
+            f"the {kind!r} URL cannot be used as it is",
+            advice="check its parts and options",
+            dialect=url.drivername,
+        ) from None

@@ -107,7 +107,10 @@ def try_compiling(path: Path, sql: str, *, deadline_s: float) -> Fault | None:
         return _late(deadline_s)
     except OSError as error:
         raise DatabaseUnavailableError(
-            f"cannot start a process to compile a statement: {error.strerror}; check how many processes there may be"
+            f"no process can be started ({error.strerror})",
+            action="compile a statement for",
+            database=f"the SQLite database {str(path)!r}",
+            advice="check how many processes there may be",
         ) from error
     if ended.returncode == -signal.SIGPROF:
         return _late(deadline_s)

@@ -110,7 +110,7 @@ class SqlDatabase:
                 return _schemas[key]
         schema = self._backend.read_schema()
         if not schema.tables:
-            raise EmptyDatabaseError(f"{self._backend} holds no table or view; check that it is the right database")
+            raise EmptyDatabaseError(database=str(self._backend))
         writer = SchemaWriter(with_values(self._backend, schema))
         with _schemas_lock:
             _schemas[key] = writer

@@ -44,7 +44,11 @@ class DuckdbBackend:
 
     def __init__(self, path: Path) -> None:
         if find_spec("duckdb") is None:
-            raise UnknownDialectError("the driver for DuckDB is not installed: pip install 'sql-graph[duckdb]'")
+            raise UnknownDialectError(
+                "the driver for DuckDB is not installed",
+                advice="run: pip install 'sql-graph[duckdb]'",
+                dialect="duckdb",
+            )
         self._path = path
         self._pool: Pool[_Worker] = Pool(_Worker.stop)
 
@@ -107,7 +111,7 @@ class DuckdbBackend:
         self._pool.clear()
 
     def __str__(self) -> str:
-        return f"the DuckDB database {str(self._path)!r}"
+        return _shown(self._path)
 
 
 class _Worker:
@@ -194,10 +198,16 @@ class _Worker:
         return cast("dict[str, Any]", answer)
 
 
+def _shown(path: Path) -> str:
+    return f"the DuckDB database {str(path)!r}"
+
+
 def _unavailable(path: Path, why: str) -> DatabaseUnavailableError:
     return DatabaseUnavailableError(
-        f"cannot read {str(path)!r} as a DuckDB database: {why.splitlines()[0]}; "
-        f"check the file, and that no writer has it open"
+        why.splitlines()[0] if why else "no reason is given",
+        action="read",
+        database=_shown(path),
+        advice="check the file, and that no writer has it open",
     )
 
 

@@ -76,7 +76,9 @@ def read_catalog(backend: Backend) -> Schema:
 def _ask(backend: Backend, query: str) -> list[tuple[Any, ...]]:
     fetched = backend.fetch(query, limits=_LIMITS)
     if isinstance(fetched, Fault):
-        raise DatabaseUnavailableError(f"cannot read the schema of {backend}: {fetched.message}; check the file")
+        raise DatabaseUnavailableError(
+            fetched.message, action="read the schema of", database=str(backend), advice="check the file"
+        )
     return fetched.rows
 
 

@@ -33,16 +33,22 @@ def file_identity(path: Path) -> FileIdentity:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise DatabaseUnavailableError(f"{str(path)!r} is {_kind(found.st_mode)}; give the path of a database file")
+            raise DatabaseUnavailableError(
+                f"it is {_kind(found.st_mode)}",
+                action="open",
+                database=repr(str(path)),
+                advice="give the path of a database file",
+            )
         recent = -SETTLED_NS < time.time_ns() - found.st_ctime_ns < SETTLED_NS
         asked = time.monotonic_ns() if recent else 0
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a path may hold no NUL
-        raise DatabaseNotFoundError(
-            f"no database at {str(path)!r}; check the path: a database is never created here"
-        ) from error
+        raise DatabaseNotFoundError(database=str(path)) from error
     except OSError as error:
         raise DatabaseUnavailableError(
-            f"cannot look at the database file {str(path)!r}: {error.strerror}; check its permissions"
+            error.strerror or str(error),
+            action="look at",
+            database=f"the database file {str(path)!r}",
+            advice="check its permissions",
         ) from error
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, asked
 
@@ -66,12 +72,21 @@ class Copy:
         except OSError as error:
             self.close()
             raise DatabaseUnavailableError(
-                f"cannot copy {str(path)!r}, whose log lies beside it, to read both: {error.strerror}; "
-                f"make room in {tempfile.gettempdir()!r}, or open the database once with SQLite to merge its log"
+                f"its log lies beside it, and no copy of both can be made ({error.strerror})",
+                action="read",
+                database=f"the SQLite database {str(path)!r}",
+                advice=(
+                    f"make room in {tempfile.gettempdir()!r}, or open the database once with SQLite to merge its log"
+                ),
             ) from error
         if before != (file_identity(path)[:5], file_identity(log)[:5]):
             self.close()
-            raise DatabaseUnavailableError(f"{str(path)!r} is being written; try again when its writer has ended")
+            raise DatabaseUnavailableError(
+                "it is being written",
+                action="read",
+                database=f"the SQLite database {str(path)!r}",
+                advice="try again when its writer has ended",
+            )
 
     def close(self) -> None:
         """Delete the copy."""

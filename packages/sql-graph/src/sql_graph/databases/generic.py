@@ -94,7 +94,9 @@ class GenericBackend:
 
     def _unavailable(self, error: Exception) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
-            f"cannot use {self}: {reason(error, self._url)}; check the server, and the user and password in the URL"
+            reason(error, self._url),
+            database=str(self),
+            advice="check the server, and the user and password in the URL",
         )
 
 

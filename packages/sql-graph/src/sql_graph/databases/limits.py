@@ -32,4 +32,4 @@ class DatabaseLimits:
         for name in ("deadline_s", "max_rows", "max_bytes", "shown_rows", "max_cell_chars", "max_text_chars"):
             value = getattr(self, name)
             if not value > 0:
-                raise UsageError(f"{name} must be greater than 0, got {value!r}")
+                raise UsageError(f"{name} must be greater than 0, got {value!r}", argument=name)

@@ -97,7 +97,7 @@ class MysqlBackend:
     def identity(self) -> object:
         if not self._url.database:
             raise DatabaseUnavailableError(
-                f"no database is named in the {self.dialect} URL; add its name after the host: …/NAME"
+                "the URL names no database", database=str(self), advice="add its name after the host: …/NAME"
             )
         return self._url
 
@@ -163,6 +163,7 @@ class MysqlBackend:
 
     def _unavailable(self, error: Exception) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
-            f"cannot use {self}: {words(error) or reason(error, self._url)}; "
-            f"check the server, and the user and password in the URL"
+            words(error) or reason(error, self._url),
+            database=str(self),
+            advice="check the server, and the user and password in the URL",
         )

@@ -260,9 +260,7 @@ class SqliteBackend:
         step = "check the file with `sqlite3 FILE 'PRAGMA integrity_check'`, and that no writer holds it"
         if name.startswith(_OF_MACHINE):
             step = "check this machine's memory and disks, the folder for temporary files (SQLITE_TMPDIR) among them"
-        return DatabaseUnavailableError(
-            f"cannot read {str(self._path)!r} as a SQLite database: {str(error) or 'out of memory'}; {step}"
-        )
+        return DatabaseUnavailableError(str(error) or "out of memory", action="read", database=str(self), advice=step)
 
 
 def _connect(path: Path, flags: str, *, timeout_s: float) -> sqlite3.Connection:
