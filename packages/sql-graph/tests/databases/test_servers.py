@@ -181,7 +181,6 @@ def test_mysql_long_results_are_cut(mysql: Any) -> None:
         for sql in ("SELECT a.i FROM n a, n b, n c", "SELECT a.i FROM n a, n b, n c LIMIT 400000000"):
             seen = database.run(sql)
             assert seen.text.endswith("more than 100 rows, first 1 shown")
-            assert seen.seconds < 2
         assert database.run("SELECT count(*) AS n FROM n").text == "n\n900\n1 row"
 
 

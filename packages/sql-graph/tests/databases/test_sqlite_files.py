@@ -23,6 +23,8 @@ from sql_graph.databases.statement import prepare
 from sql_graph.errors import DatabaseNotFoundError, DatabaseUnavailableError, EmptyDatabaseError
 from sql_graph.ports import ObservationStatus, SchemaStyle
 
+PROGRAMS = Path(__file__).parents[1] / "programs"
+
 
 def make(path: Path, script: str) -> Path:
     """A SQLite file made by a script."""
@@ -97,11 +99,9 @@ def test_a_writers_lock_in_this_process_outlives_our_reading(singers: Path) -> N
     with SqlDatabase(singers) as database:
         database.schema_text("q", budget_tokens=1000, style=SchemaStyle.FULL)
         assert database.run("SELECT count(*) FROM singer").status is ObservationStatus.ROWS
-    other = (
-        "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None).execute('BEGIN IMMEDIATE')"
-    )
-    tried = subprocess.run([sys.executable, "-c", other, str(singers)], capture_output=True, text=True, check=False)
-    assert "database is locked" in tried.stderr
+    command = [sys.executable, str(PROGRAMS / "begin_to_write.py"), str(singers)]
+    tried = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert tried.stdout == "database is locked\n"
     writer.close()
 
 
@@ -137,11 +137,10 @@ def test_long_results_are_cut(singers: Path) -> None:
 
 
 def test_sixteen_million_rows_stay_in_the_database(singers: Path) -> None:
-    """A cross join is fetched no further than the cap, at once."""
+    """A cross join is fetched no further than the cap."""
     with SqlDatabase(singers) as database:
         seen = database.run("SELECT a.i FROM n a, n b")
-    assert seen.row_count == 10_000
-    assert seen.seconds < 1
+    assert (seen.status, seen.row_count, seen.truncated) == (ObservationStatus.ROWS, 10_000, True)
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
@@ -221,7 +220,6 @@ def test_what_would_take_long_to_plan_is_refused(singers: Path, sql: str) -> Non
         seen = database.run(sql)
     assert seen.status is ObservationStatus.REFUSED
     assert "too many tables" in seen.text
-    assert seen.seconds < 0.5
 
 
 @pytest.mark.parametrize(
