@@ -1,4 +1,4 @@
-"""The monitors of one run, fed line by line: when an alarm is raised, and when a run should end early."""
+"""Feed the metric lines of one run to its monitors: raise alarms, and say when the run should end early."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lit_sql_trainer.rollouts.metrics import MetricLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A monitor that began to trip."""
+    """An alarm: a monitor has begun to trip."""
 
     monitor: str
     step: int
@@ -22,7 +22,7 @@ class Alarm:
     text: str
 
     def line(self) -> MetricLine:
-        """As it stands in `metrics.jsonl`."""
+        """Return the alarm as a line of `metrics.jsonl`."""
         return {
             "event": "alarm",
             "step": self.step,
@@ -37,7 +37,7 @@ class MonitorBook:
     """The monitors of one run, fed line by line.
 
     An alarm is raised when a monitor begins to trip, and again only after it was quiet for two windows, so that a value
-    that plays around its limit is told once.
+    that plays around its limit is reported once.
     """
 
     def __init__(self, settings: MonitorSettings | None = None) -> None:
@@ -46,7 +46,7 @@ class MonitorBook:
         self._tripped_at: dict[Monitor, int] = {}
 
     def see(self, line: MetricLine) -> list[Alarm]:
-        """Take in a line of `metrics.jsonl`; the alarms that it raises."""
+        """Take in a line of `metrics.jsonl` and return the alarms that it raises."""
         if not self.history.add(line):
             return []
         alarms: list[Alarm] = []
@@ -69,11 +69,11 @@ class MonitorBook:
         return alarms
 
     def readings(self) -> list[Reading]:
-        """What every monitor sees now, in the order of `Monitor`."""
+        """Return what every monitor sees now, in the order of `Monitor`."""
         return [rule(self.history, self.settings) for rule in RULES]
 
     def out_of_patience(self) -> str:
-        """Why the run should end early; empty when it should not."""
+        """Say why the run should end early; empty when it should not."""
         if not self.settings.patience or self.history.stale < self.settings.patience:
             return ""
         reward, error = self.history.reference or (0.0, 0.0)
@@ -84,6 +84,6 @@ class MonitorBook:
 
 
 def replay(lines: Iterable[MetricLine], settings: MonitorSettings | None = None) -> tuple[MonitorBook, list[Alarm]]:
-    """A book that has seen these lines, and every alarm that they raised."""
+    """Return a book that has seen these lines, and every alarm that they raised."""
     book = MonitorBook(settings)
     return book, [alarm for line in lines for alarm in book.see(line)]

@@ -1,4 +1,4 @@
-"""What the monitors remember of a run's metric lines: windows of a dozen measures, and the validations."""
+"""Remember what the monitors need of a run's metric lines: windows of a dozen measures, and the validations."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Ends:
         self.count = 0
 
     def add(self, value: float) -> None:
-        """One more value."""
+        """Add a value."""
         if len(self.first) < (self.last.maxlen or 0):
             self.first.append(value)
         self.last.append(value)
         self.count += 1
 
     def means(self) -> tuple[float, float] | None:
-        """Of the start and of now; None while the two overlap."""
+        """Return the means of the start and of now; None while the two windows overlap."""
         if self.count < 2 * (self.last.maxlen or 0):
             return None
         return math.fsum(self.first) / len(self.first), math.fsum(self.last) / len(self.last)
@@ -34,7 +34,7 @@ class Ends:
 
 @dataclass(slots=True)
 class History:
-    """What the monitors remember of the lines so far."""
+    """The measures and validations of the lines so far."""
 
     window: int
     series: dict[str, Ends] = field(default_factory=dict[str, Ends])
@@ -43,12 +43,12 @@ class History:
     validations: list[tuple[int, float, float]] = field(default_factory=list[tuple[int, float, float]])
     """(step, reward, standard error)."""
     reference: tuple[float, float] | None = None
-    """The validation, with its error, that later ones have to beat by more than that error."""
+    """The best validation with its error; a later one must beat it by more than that error."""
     stale: int = 0
-    """Validations in a row that did not."""
+    """Validations in a row that did not beat it."""
 
     def add(self, line: MetricLine) -> bool:
-        """Take in a line; whether it was one that matters here."""
+        """Take in a line; return whether it matters here."""
         kind, reward = line.get("event"), line.get("reward")
         if kind == "validation" and reward is not None:
             self._validated(int(line["step"]), float(reward), float(line.get("standard_error") or 0.0))
@@ -64,7 +64,7 @@ class History:
         return True
 
     def means(self, name: str) -> tuple[float, float] | None:
-        """Of one measure, at the start and now."""
+        """Return the means of one measure, at the start and now."""
         return self.series[name].means() if name in self.series else None
 
     def reward_until(self, step: int) -> float | None:
@@ -91,7 +91,7 @@ def _get(key: str) -> Callable[[MetricLine], float | None]:
 
 
 def _share(key: str, of: str | None = None) -> Callable[[MetricLine], float | None]:
-    """A count over another count of the same line; over all rollouts that count, when none is named."""
+    """Divide a count by another count of the same line, or by all judged rollouts when none is named."""
 
     def measure(line: MetricLine) -> float | None:
         outcomes: Mapping[str, int] = line.get("outcomes") or {}
@@ -112,7 +112,7 @@ def _outcome_share(name: str) -> Callable[[MetricLine], float | None]:
 
 
 def _turns(line: MetricLine) -> float | None:
-    """Queries run in a rollout, mean."""
+    """Return the mean number of queries run in a rollout."""
     counts: Mapping[str, int] = line.get("turn_counts") or {}
     total = sum(counts.values())
     if not total:

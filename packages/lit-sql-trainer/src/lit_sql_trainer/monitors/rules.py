@@ -1,4 +1,4 @@
-"""The monitors themselves: from the history and the limits to one reading each."""
+"""The monitors: each turns the history and its limit into one reading."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lit_sql_trainer.profile.monitors import MonitorSettings
 
 
 class Monitor(StrEnum):
-    """What is watched, in the order in which a report lists it."""
+    """The monitors, in the order in which a report lists them."""
 
     VALIDATION_FALLS = "validation_falls"
     """The training reward rises while the validation score falls."""
@@ -22,7 +22,7 @@ class Monitor(StrEnum):
     CONSTANT = "constant"
     """Answers read no table: the result is guessed."""
     EMPTY_MATCH = "empty_match"
-    """Matches say little: nothing was to be found."""
+    """Answers match because both results are empty."""
     TURNS_COLLAPSE = "turns_collapse"
     """Rewriting vanishes although the answers got no better, or queries are no longer run at all."""
     TURNS_EXPLODE = "turns_explode"
@@ -34,20 +34,20 @@ class Monitor(StrEnum):
     KL = "kl"
     """The policy is far from the model it started as."""
     NO_SQL = "no_sql"
-    """Replies without SQL."""
+    """Replies hold no SQL."""
     ZERO_VARIANCE = "zero_variance"
-    """Groups in which every rollout got the same reward, which teach nothing."""
+    """Every rollout of a group gets the same reward, so the group teaches nothing."""
     SLOW_QUERIES = "slow_queries"
     """The agent's own queries are slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What one monitor sees at one moment."""
+    """One monitor's view at one moment."""
 
     monitor: Monitor
     value: float | None
-    """What is compared with the limit; None while it is not measured or there are too few steps."""
+    """The value that is compared with the limit; None while it is not measured or there are too few steps."""
     limit: float
     tripped: bool
     text: str

@@ -18,11 +18,11 @@ KINDS = {
     "duplicate": "splits",
     "shared": "splits",
 }
-"""What each kind of fault of `spider-data check` is about."""
+"""The subject of each kind of fault that `spider-data check` finds."""
 
 
 def check_splits(subject: Subject) -> Iterator[Finding]:
-    """The task files that training needs: there, readable, not empty, and their databases there."""
+    """Check that the task files exist, can be read and are not empty, and that their databases exist."""
     try:
         folder = subject.folder
     except TrainerError as error:
@@ -68,9 +68,9 @@ def _databases(subject: Subject) -> Iterator[Finding]:
 
 
 def check_files(subject: Subject, progress: Progress) -> Iterator[Finding]:
-    """Every database file, held against the official checksums where they apply and searched for damage elsewhere."""
+    """Compare every database file with the official checksums where they apply; search the others for damage."""
     if subject.catalog is None:
-        return  # told with the splits
+        return  # reported with the splits
     try:
         report = check_data(subject.folder, on_file=lambda name: progress(f"reading {name}"))
     except SpiderDataError as error:
@@ -80,12 +80,12 @@ def check_files(subject: Subject, progress: Progress) -> Iterator[Finding]:
     kinds: dict[str, list[str]] = {}
     for finding in report.faults:
         if str(finding.kind) == "no database":
-            continue  # told with the splits
+            continue  # reported with the splits
         kinds.setdefault(KINDS.get(str(finding.kind), str(finding.kind)), []).append(
             f"{finding.subject}: {finding.detail}"
         )
-    for what, told in kinds.items():
-        yield failed(Family.DATA, what, some(told, most=3), remedy, told)
+    for what, texts in kinds.items():
+        yield failed(Family.DATA, what, some(texts, most=3), remedy, texts)
     if not report.faults:
         verified = f", {counted(report.verified, 'file')} as the official checksums say" if report.official else ""
         files = counted(report.databases + report.variants, "database file")

@@ -1,4 +1,4 @@
-"""What a preflight found, as data: for a table, for JSON, for an exit code."""
+"""The findings of a preflight as data, for a table, for JSON and for an exit code."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Level(StrEnum):
     """Whether a finding needs action before training."""
 
     PASS = "pass"  # noqa: S105  a word, no password
-    """As it should be."""
+    """Nothing needs to be done."""
     WARN = "warn"
-    """Training works, but somebody should know; or it could not be looked at."""
+    """Training works, but somebody should know; or this could not be checked."""
     FAIL = "fail"
     """Training would stop, or would train on something wrong."""
 
 
 class Family(StrEnum):
-    """What is looked at; `--only` takes these words."""
+    """The families of checks; `--only` takes these words."""
 
     VERSIONS = "versions"
     PORTS = "ports"
@@ -35,12 +35,12 @@ class Family(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     family: Family
     level: Level
     what: str
-    """What was looked at, in a few words."""
+    """What was checked, in a few words."""
     found: str
     """What was seen, with numbers and names."""
     remedy: str = ""
@@ -57,7 +57,7 @@ class Report:
     model: str
     data: str
     quick: bool
-    """Only what takes no time was looked at."""
+    """Only the checks that take no time were made."""
     findings: tuple[Finding, ...]
     seconds: float
 
@@ -83,17 +83,17 @@ class Report:
 
 
 def passed(family: Family, what: str, found: str) -> Finding:
-    """Nothing to do."""
+    """Make a finding that needs nothing done."""
     return Finding(family=family, level=Level.PASS, what=what, found=found)
 
 
 def warned(family: Family, what: str, found: str, remedy: str, subjects: Sequence[str] = ()) -> Finding:
-    """Somebody should know."""
+    """Make a finding that somebody should know."""
     return Finding(family=family, level=Level.WARN, what=what, found=found, remedy=remedy, subjects=tuple(subjects))
 
 
 def failed(family: Family, what: str, found: str, remedy: str, subjects: Sequence[str] = ()) -> Finding:
-    """Something is to be mended."""
+    """Make a finding that must be mended."""
     return Finding(family=family, level=Level.FAIL, what=what, found=found, remedy=remedy, subjects=tuple(subjects))
 
 

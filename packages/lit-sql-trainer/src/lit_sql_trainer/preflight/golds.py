@@ -1,4 +1,4 @@
-"""Every gold query, answered perfectly: what happens to the prediction that is the gold query itself.
+"""Check every gold query by judging the gold query itself as the prediction.
 
 Each distinct gold is judged against itself on every file of its suite, under the limits of training, so whatever the
 judge would say of a perfect answer is said here first: that the gold fails, that a perfect answer times out or does
@@ -42,7 +42,7 @@ TIE_ROWS = 5_000
 
 
 class Trouble(StrEnum):
-    """What can be wrong with a gold query."""
+    """The faults that a gold query can have."""
 
     FAILS = "fails"
     """It gives no result on some file; its rollouts would be dropped."""
@@ -58,7 +58,7 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldFault:
-    """One thing wrong with one gold query."""
+    """One fault of one gold query."""
 
     trouble: Trouble
     tasks: tuple[str, ...]
@@ -69,12 +69,12 @@ class GoldFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldAudit:
-    """What was seen of all gold queries."""
+    """The faults of all gold queries."""
 
     golds: int
     """Distinct pairs of database and query among the tasks."""
     looked_at: int
-    """Of those, how many there was time for."""
+    """How many of those were checked in time."""
     tasks: int
     seconds: float
     faults: tuple[GoldFault, ...] = field(default=())
@@ -155,7 +155,7 @@ _NO_SIGINT = (signal.SIGINT, signal.SIG_IGN)
 
 
 def _look(job: _Job, limits: Limits) -> list[GoldFault]:
-    """What is wrong with one gold query."""
+    """Return what is wrong with one gold query."""
 
     def fault(trouble: Trouble, detail: str = "") -> list[GoldFault]:
         return [GoldFault(trouble=trouble, tasks=job.tasks, detail=detail)]
@@ -199,9 +199,9 @@ class _Probe:
 
     sql: str
     width: int
-    """Columns of the query itself."""
+    """The columns that the query itself selects."""
     keys: tuple[int, ...]
-    """Where the sort keys are among the columns."""
+    """The positions of the sort keys among the columns."""
     start: int
     end: int | None
     """The rows that LIMIT and OFFSET take."""

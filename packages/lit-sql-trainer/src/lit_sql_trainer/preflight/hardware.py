@@ -1,4 +1,4 @@
-"""What a profile trains on, and the estimate of its memory beside what this machine has."""
+"""Check the accelerators of this machine, and the memory that a profile is estimated to need."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lit_sql_trainer.profile.profile import Profile
 TIGHT = 0.9
 """Share of the memory above which a fit is called tight."""
 FEW_SEQUENCES = 8
-"""Below so many rollouts at once generation waits for itself."""
+"""With fewer rollouts at once, generation leaves the GPU idle."""
 
 
 def check_hardware(subject: Subject) -> Iterator[Finding]:
-    """The accelerators, and the memory that the profile needs against what there is."""
+    """Check the accelerators, and compare the memory that the profile needs with what there is."""
     yield from _accelerators(subject.profile)
     shape = _shape(subject)
     if shape is None:
@@ -49,7 +49,7 @@ def _shape(subject: Subject) -> ModelShape | None:
 
 
 def available_bytes() -> int | None:
-    """Memory that can be had without swapping; None where the system does not say."""
+    """Return the memory that is available without swapping; None where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -59,7 +59,7 @@ def available_bytes() -> int | None:
 
 
 def _accelerators(profile: Profile) -> Iterator[Finding]:
-    """What the profile trains on, and the packages for it."""
+    """Check the accelerator that the profile trains on, and the packages for it."""
     if profile.verl is None and profile.local.device == "cpu":
         return
     try:
@@ -68,9 +68,9 @@ def _accelerators(profile: Profile) -> Iterator[Finding]:
         elif not find_gpus():
             raise SetupError(f"no NVIDIA GPU found for grpo.device={profile.local.device!r}")
     except SetupError as error:
-        told, _, remedy = str(error).partition(": ")
+        said, _, remedy = str(error).partition(": ")
         remedy = f"{remedy[:1].upper()}{remedy[1:]}" or "Set grpo.device=cpu, or use a machine with a GPU"
-        yield failed(Family.HARDWARE, "accelerator", told, remedy)
+        yield failed(Family.HARDWARE, "accelerator", said, remedy)
         return
     seen = [each.name if each.memory_gib is None else f"{each.name}, {each.memory_gib:.0f} GiB" for each in find_gpus()]
     if seen:
@@ -92,40 +92,40 @@ def _available(estimate: Estimate) -> tuple[int, str] | None:
 
 def _compared(estimate: Estimate, shape: ModelShape) -> Finding:
     largest = sorted(estimate.parts, key=lambda part: -part.size_bytes)[:4]
-    parts = [part.told for part in largest]
+    parts = [part.described for part in largest]
     if estimate.gpu_share:
         parts.insert(0, f"vLLM {100 * estimate.gpu_share:.0f} % of the GPU")
     found = _available(estimate)
     remedy = "Lower the batch (see `lit-sql settings`), take a smaller model, LoRA, offloading, or a larger machine"
     if found is None:
-        told = f"needs {size(estimate.total_bytes)} ({', '.join(parts)}); what there is, is unknown"
-        return warned(Family.HARDWARE, estimate.place, told, remedy)
+        said = f"needs {size(estimate.total_bytes)} ({', '.join(parts)}); what there is, is unknown"
+        return warned(Family.HARDWARE, estimate.place, said, remedy)
     available, where = found
     share = int(estimate.gpu_share * available)
     needed, least = estimate.total_bytes + share, estimate.certain_bytes + share
-    told = (
+    said = (
         f"at most {size(needed)} for {shape.parameters / 1e6:,.0f} M parameters ({', '.join(parts)}), "
         f"{size(available)} {where}"
     )
     if least > available:
-        return failed(Family.HARDWARE, estimate.place, f"at least {size(least)}; {told}", remedy)
+        return failed(Family.HARDWARE, estimate.place, f"at least {size(least)}; {said}", remedy)
     if needed > available:
-        told = f"{told}; {size(least)} if sequences are short"
-        return warned(Family.HARDWARE, estimate.place, told, remedy)
+        said = f"{said}; {size(least)} if sequences are short"
+        return warned(Family.HARDWARE, estimate.place, said, remedy)
     if needed > TIGHT * available:
-        return warned(Family.HARDWARE, estimate.place, f"tight: {told}", remedy)
-    return passed(Family.HARDWARE, estimate.place, told)
+        return warned(Family.HARDWARE, estimate.place, f"tight: {said}", remedy)
+    return passed(Family.HARDWARE, estimate.place, said)
 
 
 def _cache(profile: Profile, shape: ModelShape) -> Iterator[Finding]:
-    """How many rollouts vLLM's cache holds at once."""
+    """Check how many rollouts vLLM's cache holds at once."""
     found = _available(Estimate(place="GPU", parts=(), on_gpu=True))
     if profile.verl is None or found is None:
         return
     sequences = cache_sequences(profile, shape, found[0])
-    told = f"vLLM's cache holds {counted(sequences, 'rollout')} of full length at once"
+    said = f"vLLM's cache holds {counted(sequences, 'rollout')} of full length at once"
     if sequences < FEW_SEQUENCES:
         remedy = "Raise gpu_memory_utilization, or lower data.max_prompt_length and data.max_response_length"
-        yield (failed if sequences == 0 else warned)(Family.HARDWARE, "key-value cache", told, remedy)
+        yield (failed if sequences == 0 else warned)(Family.HARDWARE, "key-value cache", said, remedy)
     else:
-        yield passed(Family.HARDWARE, "key-value cache", told)
+        yield passed(Family.HARDWARE, "key-value cache", said)

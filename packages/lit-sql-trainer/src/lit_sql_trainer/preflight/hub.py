@@ -23,7 +23,7 @@ ERROR_HEADER = "X-Error-Code"
 
 
 class Access(StrEnum):
-    """What came of asking."""
+    """The outcome of asking the hub."""
 
     CACHED = "on this machine"
     FETCHED = "can be fetched"
@@ -47,7 +47,7 @@ class HubFile:
 
 @lru_cache(maxsize=16)
 def hub_file(model: str, name: str) -> HubFile:
-    """A small JSON file of a model."""
+    """Fetch a small JSON file of a model."""
     hub: Any = importlib.import_module("huggingface_hub")  # its own annotations are partial
     try:
         cached = hub.try_to_load_from_cache(model, name)

@@ -32,7 +32,7 @@ RAY_BYTES = 7_300_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One use of memory."""
+    """One part of an estimate: what takes memory, and how much."""
 
     name: str
     size_bytes: int
@@ -41,8 +41,8 @@ class Part:
     """An upper bound, reached only when every sequence is as long as it may be."""
 
     @property
-    def told(self) -> str:
-        """Name and size."""
+    def described(self) -> str:
+        """Return the name and the size as text."""
         return f"{self.name} {size(self.size_bytes)}"
 
 
@@ -59,7 +59,7 @@ class Estimate:
 
     @property
     def total_bytes(self) -> int:
-        """The sum of the parts."""
+        """Return the sum of the parts."""
         return sum(part.size_bytes for part in self.parts)
 
     @property

@@ -21,7 +21,7 @@ TEMPLATE_REMEDY = (
 
 
 def check_model(subject: Subject) -> Iterator[Finding]:
-    """Whether the model can be loaded, as far as can be told without loading it."""
+    """Check whether the model can be loaded, without loading it."""
     if subject.model_folder is not None:
         yield from _folder(subject.model_folder)
         return

@@ -1,4 +1,4 @@
-"""Do the prompts show what the questions are about? The agent itself is asked to write each one.
+"""Check that prompts show the tables that questions are about. The agent itself writes each prompt.
 
 For every question the real graph makes its first prompt under the profile's budget; the model that hears it says
 nothing. Then the tables that the gold query reads, as SQLite tells them while it compiles the query, are looked for in
@@ -27,7 +27,7 @@ _CUT = re.compile(r"^-- \d+ more tables? not shown$|\b\d+ more columns not shown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptAudit:
-    """What was seen of the first prompts."""
+    """What the first prompts show and leave out."""
 
     questions: int
     looked_at: int

@@ -17,7 +17,7 @@ NO_TASKS = "not tried: there are no tasks with a database"
 
 
 def check_golds(subject: Subject, progress: Progress, budget_s: float) -> Iterator[Finding]:
-    """Every gold query, judged against itself."""
+    """Check every gold query by judging it against itself."""
     catalog, tasks = subject.catalog, subject.answerable
     if catalog is None or not tasks:
         yield warned(Family.GOLDS, "queries", "not tried: there are no tasks with a database", "Mend the data first")
@@ -70,7 +70,7 @@ def _told_golds(audit: GoldAudit) -> Iterator[Finding]:
 
 
 def check_prompts(subject: Subject, progress: Progress) -> Iterator[Finding]:
-    """Whether the prompts show the tables that the gold queries read, and leave room for a reply."""
+    """Check that prompts show the tables that the gold queries read, and leave room for a reply."""
     catalog, tasks = subject.catalog, subject.answerable
     if catalog is None or not tasks:
         yield warned(Family.PROMPTS, "schema", NO_TASKS, "Mend the data first")

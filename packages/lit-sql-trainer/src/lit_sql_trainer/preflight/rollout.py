@@ -16,12 +16,12 @@ from lit_sql_trainer.preflight.subject import Progress, Subject
 from lit_sql_trainer.profile.profile import Backend
 
 TASKS = 8
-"""So many that a weak model is right at least once."""
+"""Enough that even a weak model is right once."""
 REWARDED = "rewards non-zero"
 
 
 def check_rollout(subject: Subject, progress: Progress) -> Iterator[Finding]:
-    """A few tasks from question to reward, and whether they left tokens to train on."""
+    """Run a few tasks from question to reward, and check that they leave tokens to train on."""
     if subject.profile.backend is Backend.VERL and endpoint_of_environment() is None:
         yield warned(
             Family.ROLLOUT,

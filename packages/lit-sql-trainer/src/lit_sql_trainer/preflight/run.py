@@ -1,4 +1,4 @@
-"""The preflight itself: every family of checks in turn, each finding told as it is made.
+"""The preflight itself: every family of checks in turn, each finding reported as it is made.
 
 A family whose error is ours ends in a finding that says so; the others still run.
 """
@@ -33,7 +33,7 @@ QUICK: tuple[tuple[Family, Check], ...] = (
     (Family.DISK, check_disk),
     (Family.DATA, check_splits),
 )
-"""What takes next to no time; `train` runs it by itself."""
+"""The checks that take almost no time; `train` runs them by itself."""
 NEEDED_BY_ROLLOUT = (Family.VERSIONS, Family.PORTS, Family.MODEL, Family.DATA)
 
 
@@ -105,7 +105,7 @@ def _slow(progress: Progress, gold_seconds: float, findings: Sequence[Finding]) 
 
 
 def _rollout(subject: Subject, *, progress: Progress, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """The rollout, unless something that it needs has failed already."""
+    """Check a rollout, unless something that it needs has failed already."""
     broken = [each.what for each in findings if each.level is Level.FAIL and each.family in NEEDED_BY_ROLLOUT]
     if broken:
         told = f"not tried: it needs what failed ({', '.join(broken)})"

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
-    """What memory depends on."""
+    """The sizes of a model that its memory depends on."""
 
     parameters: int
     layers: int

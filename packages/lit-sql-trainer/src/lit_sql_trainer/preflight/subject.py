@@ -18,7 +18,7 @@ from lit_sql_trainer.profile.profile import Profile
 from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, read_tasks
 
 Progress = Callable[[str], None]
-"""Hears what is being looked at, in a few words."""
+"""Takes a few words about the check that is under way."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -31,7 +31,7 @@ class Subject:
     runs: Path = Path("runs")
     """Where run folders would be made."""
     port: int | None = None
-    """The port that the rollout store was told to take."""
+    """The port that the rollout store must take."""
     problems: dict[str, str] = field(default_factory=dict[str, str])
     """Split → why its file cannot be read."""
 

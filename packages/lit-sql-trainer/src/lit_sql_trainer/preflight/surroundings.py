@@ -31,7 +31,7 @@ TEMPORARY_BYTES = 256 * 2**20
 
 
 def check_versions(subject: Subject) -> Iterator[Finding]:
-    """What is installed against what was tested, as the packages' own metadata says."""
+    """Compare the installed versions with those that were tested."""
     verl = subject.profile.backend is Backend.VERL
     for distribution, extra in ((TRAINER, ""), *(((APP, _extra()),) if verl else ())):
         what = f"versions of {distribution}{f'[{extra}]' if extra else ''}"
@@ -61,7 +61,7 @@ def check_versions(subject: Subject) -> Iterator[Finding]:
 
 
 def check_ports(subject: Subject) -> Iterator[Finding]:
-    """The port of the rollout store; without one chosen, that the loopback interface can be listened on at all."""
+    """Check the port of the rollout store, or that the loopback interface can be listened on at all."""
     try:
         port = environment.free_port() if subject.port is None else environment.check_port(subject.port)
     except (SetupError, OSError) as error:
@@ -74,7 +74,7 @@ def check_ports(subject: Subject) -> Iterator[Finding]:
 
 
 def check_disk(subject: Subject) -> Iterator[Finding]:
-    """Free space where checkpoints, logs and temporary files go, against what the profile will write there."""
+    """Compare the free space for checkpoints, logs and temporary files with what the profile will write."""
     shape = read_shape(subject.model_folder) if subject.model_folder else None
     weights = checkpoint_bytes(subject.profile, shape) if shape else None
     places: dict[int, list[tuple[str, Path, int]]] = {}
@@ -98,7 +98,7 @@ def check_disk(subject: Subject) -> Iterator[Finding]:
 
 
 def _extra() -> str:
-    """Which GPU stack of the application is here: the CPU build of vLLM is another answer to the same name."""
+    """Name the extra of sql-train that is installed: vLLM's CPU build has the same name as its CUDA build."""
     try:
         return "cpu-proof" if "+cpu" in importlib.metadata.version("vllm") else "gpu"
     except importlib.metadata.PackageNotFoundError:

@@ -13,7 +13,7 @@ WIDTH = 10
 
 
 def print_finding(finding: Finding) -> None:
-    """One finding, as it is made."""
+    """Return the lines of one finding."""
     level = click.style(f"{finding.level:5}", fg=COLOURS[finding.level], bold=finding.level is not Level.PASS)
     text = wrapped(f"{'':5}{finding.family:{WIDTH}}{finding.what}: {finding.found}", hang=WIDTH + 5)
     click.echo(f"{level}{text[5:]}")
@@ -22,7 +22,7 @@ def print_finding(finding: Finding) -> None:
 
 
 def print_summary(report: Report) -> None:
-    """How it ended, and the command that goes on."""
+    """Return how the preflight ended, and the command that goes on."""
     passes = len(report.findings) - len(report.failures) - len(report.warnings)
     failures, warnings = len(report.failures), counted(len(report.warnings), "warning")
     click.echo(f"{passes} passed, {warnings}, {failures} failed, in {report.seconds:g} s")

@@ -1,4 +1,4 @@
-"""Settings as frozen values that are checked at birth: pydantic's dataclasses, strict, with errors of our own.
+"""Settings as frozen values that are checked when they are made: pydantic's dataclasses, strict, with our own errors.
 
 A class of settings is decorated by `settings("section")`. Its fields say what they accept in their types and what they
 are in the docstring below them; both are read from there for messages, for `lit-sql settings` and for the JSON schema.

@@ -1,4 +1,4 @@
-"""Everything the local algorithm can be told, with defaults that were seen to work on two CPU cores."""
+"""The settings of the local algorithm, with defaults that work on two CPU cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits of the monitors, as settings of a run."""
+"""The limits of the monitors, as settings of a run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class MonitorSettings:
     stop_on_alarm: bool = False
     """End the run, with its checkpoint, at the first alarm."""
     patience: Count = 0
-    """End the run after so many validations without a gain of more than one standard error; 0 never does."""
+    """End the run after this many validations without a gain of more than one standard error; 0 never ends it."""
     window: Positive = 5
-    """Steps whose mean is looked at; nothing is said before twice as many."""
+    """Compare means over this many steps; no monitor speaks before twice as many."""
     validation_drop: PositiveNumber = 2.0
     """Standard errors by which validation may lie below its best while the training reward rises."""
     suite_gap_share: PositiveNumber = 0.15

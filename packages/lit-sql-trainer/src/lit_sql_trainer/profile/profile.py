@@ -1,4 +1,4 @@
-"""What a run can be told, as frozen values that are checked once, when they are made.
+"""The settings of a run, as frozen values that are checked once, when they are made.
 
 A profile is a complete, named set of settings; `--set key=value` changes single fields of it. Nothing later in a run
 reads configuration again or looks at an environment variable.
@@ -39,7 +39,7 @@ class RolloutSettings:
     max_tokens: Positive = 512
     """Longest reply, which may not depend on what an endpoint thinks is long."""
     request_timeout_s: PositiveNumber = 30.0
-    """One request to the model."""
+    """Seconds for one request to the model; of silence, where the endpoint shows that it lives."""
     max_retries: Count = 2
     """Further requests after a timeout, a cut connection, a 429 or a 5xx."""
     deadline_s: PositiveNumber = 180.0
@@ -78,7 +78,7 @@ class Profile:
     """Everything `train NAME` needs to know."""
 
     name: str
-    """By which `train` finds it, and which run folders begin with."""
+    """The name that `train` takes; names of run folders begin with it."""
     summary: str
     """One line for the list of profiles."""
     model: str | None = None
@@ -90,9 +90,9 @@ class Profile:
     active_agent: str = TRAINED_NODES
     """Regular expression of the graph nodes whose calls are trained."""
     train_tasks: Positive | None = None
-    """Use only the first so many training tasks; None uses all."""
+    """Use only this many training tasks, from the start; None uses all."""
     validation_tasks: Positive | None = None
-    """Use only the first so many validation tasks; None uses all."""
+    """Use only this many validation tasks, from the start; None uses all."""
     max_span_megabytes: Positive = 96
     """Traces kept in memory; older ones are dropped. A step's traces must fit."""
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
@@ -133,7 +133,7 @@ class Profile:
 
     @property
     def rollout_timeout_s(self) -> float:
-        """After this the algorithm gives a rollout up."""
+        """The algorithm gives a rollout up after this many seconds."""
         return self.local.rollout_timeout_s if self.verl is None else self.verl.lit_sql.rollout_timeout_s
 
     def __post_init__(self) -> None:

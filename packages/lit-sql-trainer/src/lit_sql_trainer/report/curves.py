@@ -1,4 +1,4 @@
-"""Which curves a report has, from the metric lines of one run or several."""
+"""Choose the curves of a report from the metric lines of one run or several."""
 
 from __future__ import annotations
 

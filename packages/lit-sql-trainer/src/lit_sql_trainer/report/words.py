@@ -1,4 +1,4 @@
-"""What a report says beside its charts: facts, scores, alarms, examples, drops and settings, as plain values.
+"""The texts and tables of a report beside its charts, as plain values.
 
 The templates make HTML of them and escape every one: what a model, a question or a user wrote stays text.
 """
