@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """The rows of a query, as far as the limits let them be fetched."""
+    """The rows of a query that the limits allow to fetch."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]

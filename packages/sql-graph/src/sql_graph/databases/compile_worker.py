@@ -1,7 +1,7 @@
 """A process that compiles one SQLite statement and runs nothing: `python compile_worker.py`, by path.
 
 Its input is a JSON list: path of the database, SQL, processor seconds. It prints `ok` or `memory`. When the seconds are
-over, the system's timer ends the process. It needs the standard library alone.
+over, a timer of the system ends the process. It imports the standard library only.
 """
 
 import json
@@ -13,11 +13,11 @@ from pathlib import Path
 HEAP_BYTES = 64 * 1024 * 1024
 _PRAGMAS = ("_info", "_xinfo", "_list")
 _OWN_PRAGMAS = ("data_version", "page_size")
-"""What SQLite's own virtual tables ask for."""
+"""Pragmas that SQLite's own virtual tables run."""
 
 
 def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    """Refuse what would act while it is compiled."""
+    """Refuse a pragma that takes effect while the statement is compiled; allow what only reads."""
     reading = str(first).endswith(_PRAGMAS) or (first in _OWN_PRAGMAS and second is None)
     return sqlite3.SQLITE_OK if action != sqlite3.SQLITE_PRAGMA or reading else sqlite3.SQLITE_DENY
 
@@ -38,7 +38,7 @@ def main() -> None:
         print("memory")
         return
     except (sqlite3.Error, sqlite3.Warning, ValueError):
-        pass  # the caller will be told the same
+        pass  # the caller compiles the statement too, and gets the same error
     print("ok")
 
 

@@ -1,10 +1,11 @@
-"""Keep compiling a SQLite statement short, and what its values can take in memory bounded.
+"""Bound the time that compiling a SQLite statement takes, and the memory that its values take.
 
-SQLite looks at no deadline while it compiles, and it writes a column of a subquery, view or WITH part out wherever it
-is named: ten lines of `x + x` become a thousand additions. How far a statement may grow is estimated from its text,
-too high rather than too low. One that may grow far is first compiled in a process that can be ended.
+SQLite checks no deadline while it compiles. It copies the expression of a column of a subquery, view or WITH part to
+each place that names the column: ten lines of `x + x` become a thousand additions. `may_grow_far` estimates the growth
+from the text, too high rather than too low. A statement that may grow far is first compiled in a process that a timer
+can end.
 
-A compiled statement shows how many values it can hold at once. The longest value is shortened accordingly.
+A compiled statement shows how many values it can hold at once. The more it can hold, the shorter each may be.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from sql_graph.errors import DatabaseUnavailableError
 from sql_graph.ports import ObservationStatus
 
 MAX_GROWTH = 1_000_000
-"""Names in a statement when every SELECT is written out in every other, times the names in its text."""
+"""The largest estimate that needs no trial: the product of the names in each SELECT, times all names in the text."""
 SHORT_CHARS = 300
 LONG_CHARS = 8_000
-"""A longer text is always tried: constants, too, are compared with one another."""
+"""A longer text always has a trial: SQLite compares its constants with one another, too."""
 TRIAL_SHARE = 0.25
-"""Share of the deadline that compiling may take: it happens elsewhere, for its program, and to be run."""
+"""Share of the deadline for one compilation. There are three: the trial, the list of instructions, and the run."""
 START_S = 10.0
-"""Longest wait for the trial beyond its time: a process has to start."""
+"""How long the trial may take beyond its share, because a process has to start."""
 MAX_VALUES_BYTES = 128 * 1024 * 1024
-"""What all values that one statement holds at once may take together."""
+"""Bytes that all values which one statement holds at once may take together."""
 _HOLDING = frozenset(
     {"AggFinal", "AggInverse", "AggStep", "AggStep1", "AggValue", "Blob", "Cast", "Column", "Concat", "Copy",
      "Function", "MakeRecord", "PureFunc", "RowData", "SorterData", "String8", "VColumn"}
 )  # fmt: skip
-"""Instructions of SQLite's virtual machine that can bring a long value into being."""
+"""Instructions of SQLite's virtual machine that can create a long value."""
 _RESERVED = frozenset(
     {"ALL", "AND", "AS", "BETWEEN", "CASE", "DISTINCT", "ELSE", "EXISTS", "FROM", "GROUP", "HAVING", "IN",
      "IS", "JOIN", "LIMIT", "NOT", "NULL", "ON", "OR", "ORDER", "THEN", "UNION", "WHEN", "WHERE"}
@@ -48,7 +49,7 @@ _WORKER = Path(__file__).with_name("compile_worker.py")
 
 
 def stored_texts(schema: Iterable[tuple[str, str, str | None]]) -> dict[str, str | None]:
-    """What may be written out, by lower-case name, from rows (type, name, sql) of `sqlite_master`.
+    """The texts that SQLite may copy into a statement, by lower-case name; rows are (type, name, sql) of the schema.
 
     The text of each view, and None for a table with computed columns, whose growth is not estimated.
     """
@@ -62,7 +63,7 @@ def stored_texts(schema: Iterable[tuple[str, str, str | None]]) -> dict[str, str
 
 
 def may_grow_far(sql: str, stored: Mapping[str, str | None]) -> bool:
-    """Whether compiling this could take long. No is certain, yes is not."""
+    """Whether compiling the statement could take long. False is certain, True is an estimate."""
     missing = dict(stored)
     text = sql.lower()
     while named := [name for name in missing if name in text or '"' in name]:
@@ -87,7 +88,7 @@ def may_grow_far(sql: str, stored: Mapping[str, str | None]) -> bool:
 
 
 def try_compiling(path: Path, sql: str, *, deadline_s: float) -> Fault | None:
-    """What is wrong with compiling this statement elsewhere: it takes too long, or too much memory.
+    """Compile the statement in another process; return a fault if that takes too long, or too much memory.
 
     Raises:
         DatabaseUnavailableError: no process can be started.
@@ -120,7 +121,7 @@ def try_compiling(path: Path, sql: str, *, deadline_s: float) -> Fault | None:
 
 
 def longest_value(handle: sqlite3.Connection, sql: str, *, most: int) -> int:
-    """How many bytes a value may have, of `most` at most, so that all that the statement can hold stay in bounds.
+    """How many bytes one value may have, at most `most`, so that all values together stay within `MAX_VALUES_BYTES`.
 
     Raises:
         Error: of sqlite3: the statement cannot be compiled.

@@ -1,6 +1,6 @@
 """DuckDB files: opened read-only, without access to anything else, in a process that is killed at the deadline.
 
-An interrupt ends most queries; one that does not heed it (a single value of two gigabytes, say) ends with its
+An interrupt ends most queries; a query that ignores it (it makes a single value of two gigabytes, say) ends with its
 process. A new process takes about a quarter of a second to start.
 """
 
@@ -32,9 +32,9 @@ WORKER = (sys.executable, "-m", "sql_graph.databases.duckdb_worker")
 START_TIMEOUT_S = 30.0
 MIN_ANSWER_BYTES = 1 << 20
 ANSWER_FACTOR = 12
-"""How many bytes of an answer a byte of a result may become at most: JSON spells a character out in up to twelve."""
+"""The most bytes of an answer for one byte of a result: JSON writes a character in up to twelve bytes."""
 GRACE_S = 0.2
-"""How long after the deadline an interrupted query may take to say so."""
+"""Seconds after the deadline in which an interrupted query may still answer."""
 
 
 class DuckdbBackend:
@@ -62,7 +62,7 @@ class DuckdbBackend:
         try:
             worker.wait_until_ready()
             answer = worker.ask(statement, limits)
-            if answer is _DIED and idle is not None:  # others may have ended it before it had anything to do
+            if answer is _DIED and idle is not None:  # somebody may have ended it while it was idle
                 worker.stop()
                 worker = _Worker(self._path)
                 worker.wait_until_ready()
@@ -82,10 +82,10 @@ class DuckdbBackend:
         return outcome
 
     def _outcome(self, answer: dict[str, Any]) -> Fetched | Fault:
-        """What the worker's answer says.
+        """Read the worker's answer.
 
         Raises:
-            DatabaseUnavailableError: it blames the file or the machine, or it is none.
+            DatabaseUnavailableError: the answer blames the file or the machine, or cannot be read.
         """
         try:
             if "unavailable" in answer:
@@ -125,7 +125,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us to handle
+            start_new_session=True,  # Ctrl-C must reach the parent only
         )
         self._unread = bytearray()
         self._most_bytes = MIN_ANSWER_BYTES

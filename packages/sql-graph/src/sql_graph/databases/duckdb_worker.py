@@ -1,8 +1,8 @@
 """The process in which DuckDB runs: `python -m sql_graph.databases.duckdb_worker FILE`.
 
-DuckDB looks at an interrupt only between steps, and its memory limit does not hold for a single value, so a query is
-run where it can be killed. Requests and answers are lines of JSON on what were standard input and output; both are
-taken away from DuckDB, which can be made to write there. End of input ends the process. The database is opened
+DuckDB checks for an interrupt only between steps, and its memory limit does not cover a single value, so a query runs
+in a process that can be killed. Requests and answers are lines of JSON on standard input and output. DuckDB itself
+cannot reach these two, because a query can make it write there. End of input ends the process. The database is opened
 read-only, with no access to other files, to the network or to settings. Each query has a session of its own.
 """
 
@@ -33,9 +33,9 @@ ALLOWED_TABLE_FUNCTIONS = frozenset(
         "unnest",
     }
 )  # fmt: skip
-"""Of DuckDB's own functions that make tables, those that only read the database or what they are given."""
+"""Table functions of DuckDB that read only the database or their arguments."""
 REFUSED_FUNCTIONS = frozenset({"currval", "nextval", "setseed", "write_log"})
-"""Functions that make a value, and change something outside the query."""
+"""Scalar functions that change something outside the query."""
 _TABLE_FUNCTIONS = (
     "SELECT DISTINCT function_name FROM duckdb_functions()"
     " WHERE function_type IN ('table', 'pragma') OR (function_type = 'table_macro' AND internal)"
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _private(descriptor: int, mode: str) -> IO[str]:
-    """What this standard descriptor leads to, under a number that nothing else knows; it itself leads nowhere."""
+    """Move a standard descriptor to a number that only this module knows; the old one then leads to the null device."""
     kept = os.dup(descriptor)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, descriptor)
@@ -125,13 +125,13 @@ def _functions(session: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
     """Lower-case names of all functions in a statement, as DuckDB's own parser finds them.
 
     Raises:
-        PermissionException: of DuckDB: it cannot be told which they are.
+        PermissionException: of DuckDB: its parser does not name them.
     """
     # Not as a parameter: DuckDB imports pandas, which takes seconds, when it is given one.
     found = session.execute("SELECT json_serialize_sql('{}')".format(sql.replace("'", "''"))).fetchone()
     tree = str(found[0]) if found else ""
     if not tree.startswith('{"error":false'):
-        raise duckdb.PermissionException("it cannot be told which functions this statement calls")
+        raise duckdb.PermissionException("DuckDB's parser does not name the functions that this statement calls")
     # A quotation mark inside a text is escaped there, so this finds fields of the tree and nothing else.
     return {str(json.loads(name)).lower() for name in _FUNCTION_NAME.findall(tree)}
 

@@ -1,4 +1,4 @@
-"""What file-based databases share: a file that is never created, and that may be replaced under our feet."""
+"""What backends for files share: the identity of a file, and a private copy. A missing file is never created."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTLED_NS = 100_000_000
-"""File systems count time in ticks of some milliseconds, and two writes within one look alike. So a file that changed
-this recently has a new identity each time."""
+"""File systems count time in ticks of some milliseconds, and two writes in one tick have the same time. So a file that
+changed this recently gets a new identity at each call."""
 PathLike = str | os.PathLike[str]
-"""A file, wherever one is taken."""
+"""The type of a parameter that takes a file."""
 FileIdentity = tuple[int, int, int, int, int, int]
 """Device, inode, size in bytes, times of modification and change in ns, and the time of asking if it just changed."""
 
 
 def file_identity(path: Path) -> FileIdentity:
-    """Which content a file has now, in a value that changes when the content may have.
+    """A value that stands for the content of a file: it changes whenever the content may have changed.
 
     Raises:
         DatabaseNotFoundError: there is no such file.
-        DatabaseUnavailableError: it is a folder, a pipe or a device, or may not be looked at.
+        DatabaseUnavailableError: it is a folder, a pipe or a device, or the system refuses to look at it.
     """
     try:
         found = path.stat()
@@ -41,7 +41,7 @@ def file_identity(path: Path) -> FileIdentity:
             )
         recent = -SETTLED_NS < time.time_ns() - found.st_ctime_ns < SETTLED_NS
         asked = time.monotonic_ns() if recent else 0
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a path may hold no NUL
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: the path holds a NUL
         raise DatabaseNotFoundError(database=str(path)) from error
     except OSError as error:
         raise DatabaseUnavailableError(

@@ -1,8 +1,8 @@
-"""Any other database that SQLAlchemy knows: weaker protection, made of what all of them have.
+"""Any other database that SQLAlchemy knows, protected only by what all of them have in common.
 
 A statement must be one SELECT by its text, with no word of a writing statement outside strings and quoted names; its
-transaction is always rolled back; it runs in a thread that is left behind at the deadline, when its connection is
-closed. That is no sandbox: give the agent a user that may only read.
+transaction is always rolled back. It runs in a thread; at the deadline its connection is closed and the thread
+abandoned. That is no sandbox: give the agent a user that may only read.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class _Job(threading.Thread):
             self.outcome = self._execute()
         except SQLAlchemyError as error:
             self.outcome = Fault(status=ObservationStatus.ERROR, message=reason(error, self._url))
-        except Exception as error:  # noqa: BLE001  drivers raise what they like; the caller's thread decides
+        except Exception as error:  # noqa: BLE001  a driver may raise any error; all are the query's
             self.outcome = Fault(status=ObservationStatus.ERROR, message=reason(error, self._url))
 
     def _execute(self) -> Fetched | Fault:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sql_graph.databases.limits import DatabaseLimits
 
 GRACE_S = 0.2
-"""How much longer than the server's own deadline its answer is waited for."""
+"""Seconds after the server's own deadline in which its answer may still come."""
 CONNECTION_LOST = Fault(
     status=ObservationStatus.ERROR, message="the server closed the connection while it ran this query"
 )
@@ -48,7 +48,7 @@ class _TooMuchError(Exception):
 
 
 def run_one(connection: Connection[Any], sql: str, limits: DatabaseLimits) -> tuple[Fetched | Fault, bool]:
-    """What the statement gave, and whether the server's answer was read to its end (else: drop the connection).
+    """Run one statement; return its outcome, and whether the answer was read to its end (if not, drop the connection).
 
     The extended protocol takes exactly one statement; there are no parameters, so `%` has no meaning.
     """

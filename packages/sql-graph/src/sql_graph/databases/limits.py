@@ -16,7 +16,7 @@ class DatabaseLimits:
     """
 
     deadline_s: float = 5.0
-    """Wall-clock seconds a query may take. `SqlDatabase.run` returns by then, give or take half a second."""
+    """Wall-clock seconds a query may take. `SqlDatabase.run` returns at most half a second later."""
     max_rows: int = 10_000
     """Rows fetched before fetching stops; the result then says "more than"."""
     max_bytes: int = 4 * 1024 * 1024

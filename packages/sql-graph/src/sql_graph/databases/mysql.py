@@ -1,9 +1,10 @@
 """MySQL and MariaDB: one statement in a read-only transaction, rolled back, under two deadlines.
 
 The driver sends one statement at a time. `max_execution_time` (MySQL) or `max_statement_time` (MariaDB) ends a
-query on the server; a hint in the query may lift that of MySQL, so a second connection kills what runs on, and the
-socket itself stops waiting soon after. What outlives a transaction (locks, user variables) ends with its connection;
-files and functions that act outside it are refused by name. A user that may only read is still advised.
+query on the server. A hint in the query can lift the limit of MySQL, so a second connection kills a query that runs
+on, and soon after the socket stops waiting. Locks and user variables outlive a transaction, and end with their
+connection; files and functions that act outside it are refused by name. Still, give the agent a user that may only
+read.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ FORBIDDEN_NAMES = re.compile(
       |next\s+value\s+for|/\*m?!""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""What a read-only transaction does not stop, and comments that are code. Looked for anywhere in the statement."""
+"""What a read-only transaction does not stop, and comments that are code; searched for in the whole statement."""
 
 
 class MysqlBackend:
@@ -150,7 +151,7 @@ class MysqlBackend:
             raise self._unavailable(error) from None
 
     def _kill(self, thread_id: int) -> None:
-        """End what a connection runs, from a second one; best done, not needed: the socket gives up by itself."""
+        """Kill the query of a connection from a second one. Where that fails, the socket stops waiting by itself."""
         from pymysql import MySQLError
 
         with contextlib.suppress(MySQLError, DatabaseUnavailableError):

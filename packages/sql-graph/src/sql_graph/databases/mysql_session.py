@@ -36,7 +36,7 @@ CONNECTION_LOST = Fault(
 
 
 class Session:
-    """A connection with its server's way to set a deadline. For one thread at a time."""
+    """A connection that knows how its server sets a deadline. For one thread at a time."""
 
     def __init__(self, connection: Any) -> None:
         # `Any` because PyMySQL's published types leave out half of what is used here.
@@ -59,7 +59,7 @@ class Session:
         self._execute("START TRANSACTION READ ONLY")
 
     def run(self, sql: str, limits: DatabaseLimits) -> tuple[Fetched | Fault, bool]:
-        """What the statement gave, and whether the connection may serve again."""
+        """Run a statement; return its outcome, and whether the connection can be used again."""
         from pymysql import MySQLError
         from pymysql.cursors import SSCursor
 
@@ -85,11 +85,11 @@ class Session:
             self._stop_reading(cursor)
         if time.monotonic() < ends_at - KILL_AFTER_S:
             return outcome, complete
-        # SLEEP and BENCHMARK end as if nothing had happened when they are stopped, and a kill may still be under way.
+        # A stopped SLEEP or BENCHMARK ends without an error, and a kill may still be on its way.
         return outcome if outcome is CONNECTION_LOST else _timeout(limits), False
 
     def ends(self) -> bool:
-        """Undo everything; whether that worked."""
+        """Undo everything; return whether that worked."""
         from pymysql import MySQLError
 
         try:
@@ -110,7 +110,7 @@ class Session:
             cursor.execute(sql)
 
     def _stop_reading(self, cursor: Any) -> None:
-        """Drop the socket: PyMySQL would read a result of any size to its end before it closes one."""
+        """Drop the socket: to close a result, PyMySQL would first read it to its end, whatever its size."""
         if cursor._result is not None:
             cursor._result.unbuffered_active = False
         self._connection._force_close()

@@ -1,8 +1,8 @@
-"""How much work it is to plan a statement, seen from its text, for a planner that no deadline can stop.
+"""Estimate from its text how long a statement takes to plan, because no deadline stops the planner.
 
-SQLite looks at its deadline only while a statement runs (before version 3.41). Planning takes time with the cube of
-the number of tables in one FROM, counted after subqueries and WITH parts in it are merged, and a WITH part is planned
-again at each use, so that thirty short lines can take years. What is measured here is that sum of cubes.
+Before version 3.41, SQLite checks its deadline only while a statement runs. The time to plan grows with the cube of the
+number of tables in one FROM, counted after subqueries and WITH parts in it are merged. SQLite plans a WITH part again
+at each use, so thirty short lines can take years. The estimate is the sum of these cubes.
 """
 
 from __future__ import annotations

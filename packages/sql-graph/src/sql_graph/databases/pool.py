@@ -34,7 +34,7 @@ class Pool(Generic[T]):
         return found
 
     def give(self, connection: T, generation: object) -> None:
-        """Take back a sound connection that belongs to `generation`."""
+        """Take back a connection that still works and belongs to `generation`."""
         self._notice_fork()
         with self._lock:
             if generation == self._generation and len(self._idle) < MAX_IDLE:

@@ -1,8 +1,8 @@
 """PostgreSQL: one statement in a read-only transaction, always rolled back, with the server's and our own deadline.
 
-The server takes exactly one statement, so no model can end the transaction, and arms `statement_timeout` before it
-starts. Functions that act outside the transaction (files, other sessions, locks, text run as SQL) are refused by
-name, and a superuser's queries run as `pg_read_all_data`. A role that may only read is still advised.
+The server accepts exactly one statement, so no query can end the transaction, and it sets `statement_timeout` before
+that statement starts. Functions that act outside the transaction (files, other sessions, locks, text run as SQL) are
+refused by name, and a superuser's queries run as `pg_read_all_data`. Still, give the agent a role that may only read.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ FORBIDDEN_NAMES = re.compile(
 )
 """Functions that a read-only transaction does not stop, those that run text as SQL, and names in escapes.
 
-Looked for anywhere in the statement, strings and comments included: no way of quoting gets past, and no honest query
-speaks of them.
+Searched for in the whole statement, strings and comments included, so that no quoting hides them; an ordinary query
+does not name them.
 """
 
 _WHO = (
@@ -54,9 +54,9 @@ _WHO = (
     " (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false)) s)"
     " FROM pg_roles r WHERE r.rolname = current_user"
 )
-"""Whether we are a superuser who can do with less, and the search path, which depends on the role's name.
+"""Whether the user is a superuser whose queries can run with fewer rights; and the search path, set by the role's name.
 
-`pg_read_all_data` exists since version 14; unlike a superuser it does not pass by row security.
+`pg_read_all_data` exists since version 14; unlike a superuser, it does not bypass row security.
 """
 
 
@@ -162,7 +162,7 @@ class PostgresqlBackend:
 
 
 class _Session:
-    """A connection with the words that begin each of its transactions. For one thread at a time."""
+    """A connection with the statements that begin each of its transactions. For one thread at a time."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self.connection = connection
@@ -179,7 +179,7 @@ class _Session:
         )
 
     def ends(self) -> bool:
-        """Undo everything, also what outlives a transaction (locks, settings); whether that worked."""
+        """Undo everything, including what outlives a transaction (locks, settings); return whether that worked."""
         from psycopg import Error
 
         try:

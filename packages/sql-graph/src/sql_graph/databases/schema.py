@@ -1,6 +1,6 @@
 """What a database holds, read once through SQLAlchemy's inspector: tables, keys, comments and a few values.
 
-Reading never fails because of one odd table or value: what cannot be reflected is left out and logged, as real
+Reading never fails because of one odd table or value. What cannot be read is left out and logged, because real
 databases hold views on dropped tables, keys to missing columns and bytes that are no text.
 """
 
@@ -91,7 +91,7 @@ def read_schema(engine: Engine, *, hidden: frozenset[str] = frozenset()) -> Sche
         SQLAlchemyError: the database cannot be reached.
     """
     with warnings.catch_warnings(), engine.connect() as connection:
-        warnings.simplefilter("ignore", SAWarning)  # unknown types and keys to nowhere, both expected
+        warnings.simplefilter("ignore", SAWarning)  # unknown types and keys to missing tables, both expected
         inspector = inspect(connection)
         tables = tuple(table for schema in _schemas(inspector) for table in _read_tables(inspector, schema, hidden))
         return Schema(tables=tables, quoted=_quoted_names(tables, inspector.dialect))

@@ -1,4 +1,4 @@
-"""Keep what a URL holds out of every message: its password above all."""
+"""Keep a URL and its password out of every message."""
 
 from __future__ import annotations
 

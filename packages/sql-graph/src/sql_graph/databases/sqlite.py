@@ -57,7 +57,7 @@ _Identity = tuple[FileIdentity, FileIdentity | bool | None]
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """A connection, and what of the database's schema can make a statement grow."""
+    """A connection, and the stored texts that can make a statement grow when it is compiled."""
 
     guarded: GuardedConnection
     stored: Mapping[str, str | None]
@@ -82,7 +82,7 @@ class SqliteBackend:
             return Fault(status=ObservationStatus.REFUSED, message="the query joins or nests too many tables")
         try:
             return self._fetch(statement, limits)
-        except MemoryError:  # once more: other threads may have taken the memory, and given it back
+        except MemoryError:  # try once more: other threads may have used the memory and freed it
             self._pool.clear()
         try:
             return self._fetch(statement, limits)
@@ -125,7 +125,7 @@ class SqliteBackend:
             raise self._unavailable(error) from error
 
     def identity(self) -> _Identity:
-        """Which content the file has, and the log beside it: its own identity where no writer holds it."""
+        """The identities of the file and of the log beside it; True stands for a log that a writer holds."""
         log = self._log()
         if log is None:
             return file_identity(self._path), None
@@ -174,10 +174,10 @@ class SqliteBackend:
             cursor.close()
 
     def _fault(self, error: Exception, guard: Guard, limits: DatabaseLimits) -> Fault:
-        """What a failing statement says about itself.
+        """The fault of a failed statement.
 
         Raises:
-            DatabaseUnavailableError: it says something about the file or the machine instead.
+            DatabaseUnavailableError: the file or the machine is at fault, not the statement.
         """
         name = str(getattr(error, "sqlite_errorname", "")).removeprefix("SQLITE_")
         if guard.denied:
@@ -234,20 +234,20 @@ class SqliteBackend:
             return None
 
     def _has_writer(self) -> bool:
-        """Whether a process shares the log: then the file it shares it by is there already."""
+        """Whether a process holds the log: its shared memory is then a file beside the database."""
         return Path(f"{self._path}-shm").exists()
 
     def _is_settled_wal(self) -> bool:
         """Whether the database, beside which no log lies, is in WAL mode.
 
         The header is not read from the file itself: closing that would drop the locks that this process may hold on
-        it through other handles (https://www.sqlite.org/howtocorrupt.html, section 2.2). SQLite, asked to open a
-        database without locks, cannot if it is in WAL mode.
+        it through other handles (https://www.sqlite.org/howtocorrupt.html, section 2.2). Without
+        locks, SQLite cannot open a database in WAL mode.
         """
         try:
             probe = _connect(self._path, "mode=ro&nolock=1", timeout_s=0.0)
         except sqlite3.Error:
-            return False  # opened again as usual, which gives the reason
+            return False  # the caller opens it as usual, and gets the reason
         try:
             probe.execute("PRAGMA journal_mode")
         except sqlite3.Error as error:

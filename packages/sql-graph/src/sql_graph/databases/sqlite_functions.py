@@ -1,7 +1,7 @@
-"""What of SQLite a model's query may use: functions, pragmas read as tables, and virtual tables.
+"""The functions, pragmas read as tables, and virtual tables of SQLite that a model's query may use.
 
-Allow-lists, so what another build of SQLite adds is refused until it has been looked at. A judge of the same query may
-have a list of its own; the two are kept equal by a test over both.
+These are allow-lists: what another build of SQLite adds is refused until somebody has reviewed it. A judge of the same
+query may have lists of its own; a test over both keeps them equal.
 """
 
 _SCALAR = """
@@ -35,13 +35,13 @@ READING_PRAGMAS = frozenset(
 )
 """Pragmas that a query may read as a table, as in `pragma_table_info('singer')`."""
 OWN_PRAGMAS = frozenset({"data_version"})
-"""What SQLite's own full-text search asks for while it reads."""
+"""Pragmas that SQLite's own full-text search runs while it reads."""
 TABLE_FUNCTIONS = (
     "json_each('[]')", "json_tree('[]')", "jsonb_each('[]')", "jsonb_tree('[]')", "generate_series(1, 1)",
     *(f"pragma_{name}" for name in sorted(READING_PRAGMAS)),
 )  # fmt: skip
 """Tables that SQLite computes, with arguments that they take."""
 VIRTUAL_MODULES = frozenset({"fts3", "fts4", "fts4aux", "fts5", "fts5vocab", "rtree", "rtree_i32", "geopoly"})
-"""Modules whose tables in a file can be read: they compute from what the file holds and reach no other."""
+"""Modules whose tables in a file can be read: they read this file and no other."""
 MAX_PATTERN_BYTES = 250
 """Length of a LIKE or GLOB pattern: matching takes up to this many steps a byte of text."""

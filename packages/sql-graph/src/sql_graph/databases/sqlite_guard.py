@@ -3,7 +3,7 @@
 An authorizer allows reading tables and calling functions on a list, nothing else: no write, ATTACH, PRAGMA, transaction
 or extension. A progress handler ends a statement at its deadline. It runs between instructions of SQLite's virtual
 machine, so no single instruction may take long: values are kept short, and functions whose time grows faster than
-their arguments are given short ones or are refused.
+their arguments get short arguments or are refused.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class GuardedConnection:
         handle.set_authorizer(guard.authorize)
 
     def arm(self, sql: str, *, deadline_s: float) -> None:
-        """Get ready for one statement."""
+        """Set the deadline and the limits of the next statement."""
         self.guard.arm(deadline_s)
         searching = _SEARCHES.search(sql) is not None
         self.handle.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_SEARCHED_BYTES if searching else MAX_VALUE_BYTES)
@@ -78,11 +78,11 @@ class GuardedConnection:
 
 
 class Guard:
-    """What a handle's callbacks decide, and what they have seen of the statement that runs."""
+    """The callbacks of a handle, and what they have noticed of the running statement."""
 
     def __init__(self) -> None:
         self.denied = ""
-        """What the statement tried to do and may not, if anything."""
+        """The forbidden action that the statement tried; empty where it tried none."""
         self.late = False
         self.too_large = False
         self._ends_at = 0.0
@@ -113,13 +113,13 @@ class Guard:
         return sqlite3.SQLITE_DENY
 
     def printf(self, *arguments: Any) -> Any:
-        """SQLite's own, which builds a padded string of any width in one instruction, for widths that are small."""
+        """SQLite's own `printf`, for small widths only: it builds a padded string of any width in one instruction."""
         if arguments and _widest(arguments) > MAX_PRINTF_WIDTH:
             raise self._too_large()
         return self._ask_built_in("printf", arguments)
 
     def trim(self, name: str) -> Callable[[Any, Any], Any]:
-        """SQLite's own trim function of this name, for lengths with a small product."""
+        """SQLite's own trim function of this name, refused where the product of both lengths is large."""
 
         def trim(text: Any, characters: Any) -> Any:
             if len(str(text)) * len(str(characters)) > MAX_TRIM_WORK:

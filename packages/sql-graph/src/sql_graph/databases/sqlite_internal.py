@@ -1,8 +1,8 @@
-"""Which tables of a SQLite file are machinery of others, and no business of a model.
+"""Which tables of a SQLite file belong to an extension and are left out of the schema.
 
 A virtual table keeps its data in shadow tables. SQLite names them where the virtual table's module is compiled in;
-where it is not, the module's naming tells. A table that a full-text index declares as its content is a user's own,
-whatever its name. SpatiaLite leaves its bookkeeping in every file that it made.
+elsewhere, the module's way of naming shows them. A table that a full-text index declares as its content is a user's
+own, whatever its name. SpatiaLite keeps its own tables in every file that it makes.
 """
 
 from __future__ import annotations

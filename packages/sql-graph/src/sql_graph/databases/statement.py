@@ -1,8 +1,8 @@
-"""Look at the text of a statement before a database does: is it one, does it read, can it be planned at all?
+"""Check the text of a statement before a database gets it: is it one statement, and does it read?
 
-This is the first line of defence and the source of clear messages, never the last line: what a statement may do is
-decided by the database's own read-only means. The lexer follows standard SQL; where a dialect lexes otherwise, the
-server's answer counts.
+This is the first line of defence, and it gives clear messages. It is never the last line: the database's own read-only
+means decide what a statement may do. The lexer follows standard SQL; where a dialect differs, the server's answer
+counts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TOKEN = re.compile(
 
 
 def prepare(sql: str, *, reading: frozenset[str] = READING_WORDS) -> str | Fault:
-    """The statement without what follows its end, or why it will not be run.
+    """The statement without what follows its end, or the reason why it is refused.
 
     `reading` holds the upper-case words that a reading statement may begin with.
     """

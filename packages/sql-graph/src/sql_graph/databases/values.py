@@ -1,6 +1,6 @@
 """A few values of each text column, so that a model spells them as the database does.
 
-Values come from the first rows of a table, within limits and through the same guarded door as a model's queries.
+Values come from the first rows of a table, within limits and under the same guards as a model's queries.
 A table whose values cannot be read has none; that is never an error.
 """
 
@@ -23,7 +23,7 @@ KEPT_VALUES = 40
 """Distinct values kept of each column: the linker looks for them in questions; far fewer are shown."""
 KEPT_CHARS = 60
 TOTAL_S = 30.0
-"""A bound for a slow server with very many tables; there, which tables have values depends on its speed."""
+"""Bounds the time on a slow server with very many tables; which tables have values then depends on its speed."""
 _LIMITS = DatabaseLimits(deadline_s=1.0, max_rows=SAMPLED_ROWS, max_bytes=2_000_000)
 _log = logging.getLogger(__name__)
 
