@@ -25,7 +25,7 @@ from lit_sql_trainer.preflight.surroundings import check_versions
 from lit_sql_trainer.profile.named import LLAMA, NPU, PROFILES, QWEN
 from lit_sql_trainer.profile.overrides import apply_assignments
 from lit_sql_trainer.runs.folder import RunFolder, append_line
-from lit_sql_trainer.training import verl_run
+from lit_sql_trainer.verl.back_end import announce, planned_steps, validating
 from lit_sql_trainer.verl.config import verl_config
 
 HEAVY = "{'agentlightning', 'torch', 'transformers', 'verl', 'vllm', 'ray', 'langchain_core'}"
@@ -375,11 +375,11 @@ def test_checkpoints_are_found(tmp_path: Path) -> None:
 
 def test_steps_are_counted_as_verl_counts_them() -> None:
     """Whole batches of each epoch, unless a number of steps is set."""
-    assert verl_run.planned_steps(QWEN, 6990) == 436  # the tutorial's number, with its 2 epochs
-    assert verl_run.planned_steps(apply_assignments(QWEN, ["total_training_steps=3"]), 6990) == 3
-    assert verl_run.planned_steps(verl_run.validating(QWEN), 6990) == 0
+    assert planned_steps(QWEN, 6990) == 436  # the tutorial's number, with its 2 epochs
+    assert planned_steps(apply_assignments(QWEN, ["total_training_steps=3"]), 6990) == 3
+    assert planned_steps(validating(QWEN), 6990) == 0
 
 
 def test_project_and_experiment_without_a_workflow() -> None:
     """Are only printed."""
-    assert verl_run.announce(verl_config(QWEN), {}) == ["project_name=AgentLightning", "experiment_name=qwen"]
+    assert announce(verl_config(QWEN), {}) == ["project_name=AgentLightning", "experiment_name=qwen"]

@@ -56,7 +56,7 @@ def train_main(
     """
     from lit_sql_trainer.profile.named import profile_named
     from lit_sql_trainer.training import train
-    from lit_sql_trainer.training.verl_run import validating
+    from lit_sql_trainer.verl.back_end import validating
 
     with exit_on_error():
         if cpu_proof:

@@ -5,11 +5,17 @@ Imports the library: import this module late, after `machine.environment.guard_e
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
+from lit_sql_trainer.data import TrainingData
 from lit_sql_trainer.machine.environment import LOOPBACK, check_port, free_port
 from lit_sql_trainer.profile.profile import Profile
 
+RUNNER_DIED = "Subprocesses failed"
+"""How the library begins to say so, after everything else has ended."""
 RUNNER_POLL_S = 0.1
 """How often an idle runner asks for work. The library's 5 s is longer than a whole step of a small model."""
 SHUTDOWN_S = 3.0
@@ -66,3 +72,17 @@ def make_store(max_span_megabytes: int) -> agl.InMemoryLightningStore:
     return agl.InMemoryLightningStore(
         thread_safe=True, eviction_memory_threshold=limit, safe_memory_threshold=int(limit * 0.8)
     )
+
+
+def fit(
+    trainer: agl.Trainer, agent: agl.LitAgent[dict[str, Any]], data: TrainingData, *, say: Callable[[str], None]
+) -> None:
+    """Train on the tasks of `data`; a runner that ended badly is said: its rollouts were dropped and counted."""
+    rows: list[dict[str, Any]] = [dict(task.to_row()) for task in data.train]
+    validation: list[dict[str, Any]] = [dict(task.to_row()) for task in data.validation]
+    try:
+        trainer.fit(agent, rows, val_dataset=validation)
+    except RuntimeError as error:
+        if not str(error).startswith(RUNNER_DIED):
+            raise
+        say(f"a runner process ended badly ({error})")  # the algorithm has ended by itself

@@ -1,7 +1,7 @@
-"""From a profile to a trained model: checks, the run folder, then the algorithm that the profile names.
+"""The one way in: checks, a run folder, a back end, one ending.
 
 The cheap checks come first and each fails in a second with one line; the library, which takes a quarter of a minute
-to import, comes last. The local algorithm is put together here, VERL in `verl_run`.
+to import, comes last. Who trains is a back end: `local.back_end` or `verl.back_end`.
 """
 
 from __future__ import annotations
@@ -9,25 +9,51 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from lit_sql_trainer.data import TrainingData, embedded_data, load_data
-from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.data import embedded_data, load_data
+from lit_sql_trainer.local.back_end import LocalBackEnd
 from lit_sql_trainer.machine import environment
 from lit_sql_trainer.machine.interrupt import Interrupt
 from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.preflight import quick_look
 from lit_sql_trainer.profile.overrides import apply_assignments, from_plain, to_plain
 from lit_sql_trainer.profile.profile import Profile
-from lit_sql_trainer.report import report_or_say
 from lit_sql_trainer.runs.console import Display, open_display
-from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run
-from lit_sql_trainer.runs.waiting import waiting
-from lit_sql_trainer.runs.watch import RunWatcher
-from lit_sql_trainer.training.ending import DONE, TrainResult, resumed_run, stopped_by
+from lit_sql_trainer.runs.folder import RunFolder, create_run
+from lit_sql_trainer.runs.job import Ended, Job
+from lit_sql_trainer.training.ending import TrainResult, end
+from lit_sql_trainer.verl.back_end import VerlBackEnd
 
 STOPPING = "finishing the step, then writing the checkpoint; once more to end at once without"
-RUNNER_DIED = "Subprocesses failed"
-"""How the library begins to say so, after everything else has ended."""
+
+
+class BackEnd(Protocol):
+    """Who trains. Its methods are called once each, in this order."""
+
+    def resumed(self, profile: Profile, resume: Path | str, runs: Path) -> RunFolder:
+        """The run to go on with; only called to resume one."""
+        ...
+
+    def admit(self, profile: Profile) -> Profile:
+        """The profile as it will run, unless this machine cannot do that."""
+        ...
+
+    def planned_steps(self, profile: Profile, tasks: int) -> int:
+        """Steps of a whole run over so many training tasks."""
+        ...
+
+    def prepare(self, job: Job) -> list[str]:
+        """Everything that may still be refused; returns lines for the person at the terminal."""
+        ...
+
+    def run(self, job: Job, interrupt: Interrupt) -> None:
+        """Train until the last step, or until something ends the run before."""
+        ...
+
+    def ended(self, job: Job) -> Ended:
+        """What the run left."""
+        ...
 
 
 def configure(
@@ -79,28 +105,16 @@ def train(
     Raises:
         TrainerError: data, model, environment or run folder cannot be used, or the run failed.
     """
-    if profile.verl is not None:
-        from lit_sql_trainer.training.verl_run import run_verl
-
-        return run_verl(
-            profile,
-            runs=runs,
-            name=name,
-            port=port,
-            resume=resume,
-            val_only=val_only,
-            check=check,
-            display=display,
-        )
-    if val_only:
-        raise ConfigError("val_only is for profiles that train with VERL: `lit-sql eval` measures a local checkpoint")
+    back_end: BackEnd = (LocalBackEnd if profile.verl is None else VerlBackEnd)(val_only=val_only)
+    run = None
+    if resume is not None:
+        run = back_end.resumed(profile, resume, runs)
+        profile = from_plain(Profile, run.config())
+    profile = back_end.admit(profile)
     environment.check_versions()
     environment.check_start_method()
     if port is not None:
         environment.check_port(port)
-    run = resumed_run(profile, resume, runs) if resume is not None else None
-    if run is not None:
-        profile = from_plain(Profile, run.config())
     data = load_data(
         profile.data or embedded_data(),
         train_tasks=profile.train_tasks,
@@ -108,104 +122,17 @@ def train(
     )
     model = model_source(profile.model)
     environment.guard_environment(local_model=Path(model).is_dir())
-    display = display or open_display(profile.local.steps)
+    steps = back_end.planned_steps(profile, len(data.train))
+    display = display or open_display(steps)
     if check:
         quick_look(profile, runs=runs, say=display.note)
     run = run or create_run(runs, profile=profile.name, config=to_plain(profile), name=name)
+    job = Job(profile=profile, run=run, data=data, model=model, display=display, port=port, steps=steps)
     with run.locked():
-        return _fit(profile, run, data, model=model, port=port, resumed=resume is not None, display=display)
-
-
-def _fit(
-    profile: Profile,
-    run: RunFolder,
-    data: TrainingData,
-    *,
-    model: str,
-    port: int | None,
-    resumed: bool,
-    display: Display,
-) -> TrainResult:
-    environment.quiet_loggers(run.library_log)
-    display.note(f"run {run.path}: profile {profile.name!r}, model {model}, data {data.folder}")
-    with waiting("importing Agent-lightning"):  # before the interrupt: until here there is nothing to save
-        from lit_sql_trainer.agent.agent import LitSQLAgent
-        from lit_sql_trainer.local.algorithm import LocalGrpo
-        from lit_sql_trainer.rollouts.trainer import make_trainer
-    environment.quiet_loggers(run.library_log)  # the library has put up loggers of its own
-    resume_from = _last_checkpoint(run, display) if resumed else None
-
-    with Interrupt(lambda: display.note(STOPPING)) as interrupt, display:
-        watcher = RunWatcher(run, display, monitors=profile.monitors, report=report_or_say)
-        algorithm = LocalGrpo(
-            model=model,
-            checkpoints=run.checkpoints,
-            settings=profile.local,
-            observer=watcher,
-            should_stop=lambda: interrupt() or watcher.should_stop(),
-            give_up=lambda train: interrupt.overdue() if train else interrupt(),
-            resume_from=resume_from,
-        )
-        agent = LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=run.rollouts_file)
-        trainer = make_trainer(profile, algorithm=algorithm, port=port)
-        train_rows, validation_rows = (
-            [dict(task.to_row()) for task in split] for split in (data.train, data.validation)
-        )
-        try:
-            trainer.fit(agent, train_rows, val_dataset=validation_rows)
-        except RuntimeError as error:
-            if not str(error).startswith(RUNNER_DIED):
-                raise
-            # The algorithm has ended by itself; what the dead runner held was dropped and counted.
-            display.note(f"a runner process ended badly ({error}); see {run.library_log}")
-    return _finish(profile, run, display, watcher, signal_number=interrupt.signal)
-
-
-def _last_checkpoint(run: RunFolder, display: Display) -> Path:
-    from lit_sql_trainer.local.checkpoint import LAST, read_state, sound_checkpoint, sweep
-
-    sweep(run.checkpoints)
-    checkpoint = sound_checkpoint(run.checkpoints / LAST, say=display.note)
-    run.forget_after(read_state(checkpoint).step)
-    return checkpoint
-
-
-def _finish(
-    profile: Profile, run: RunFolder, display: Display, watcher: RunWatcher, *, signal_number: int | None
-) -> TrainResult:
-    steps = max((int(line["step"]) for line in run.metrics()), default=0)
-    last = run.checkpoints / "last"
-    short = steps < profile.local.steps
-    result = TrainResult(
-        run=run,
-        steps=steps,
-        checkpoint=last if last.is_dir() else None,
-        interrupted=signal_number is not None and short,
-        signal_number=signal_number if short else None,
-        alarm=watcher.alarm if short and signal_number is None else "",
-    )
-    reason = _why_ended(result, watcher.out_of_patience if short else "")
-    append_line(run.metrics_file, {"event": "end", "step": steps, "reason": reason})
-    report_or_say(run, display)
-    seen = f"report in {run.report_file}"
-    go_on = f"go on with `train {profile.name} --resume {run.path}`"
-    if result.interrupted and result.checkpoint is None:
-        display.note(f"stopped before there was anything to keep; start it again with `train {profile.name}`")
-    elif result.interrupted:
-        display.note(f"stopped after step {steps}; {go_on}")
-    elif result.alarm:
-        monitor = result.alarm.partition(":")[0]
-        display.note(f"stopped after step {steps} by the alarm {monitor}; checkpoint in {last}, {seen}; {go_on}")
-    elif reason != DONE:
-        display.note(f"ended early after step {steps}: {reason}; best model in {run.checkpoints / 'best'}, {seen}")
-    else:
-        display.note(f"done: best model in {run.checkpoints / 'best'}, {seen}")
-    return result
-
-
-def _why_ended(result: TrainResult, out_of_patience: str) -> str:
-    if result.signal_number is not None:
-        return f"stopped by {stopped_by(result.signal_number)}"
-    if result.alarm:
-        return f"stopped by an alarm, {result.alarm}"
-    return out_of_patience or DONE
+        environment.quiet_loggers(run.library_log)
+        display.note(f"run {run.path}: profile {profile.name!r}, model {model}, data {data.folder}")
+        for line in back_end.prepare(job):
+            display.note(line)
+        with Interrupt(lambda: display.note(STOPPING)) as interrupt, display:
+            back_end.run(job, interrupt)
+        return end(job, back_end.ended(job), signal_number=interrupt.signal, val_only=val_only)

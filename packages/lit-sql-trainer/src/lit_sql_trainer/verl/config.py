@@ -1,13 +1,14 @@
 """From a profile to the dictionary that Agent-lightning's `VERL` takes. Pure: VERL is not imported.
 
-`verl_config` says what VERL is told, `check_config` that VERL knows every key of it.
+`verl_config` says what VERL is told, `run_config` what one run adds to that, `check_config` that VERL knows every key
+of it, `check_sizes` that its sizes fit.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +19,10 @@ from lit_sql_trainer.profile.overrides import to_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.profile.verl import Logger
 from lit_sql_trainer.profile.verl_keys import KnownKeys, flattened, known_keys
+from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.verl import lora
-
-SECTION = "lit_sql"
-"""The part of the dictionary that our trainer reads and VERL does not know."""
+from lit_sql_trainer.verl.plan import update_plan
+from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, RunFacts
 
 _PADDED_ROWS = (
     ("actor", "ppo_micro_batch_size_per_gpu", 1),
@@ -90,6 +91,40 @@ def verl_config(
     return config
 
 
+def run_config(config: Mapping[str, Any], *, run: RunFolder, model: str, facts: RunFacts) -> dict[str, Any]:
+    """VERL's dictionary with what only this run knows: model, folders, name, and the facts that our trainer reads."""
+    composed: dict[str, Any] = _copy(config)
+    composed.setdefault(SETTINGS_KEY, {})
+    composed[RUN_KEY] = to_plain(facts)
+    composed.setdefault("actor_rollout_ref", {}).setdefault("model", {})["path"] = model
+    trainer = composed.setdefault("trainer", {})
+    trainer["default_local_dir"] = str(run.checkpoints.resolve())
+    trainer.setdefault("experiment_name", run.name)
+    trainer.setdefault("resume_mode", "auto")  # of who says nothing: from this run's own folder
+    composed.setdefault("data", {})["val_batch_size"] = None
+    return composed
+
+
+def check_sizes(config: Mapping[str, Any], *, train_tasks: int) -> None:
+    """Refuse sizes that do not fit before anything is loaded.
+
+    Raises:
+        ConfigError: see `plan.update_plan`; or there are fewer tasks than a step takes.
+    """
+    wanted = int(config["data"]["train_batch_size"])
+    if train_tasks < wanted:
+        raise ConfigError(
+            f"{train_tasks} training tasks are fewer than data.train_batch_size {wanted}: a step needs that many "
+            f"different tasks; lower it"
+        )
+    facts = config[RUN_KEY]
+    settings = cast("Mapping[str, Any]", config[SETTINGS_KEY])
+    factor = float(settings.get("refill_factor", 1.0))
+    update_plan(
+        {"algorithm": {"adv_estimator": "grpo"}, **config}, max_calls=int(facts["max_calls"]), refill_factor=factor
+    )
+
+
 def check_config(config: Mapping[str, Any], keys: KnownKeys | None = None) -> None:
     """Look every key of a dictionary for VERL up, because VERL itself takes misspelt ones without a word.
 
@@ -101,7 +136,7 @@ def check_config(config: Mapping[str, Any], keys: KnownKeys | None = None) -> No
         ConfigError: a key that VERL does not read, with the nearest that it does.
     """
     keys = keys or known_keys()
-    for path in flattened({name: part for name, part in config.items() if name != SECTION}):
+    for path in flattened({name: part for name, part in config.items() if name not in (SETTINGS_KEY, RUN_KEY)}):
         if not keys.knows(path):
             near = difflib.get_close_matches(path, keys.defaults, n=2, cutoff=0.6)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -131,6 +166,14 @@ def _put(tree: dict[str, Any], path: str, value: Any) -> None:
     for name in parents:
         tree = tree.setdefault(name, {})
     tree[leaf] = value
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(each) for key, each in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_copy(each) for each in cast("Sequence[Any]", value)]
+    return str(value) if isinstance(value, Path) else value
 
 
 RL_TRAINING_CONFIG: dict[str, Any] = verl_config(QWEN)

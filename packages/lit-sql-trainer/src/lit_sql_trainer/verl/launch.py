@@ -11,21 +11,18 @@ import importlib
 import os
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lit_sql_trainer.data import TrainingData
-from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.machine import environment
 from lit_sql_trainer.models.checkpoints import last_checkpoint
-from lit_sql_trainer.profile.overrides import to_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.rollouts.metrics import MetricLine
 from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import NewLines
-from lit_sql_trainer.verl.plan import update_plan
-from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, RunFacts
+from lit_sql_trainer.verl.config import check_sizes, run_config
+from lit_sql_trainer.verl.relay import RunFacts
 
 if TYPE_CHECKING:
     from lit_sql_trainer.agent.agent import LitSQLAgent
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
     from lit_sql_trainer.verl.daemon import SqlDaemon
     from lit_sql_trainer.verl.trainer import SqlTrainer
 
-RUNNER_DIED = "Subprocesses failed"
-"""How the library begins to say so, after everything else has ended."""
 POLL_S = 0.5
 """How often new lines and an interrupt are looked for."""
 WORKER_ENVIRONMENT = {
@@ -81,7 +76,7 @@ def train_with_verl(
         run.forget_after(last.step)
 
     from lit_sql_trainer.agent.agent import LitSQLAgent
-    from lit_sql_trainer.rollouts.trainer import make_trainer
+    from lit_sql_trainer.rollouts.trainer import fit, make_trainer
     from lit_sql_trainer.verl.algorithm import SqlVerl
     from lit_sql_trainer.verl.daemon import SqlDaemon
     from lit_sql_trainer.verl.trainer import SqlTrainer
@@ -97,48 +92,7 @@ def train_with_verl(
     )
     agent = agent or LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=run.rollouts_file)
     trainer = make_trainer(profile, algorithm=algorithm, port=port)
-    rows = [[dict(task.to_row()) for task in split] for split in (data.train, data.validation)]
-    try:
-        trainer.fit(agent, rows[0], val_dataset=rows[1])
-    except RuntimeError as error:
-        if not str(error).startswith(RUNNER_DIED):
-            raise
-        # The algorithm has ended by itself; what the dead runner held was dropped and counted.
-        display.note(f"a runner process ended badly ({error}); see {run.library_log}")
-
-
-def run_config(config: Mapping[str, Any], *, run: RunFolder, model: str, facts: RunFacts) -> dict[str, Any]:
-    """VERL's dictionary with what only this run knows: model, folders, name, and the facts that our trainer reads."""
-    composed: dict[str, Any] = _copy(config)
-    composed.setdefault(SETTINGS_KEY, {})
-    composed[RUN_KEY] = to_plain(facts)
-    composed.setdefault("actor_rollout_ref", {}).setdefault("model", {})["path"] = model
-    trainer = composed.setdefault("trainer", {})
-    trainer["default_local_dir"] = str(run.checkpoints.resolve())
-    trainer.setdefault("experiment_name", run.name)
-    trainer.setdefault("resume_mode", "auto")  # of who says nothing: from this run's own folder
-    composed.setdefault("data", {})["val_batch_size"] = None
-    return composed
-
-
-def check_sizes(config: Mapping[str, Any], *, train_tasks: int) -> None:
-    """Refuse sizes that do not fit before anything is loaded.
-
-    Raises:
-        ConfigError: see `plan.update_plan`; or there are fewer tasks than a step takes.
-    """
-    wanted = int(config["data"]["train_batch_size"])
-    if train_tasks < wanted:
-        raise ConfigError(
-            f"{train_tasks} training tasks are fewer than data.train_batch_size {wanted}: a step needs that many "
-            f"different tasks; lower it"
-        )
-    facts = config[RUN_KEY]
-    settings = cast("Mapping[str, Any]", config[SETTINGS_KEY])
-    factor = float(settings.get("refill_factor", 1.0))
-    update_plan(
-        {"algorithm": {"adv_estimator": "grpo"}, **config}, max_calls=int(facts["max_calls"]), refill_factor=factor
-    )
+    fit(trainer, agent, data, say=lambda text: display.note(f"{text}; see {run.library_log}"))
 
 
 def gpu_ray_options() -> dict[str, Any]:
@@ -190,11 +144,3 @@ def _show(lines: Sequence[Mapping[str, object]], display: Display) -> None:
             display.validation(line)
         elif line["event"] == "alarm":
             display.note(f"alarm after step {line.get('step')}, {line.get('monitor')}: {line.get('text')}")
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _copy(each) for key, each in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_copy(each) for each in cast("Sequence[Any]", value)]
-    return str(value) if isinstance(value, Path) else value
