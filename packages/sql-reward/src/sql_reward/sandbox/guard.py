@@ -22,6 +22,10 @@ from sql_reward.verdict import Outcome
 
 STEPS_BETWEEN_LOOKS: Final = 200
 """SQLite instructions between two looks at the clock."""
+STEPS_WHEN_QUICK: Final = 1_000
+"""The same in a statement without functions, once its first instructions have shown to be quick."""
+QUICK_STEP_S: Final = 1e-6
+"""An instruction that takes no longer than this is quick."""
 STEPS_WHILE_SCANNING: Final = 50
 """The same in a statement that searches texts, of which a few instructions can take long."""
 SLOW_LOOK_S: Final = 0.003
@@ -52,8 +56,6 @@ TABLE_FUNCTIONS: Final = (
 _OWN_PRAGMAS: Final = frozenset({"data_version"})
 """What SQLite's own full-text search asks for while it reads."""
 
-_TABLE_WORDS: Final = ("json", "generate_series", "pragma_")
-"""One of these is in every name that the next expression finds; looking for them first is faster."""
 _TABLE_FUNCTION: Final = re.compile(r"jsonb?_(?:each|tree)|generate_series|pragma_", re.IGNORECASE)
 _NOT_RUN: Final = re.compile(r"(?>\s+|--[^\n]*|/\*(?>.*?\*/)|;)*+(EXPLAIN|PRAGMA)\b", re.IGNORECASE | re.DOTALL)
 
@@ -74,7 +76,7 @@ class Guard:
         """Wall-clock seconds after which the current statement was given up without a verdict; 0 if it was not."""
         self._connection = connection
         self._limits = Limits()
-        self._events = self._calls = self._temp_end = 0
+        self._events = self._calls = self._known_calls = self._temp_end = 0
         self.longest = 0
         """Length that a text may have in the current statement, in bytes."""
         self._last_look = self._next_look = self._started = self._wall_end = self._cpu_end = 0.0
@@ -93,7 +95,7 @@ class Guard:
         connection.set_authorizer(self._authorize)
         connection.set_progress_handler(self._look, STEPS_BETWEEN_LOOKS)
 
-    def begin(self, sql: str, limits: Limits, cpu_end: float) -> None:
+    def begin(self, sql: str, limits: Limits, *, cpu_now: float, cpu_end: float) -> None:
         """Get ready for one statement, which must stop at `cpu_end` on the clock `time.thread_time`."""
         if self._events:
             self._note()
@@ -108,6 +110,7 @@ class Guard:
         self._calls = sql.count("||") if len(sql) > 100 else 0
         longest = min(limits.max_cell_bytes, CALLS_PER_CELL * limits.max_cell_bytes // (len(sql) // 100 + 1))
         calls, self._scans = self._seen.get(sql, (0, False))
+        self._known_calls = calls
         if self._scans:
             longest = min(longest, limits.max_cell_bytes // SCAN_FRACTION)
         if calls > CALLS_PER_CELL:
@@ -120,7 +123,7 @@ class Guard:
         self._started = self._last_look = now = perf_counter()
         self._wall_end = now + max(5.0, limits.stall_factor * limits.deadline_s)
         self._temp_end = 0
-        self._next_look = now + min(LOOK_S, cpu_end - thread_time())
+        self._next_look = now + min(LOOK_S, cpu_end - cpu_now)
 
     def _note(self) -> None:
         """Remember what compiling the latest statement showed."""
@@ -137,7 +140,7 @@ class Guard:
     def make_named(self, sql: str) -> None:
         """Make the tables that SQLite computes if this text may name one of them."""
         lowered = sql.lower()
-        if any(word in lowered for word in _TABLE_WORDS) and _TABLE_FUNCTION.search(sql):
+        if ("json" in lowered or "generate_series" in lowered or "pragma_" in lowered) and _TABLE_FUNCTION.search(sql):
             self.make_tables(TABLE_FUNCTIONS)
             self._tables_made = True
 
@@ -160,8 +163,14 @@ class Guard:
 
     def _look(self) -> int:
         now = perf_counter()
-        wanted = 1 if now - self._last_look > SLOW_LOOK_S else self._usual_steps
+        took = now - self._last_look
         self._last_look = now
+        if took > SLOW_LOOK_S:
+            wanted = 1
+        elif took <= QUICK_STEP_S * self._steps and not (self._calls or self._known_calls):
+            wanted = STEPS_WHEN_QUICK
+        else:
+            wanted = self._usual_steps
         if wanted != self._steps:
             self._look_every(wanted)
         return 0 if now < self._next_look else self._look_closely(now)
