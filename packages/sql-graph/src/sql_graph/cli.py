@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sql_graph.errors import SqlGraphError, UsageError
+from sql_graph.errors import EmptyQuestionError, SqlGraphError
 
 if TYPE_CHECKING:
     from sql_graph.agent.graph import SqlGraph
@@ -220,5 +220,5 @@ def run(
     from sql_graph.agent.graph import run_graph
 
     if not question.strip():
-        raise UsageError("the question is empty: ask something about the data, in words")
+        raise EmptyQuestionError()
     return run_graph(graph, question, history=history, on_update=show)

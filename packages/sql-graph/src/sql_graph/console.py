@@ -111,12 +111,16 @@ def draw_png(edges: Iterable[tuple[str, str, bool]], target: Path) -> None:
     """
     dot = shutil.which("dot")
     if dot is None:
-        raise UsageError("graphviz's `dot` is not installed: install graphviz, or leave out --png for mermaid text")
+        raise UsageError(
+            "graphviz's `dot` is not installed",
+            argument="--png",
+            advice="install graphviz, or leave out --png for mermaid text",
+        )
     lines = [f'  "{source}" -> "{end}"{" [style=dotted]" if dotted else ""};' for source, end, dotted in edges]
     text = "\n".join(["digraph sql_agent {", "  node [shape=box, style=rounded];", *lines, "}"])
     done = subprocess.run([dot, "-Tpng", "-o", str(target)], input=text, text=True, capture_output=True, check=False)
     if done.returncode:
-        raise UsageError(f"graphviz cannot draw into {str(target)!r}: {done.stderr.strip()}")
+        raise UsageError(f"graphviz cannot draw into {str(target)!r}: {done.stderr.strip()}", argument="--png")
 
 
 def _read(console: Console) -> str:

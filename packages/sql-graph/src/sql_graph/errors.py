@@ -50,9 +50,24 @@ class UsageError(SqlGraphError):
 class EmptyQuestionError(UsageError):
     """The question holds no text."""
 
+    def __init__(self) -> None:
+        super().__init__("the question is empty", argument="question", advice="ask something about the data, in words")
+
 
 class PromptBudgetError(UsageError):
     """The prompt budget is too small for the question and the fixed text around it."""
+
+    def __init__(self, *, total_tokens: int, schema_tokens: int, question_tokens: int) -> None:
+        super().__init__(
+            f"a prompt budget of {total_tokens} tokens leaves {schema_tokens} for the schema beside "
+            f"a question of {question_tokens}",
+            argument="prompt_budget_tokens",
+            advice="shorten the question or raise prompt_budget_tokens",
+        )
+        self.total_tokens = total_tokens
+        self.schema_tokens = schema_tokens
+        """Tokens that are left for the schema, at least 0."""
+        self.question_tokens = question_tokens
 
 
 class DatabaseError(SqlGraphError):

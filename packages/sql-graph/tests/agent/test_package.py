@@ -22,6 +22,8 @@ from sql_graph.errors import (
     DatabaseNotFoundError,
     DatabaseUnavailableError,
     EmptyDatabaseError,
+    EmptyQuestionError,
+    PromptBudgetError,
     UnknownDialectError,
 )
 
@@ -101,6 +103,13 @@ ERRORS: list[tuple[SqlGraphError, int, str]] = [
         "no model is named; give its name",
     ),
     (UsageError("max_turns must be at least 1, got 0"), 2, "max_turns must be at least 1, got 0"),
+    (EmptyQuestionError(), 2, "the question is empty; ask something about the data, in words"),
+    (
+        PromptBudgetError(total_tokens=9, schema_tokens=0, question_tokens=7),
+        2,
+        "a prompt budget of 9 tokens leaves 0 for the schema beside a question of 7; "
+        "shorten the question or raise prompt_budget_tokens",
+    ),
     (DatabaseError("gone"), 3, "gone"),
     (DatabaseError("gone", database="the shop", advice="look for it"), 3, "gone; look for it"),
     (

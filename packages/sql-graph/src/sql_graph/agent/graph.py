@@ -197,7 +197,9 @@ def build_langgraph_sql_agent(
     from sql_graph.databases.database import SqlDatabase
 
     if truncate_length < 1:
-        raise UsageError(f"truncate_length must be at least 1 character, got {truncate_length!r}")
+        raise UsageError(
+            f"truncate_length must be at least 1 character, got {truncate_length!r}", argument="truncate_length"
+        )
     database = SqlDatabase(database_path)
     chat = open_chat(model=model, base_url=openai_base_url, sampling_parameters=sampling_parameters)
     budget = PromptBudget(max_observation_chars=truncate_length)

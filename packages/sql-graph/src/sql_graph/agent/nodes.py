@@ -54,7 +54,9 @@ class Agent:
 
     def __post_init__(self) -> None:
         if self.max_turns < 1:
-            raise UsageError(f"max_turns must be at least 1, the first query, got {self.max_turns!r}")
+            raise UsageError(
+                f"max_turns must be at least 1, the first query, got {self.max_turns!r}", argument="max_turns"
+            )
 
     def task(self, state: SqlState, *, anew: bool = False) -> Task:
         """What all prompts of this question share: made `anew` at its start, then kept, so that they stay alike."""

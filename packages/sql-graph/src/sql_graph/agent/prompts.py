@@ -134,7 +134,7 @@ class PromptBudget:
         """
         question = tame(question.strip())
         if not question:
-            raise EmptyQuestionError("the question is empty: ask something about the data, in words")
+            raise EmptyQuestionError()
         if style is PromptStyle.COMPACT:
             question = _one_line(question)
         dialect = database.dialect
@@ -143,8 +143,9 @@ class PromptBudget:
         schema_tokens = int((room - _history_tokens(kept)) * self.schema_share)
         if schema_tokens < MIN_SCHEMA_TOKENS:
             raise PromptBudgetError(
-                f"a prompt budget of {self.total_tokens} tokens leaves {max(schema_tokens, 0)} for the schema beside "
-                f"a question of {estimate_tokens(question)}: shorten the question or raise prompt_budget_tokens"
+                total_tokens=self.total_tokens,
+                schema_tokens=max(schema_tokens, 0),
+                question_tokens=estimate_tokens(question),
             )
         schema_style = SchemaStyle.COMPACT if style is PromptStyle.COMPACT else SchemaStyle.FULL
         schema = database.schema_text(question, budget_tokens=schema_tokens, style=schema_style)

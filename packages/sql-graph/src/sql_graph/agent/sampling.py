@@ -50,7 +50,11 @@ def request_fields(parameters: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "extra_body" and isinstance(value, Mapping):
             body |= cast("Mapping[str, Any]", value)
         else:
-            raise UsageError(_unknown(name))
+            raise UsageError(
+                f"unknown sampling parameter {name!r}",
+                argument=name,
+                advice=f"{_known_near(name)} Anything else an endpoint knows goes into 'extra_body'",
+            )
     return fields | ({"extra_body": body} if body else {})
 
 
@@ -60,11 +64,10 @@ def _check_range(name: str, value: Any) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or value < low or (high and value > high):
         bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise UsageError(f"sampling parameter {name!r} must be a number {bounds}, got {value!r}")
+        raise UsageError(f"sampling parameter {name!r} must be a number {bounds}, got {value!r}", argument=name)
 
 
-def _unknown(name: str) -> str:
+def _known_near(name: str) -> str:
     known = [*OPENAI_FIELDS, *sorted(SERVER_FIELDS)]
     near = get_close_matches(name, known, n=2, cutoff=0.6)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(known)}"
-    return f"unknown sampling parameter {name!r}: {hint} Anything else an endpoint knows goes into 'extra_body'"
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(known)}."

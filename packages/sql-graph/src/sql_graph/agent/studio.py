@@ -27,5 +27,9 @@ def make_graph() -> SqlGraph:
 def _required(name: str) -> str:
     value = os.environ.get(name, "").strip()
     if not value:
-        raise UsageError(f"{name} is not set: give it in the environment or in the .env file beside langgraph.json")
+        raise UsageError(
+            f"{name} is not set",
+            argument=name,
+            advice="give it in the environment or in the .env file beside langgraph.json",
+        )
     return value
