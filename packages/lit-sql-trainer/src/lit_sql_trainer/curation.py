@@ -1,9 +1,9 @@
-"""Drop the tasks that teach nothing or the wrong thing, into a new data folder that says what was dropped and why.
+"""Drops useless tasks: writes a new data folder without tasks that teach nothing or the wrong thing, and says why.
 
-First by the gold query alone: it fails, is too slow, does not match itself, finds nothing, or leaves its own answer
-open. Then, when a model has answered the rest several times, those that it never or always solves: in a group without
-variance there is no gradient. A stated share of the latter two stays, so that the data do not lose their hard and easy
-ends. The same inputs give the same bytes.
+The first pass looks at the gold query alone: it fails, is too slow, does not match itself, finds nothing, or leaves its
+own answer open. The second pass needs a model that has answered the rest several times, and drops the tasks that it
+never or always solves: a group without variance gives no gradient. A stated share of these two stays, so that the data
+keep their hardest and easiest tasks. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DROPPED = "dropped.jsonl"
 
 
 class Reason(StrEnum):
-    """Why a task is dropped; the first that applies, in this order."""
+    """Why a task is dropped: the first reason that applies, in this order."""
 
     GOLD_FAILS = "gold fails"
     GOLD_TIMES_OUT = "gold times out"
@@ -57,13 +57,13 @@ BY_MODEL = (Reason.NEVER_SOLVED, Reason.ALWAYS_SOLVED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curation:
-    """What becomes of each task of one split."""
+    """The decision about each task of one split."""
 
     questions: Questions
     dropped: Mapping[str, Reason]
-    """By task id."""
+    """The dropped tasks and their reasons, by task id."""
     spared: Mapping[str, Reason]
-    """Tasks that a reason applies to and that stay, as a share of those must."""
+    """The tasks that stay although a reason applies, as the stated share, by task id."""
 
     @property
     def kept(self) -> tuple[SpiderTask, ...]:
@@ -71,7 +71,7 @@ class Curation:
         return tuple(task for task in self.questions.tasks if task.task_id not in self.dropped)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """For each reason, how many tasks it applies to, and how many of them were dropped and kept."""
+        """How many tasks each reason applies to, and how many of them are dropped and kept."""
         dropped, spared = Counter(self.dropped.values()), Counter(self.spared.values())
         return {
             str(reason): {
@@ -86,7 +86,7 @@ class Curation:
 def bad_golds(
     questions: Questions, *, on_gold: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Reason]:
-    """The tasks whose gold query teaches the wrong thing, by id, judged on every file of its suite."""
+    """The tasks whose gold query teaches the wrong thing, by id; every file of the suite is tried."""
     audit = audit_golds(questions.tasks, DatabaseCatalog(questions.folder), budget_s=float("inf"), on_gold=on_gold)
     return {
         task_id: reason for trouble, reason in reversed(OF_TROUBLE.items()) for task_id in audit.tasks_with(trouble)
@@ -94,10 +94,10 @@ def bad_golds(
 
 
 def extremes(records: Sequence[AnswerRecord]) -> dict[str, Reason]:
-    """The tasks that were solved never or always, by id; `records` hold every sample of each.
+    """The tasks that the model never or always solves, by id; `records` hold every sample of each.
 
     Raises:
-        DataError: a sample is missing for a reason of ours.
+        DataError: a sample is missing because our side failed.
     """
     failed = [record for record in records if record.failed]
     if failed:
@@ -114,7 +114,7 @@ def extremes(records: Sequence[AnswerRecord]) -> dict[str, Reason]:
 
 
 def check_share(keep_share: float) -> None:
-    """Whether it is a share.
+    """Check that the share is between 0 and 1.
 
     Raises:
         ConfigError: it is not.
@@ -124,22 +124,22 @@ def check_share(keep_share: float) -> None:
 
 
 def check_target(out: Path) -> None:
-    """Whether a new data folder can be made at `out`.
+    """Check that a new data folder can be made at `out`.
 
     Raises:
-        ConfigError: something is there.
+        ConfigError: `out` exists and is not an empty folder.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{str(out)!r} exists and is not empty: name a new folder")
 
 
 def decide(questions: Questions, reasons: Mapping[str, Reason], *, keep_share: float = 0.1, seed: int = 0) -> Curation:
-    """Drop every task with a reason, but keep this share of those that a model never or always solved.
+    """Drop every task with a reason, but keep this share of those that the model never or always solves.
 
-    Which of them stay depends on the seed and their ids alone.
+    Which of them stay depends only on the seed and on their ids.
 
     Raises:
-        ConfigError: the share is no share.
+        ConfigError: the share is not between 0 and 1.
     """
     check_share(keep_share)
     spared: dict[str, Reason] = {}
@@ -153,9 +153,9 @@ def decide(questions: Questions, reasons: Mapping[str, Reason], *, keep_share: f
 
 
 def write_curated(out: Path, curation: Curation, *, settings: Mapping[str, Any], copy: bool = False) -> Path:
-    """A new data folder with the split that was curated and everything else as it is; its manifest's path.
+    """Write a new data folder with the curated split and everything else unchanged; return its manifest's path.
 
-    Databases are links to the original files unless `copy`. The folder appears under its name when it is complete.
+    Databases are links to the original files unless `copy` is set. The folder gets its name only when it is complete.
 
     Raises:
         ConfigError: `out` exists and is not empty.
@@ -200,7 +200,7 @@ def _fill(part: Path, curation: Curation, *, settings: Mapping[str, Any], copy: 
 
 
 def _databases(source: Path, part: Path, *, copy: bool) -> None:
-    """Every database file of the source: linked, or copied."""
+    """Link or copy every database file of the source."""
     for base in DatabaseCatalog(source).folders:
         for file in sorted(base.glob("*/*.sqlite")):
             place = part / base.name / file.parent.name / file.name
@@ -212,7 +212,7 @@ def _databases(source: Path, part: Path, *, copy: bool) -> None:
 
 
 def _manifest(curation: Curation, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The source's manifest, brought up to date, in the form that `spider-data check` reads; and the counts."""
+    """The source's manifest, updated, in the form that `spider-data check` reads, with the counts added."""
     source, split = curation.questions.folder, curation.questions.split
     before = read_manifest(source) or Manifest(origin=Origin.OWN)
     name = f"{split}.parquet"

@@ -1,6 +1,6 @@
-"""The data folder that a run trains on, checked before anything expensive begins.
+"""Loads the training data: checks the data folder before anything expensive begins.
 
-Each problem is one error that names the thing and the next step.
+Each error names one problem and the next step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TrainingData:
 
 
 def load_data(folder: Path, *, train_tasks: int | None = None, validation_tasks: int | None = None) -> TrainingData:
-    """Read the training and validation splits, the first so many tasks of each when a number is given.
+    """Read the training and validation splits, or only the first tasks of each when a number is given.
 
     Raises:
         DataError: the folder, a split or a database is missing, or a split is empty.
@@ -61,7 +61,7 @@ def embedded_data(cache: Path | None = None) -> Path:
     a digest of the code and data that make it, so another version makes another folder.
 
     Raises:
-        DataError: it cannot be made there.
+        DataError: the benchmark cannot be built there.
     """
     folder = (cache or cache_folder()) / f"mini-{_mini_digest()}"
     if _is_whole(folder):
@@ -69,7 +69,7 @@ def embedded_data(cache: Path | None = None) -> Path:
     try:
         return mini_benchmark(folder)
     except (SpiderDataError, OSError) as error:
-        if _is_whole(folder):  # another process made it meanwhile
+        if _is_whole(folder):  # another process has built it meanwhile
             return folder
         raise DataError(
             f"cannot make the embedded benchmark: {error}; choose another place with {CACHE_VARIABLE}, or --data"
@@ -77,7 +77,7 @@ def embedded_data(cache: Path | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where things live that can be made again."""
+    """The folder for files that can be made again."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen)

@@ -284,7 +284,7 @@ def test_what_makes_no_sense_is_refused(endpoint: ScriptedEndpoint, own_data: Pa
     target = target_at(endpoint)
     with pytest.raises(DataError, match=r"no split 'dev'.*train, validation"):
         evaluate(target, out=tmp_path / "e", data=own_data, split="dev")
-    with pytest.raises(ConfigError, match="temperature 0 are one reply 2 times over"):
+    with pytest.raises(ConfigError, match="temperature 0 are 2 times the same reply"):
         Sampling(samples=2, temperature=0)
     with pytest.raises(ConfigError, match="must not be negative"):
         Sampling(temperature=-1)

@@ -88,7 +88,7 @@ def interrupt(process: subprocess.Popen[str], gate: Gate) -> str:
     said: list[str] = []
     for line in process.stdout:
         said.append(line)
-        if "once more to end at once" in line:
+        if "press Ctrl-C again to end at once" in line:
             gate.opened.set()
     process.wait(timeout=60)
     return "".join(said)
@@ -104,7 +104,7 @@ def test_ctrl_c_finishes_what_is_under_way(gate: Gate, toy_data: Path, tmp_path:
     assert process.returncode == 130, output
     assert len(lines_of(out / "verdicts.jsonl")) == ANSWERED + 2
     assert not (out / "summary.json").exists()
-    assert f"stopped with {ANSWERED + 2} answers in {out}; go on with\n    lit-sql eval --endpoint" in output
+    assert f"stopped with {ANSWERED + 2} answers in {out}; resume with\n    lit-sql eval --endpoint" in output
     gone_on(gate, toy_data, out, already=ANSWERED + 2)
 
 
@@ -146,7 +146,7 @@ def test_a_second_ctrl_c_ends_at_once(gate: Gate, toy_data: Path, tmp_path: Path
     output = process.communicate(timeout=60)[0]
     assert not gate.opened.is_set()
     assert process.returncode == 130, output
-    assert "the same command goes on:\n    lit-sql eval" in output
+    assert "the same command resumes:\n    lit-sql eval" in output
     assert "Traceback" not in output
     assert len(lines_of(out / "verdicts.jsonl")) == ANSWERED
 
@@ -160,7 +160,7 @@ def test_curation_goes_on_after_ctrl_c(gate: Gate, toy_data: Path, tmp_path: Pat
     wait_for(ANSWERED, answers, gate, process)
     output = interrupt(process, gate)
     assert process.returncode == 130, output
-    assert "go on with\n    lit-sql curate" in output
+    assert "resume with\n    lit-sql curate" in output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curated-answers"]
     asked = len(gate.endpoint.requests)
     result = CliRunner().invoke(main, [str(word) for word in [*words, "--keep-share", 0.5]])

@@ -9,7 +9,7 @@ import pytest
 
 from lit_sql_trainer.evaluation.records import AnswerRecord, Standing
 from lit_sql_trainer.evaluation.summary import chosen_record, rewrites, score, summarise
-from lit_sql_trainer.evaluation.table import told
+from lit_sql_trainer.evaluation.table import describe_summary
 from sql_reward.stats import wilson_interval
 
 PLAN: dict[str, Any] = {
@@ -90,7 +90,7 @@ def test_nothing_answered_has_no_rate() -> None:
     found = summarise({**PLAN, "questions": 1}, [record("a", "", failed="down")])
     assert found["lines"][1]["suite"] == {"rate": None, "low": 0.0, "high": 1.0, "right": 0, "questions": 0}
     assert (found["failed"], found["failures"], found["answered"]) == (1, {"down": 1}, 0)
-    assert "1 × down" in told(found)
+    assert "1 × down" in describe_summary(found)
 
 
 def test_the_majority_may_have_no_result() -> None:
@@ -101,8 +101,8 @@ def test_the_majority_may_have_no_result() -> None:
 
 def test_the_table_says_what_the_summary_holds() -> None:
     """Line 0 comes first, and can be left out."""
-    text = told(summarise(PLAN, RECORDS))
+    text = describe_summary(summarise(PLAN, RECORDS))
     assert text.index("0  single turn, same prompt") < text.index("1  agent")
     assert "1 fixed, 1 broke, 1 unchanged (0 right, 1 wrong)" in text
     assert "failures of ours: none" in text
-    assert "single turn" not in told(summarise(PLAN, RECORDS), baseline=False)
+    assert "single turn" not in describe_summary(summarise(PLAN, RECORDS), baseline=False)

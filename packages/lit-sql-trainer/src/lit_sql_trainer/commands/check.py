@@ -1,4 +1,4 @@
-"""`lit-sql check`: what can be known to be wrong before training begins."""
+"""`lit-sql check`: finds what is wrong before training begins."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--model", help="Folder or Hugging Face id of an instruct model; by default the profile's own.")
 @click.option("--data", type=EXISTING, help="Data folder; by default the profile's own.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
-@click.option("--quick", is_flag=True, help="Only what takes no time: no query, no prompt, no rollout.")
-@click.option("--only", metavar="PART", multiple=True, help="Look at one part: versions, ports, …; repeatable.")
+@click.option("--quick", is_flag=True, help="Only the instant checks: no query, no prompt, no rollout.")
+@click.option("--only", metavar="PART", multiple=True, help="Check one part: versions, ports, …; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where run folders will be made.")
-@click.option("--port", type=int, help="Port that the rollout store will be told to take.")
+@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Folder for the run folders.")
+@click.option("--port", type=int, help="Port of the rollout store; by default any free one.")
 @click.option("--gold-seconds", default=100.0, show_default=True, help="Time for running gold queries.")
 def check_command(
     profile: str,
@@ -44,12 +44,12 @@ def check_command(
     port: int | None,
     gold_seconds: float,
 ) -> None:
-    """Look a profile over before training: versions, memory, disk, ports, model, data, prompts, one real rollout.
+    """Check a profile before training: versions, memory, disk, ports, model, data, prompts, one real rollout.
 
     Example: lit-sql check tiny
 
     Each line is pass, warn or fail, with what to do about it. Exit code 0 when nothing failed, 1 when something did,
-    2 when the question makes no sense. Writes nothing; after Ctrl-C just ask again.
+    2 when the options make no sense. Writes nothing; after Ctrl-C give the same command again.
     """
     from lit_sql_trainer.profile.named import profile_named
     from lit_sql_trainer.training.train import configure
@@ -88,7 +88,7 @@ def _families(names: Sequence[str]) -> list[Family]:
 
 @contextmanager
 def _progress(*, shown: bool) -> Generator[Progress]:
-    """What is being looked at, on stderr of a terminal; nothing elsewhere."""
+    """Show the check in progress on a terminal's stderr; show nothing elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)

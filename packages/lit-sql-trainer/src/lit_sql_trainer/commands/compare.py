@@ -1,4 +1,4 @@
-"""`lit-sql compare`: is one model better than another, or was it luck?"""
+"""`lit-sql compare`: tells whether one model is better than another, or only luckier."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def compare_command(first: Path, second: Path, show_gold: bool, everything: bool
     rules, samples or temperatures are refused.
     """
     from lit_sql_trainer.evaluation.compare import compare
-    from lit_sql_trainer.evaluation.compare_table import SHOWN, comparison_told
+    from lit_sql_trainer.evaluation.compare_table import SHOWN, describe_comparison
 
     with exit_on_error():
         comparison = compare(first, second, show_gold=show_gold)
     if as_json:
         click.echo(json.dumps(comparison.to_dict(), ensure_ascii=False))
     else:
-        click.echo(comparison_told(comparison, shown=None if everything else SHOWN))
+        click.echo(describe_comparison(comparison, shown=None if everything else SHOWN))

@@ -1,4 +1,4 @@
-"""`lit-sql curate`: train on what can be learned from."""
+"""`lit-sql curate`: drops the tasks that teach nothing."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def curate_command(
 
     Example: lit-sql curate my-data my-curated-data --tiny -k 4
 
-    Dropped are tasks whose gold query fails, times out, finds nothing, or leaves its answer open; and, when a model is
-    named, those that it solves in none or in all of k samples, except for a share of them. The new folder's
-    manifest.json counts them by reason and dropped.jsonl names them. Ctrl-C or a kill leaves no half folder, and the
-    model's answers beside it: the same command goes on.
+    The command drops tasks whose gold query fails, times out, finds nothing, or leaves its answer open. When you name a
+    model, it also drops tasks that the model solves in none or in all of k samples, except for a share of them. The new
+    folder's manifest.json counts them by reason and dropped.jsonl names them. Ctrl-C or a kill leaves no half folder,
+    and keeps the model's answers beside it: the same command resumes.
     """
     answers = out.with_name(f"{out.name}-answers")
     with exit_on_error(
-        stopped=lambda: f"stopped; nothing was written to {out}; the same command goes on:\n    {same_command()}"
+        stopped=lambda: f"stopped; nothing was written to {out}; the same command resumes:\n    {same_command()}"
     ):
         from lit_sql_trainer import curation
         from lit_sql_trainer.evaluation.plan import Sampling
@@ -115,7 +115,7 @@ def curate_command(
 def _solve(
     target: Target, questions: Questions, answers: Path, sampling: Sampling, workers: int
 ) -> Sequence[AnswerRecord]:
-    """The model's samples of every question, kept in the folder `answers`, where a stopped command goes on."""
+    """The model's samples of every question; the folder `answers` keeps them, so that a stopped command can resume."""
     from lit_sql_trainer.evaluation.run import evaluate
     from lit_sql_trainer.machine.interrupt import Interrupt
 
@@ -130,10 +130,10 @@ def _solve(
             progress=progress,
         )
     if done.summary is None:
-        click.echo(f"stopped with {len(done.records)} answers in {answers}; go on with\n    {same_command()}")
+        click.echo(f"stopped with {len(done.records)} answers in {answers}; resume with\n    {same_command()}")
         sys.exit(exit_code(stop.signal or signal.SIGINT))
     return done.records
 
 
 def _finishing() -> None:
-    click.echo("finishing the tasks under way; once more to end at once", err=True)
+    click.echo("finishing the tasks under way; press Ctrl-C again to end at once", err=True)

@@ -1,4 +1,4 @@
-"""`lit-sql curves`: the curves of a run's report as a picture."""
+"""`lit-sql curves`: draws the curves of a run's report as a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lit-sql debug`: look over the agent's shoulder."""
+"""`lit-sql debug`: shows what the agent does on a few questions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where the commands begin: ready for signals and for any terminal before anything heavy is imported.
+"""The entry points of the commands: each handles signals and any terminal before it imports anything heavy.
 
-Until a command has something to put away, a signal ends the process at once with its exit code. Characters that the
-output's encoding does not have are replaced.
+Until a command has something to clean up, a signal ends the process at once with its exit code. The output replaces
+characters that its encoding lacks.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from types import FrameType
 
 
 def train() -> None:
-    """The command `train`."""
+    """Run the command `train`."""
     _run("lit_sql_trainer.commands.train", "train_main")
 
 
 def lit_sql() -> None:
-    """The command `lit-sql`."""
+    """Run the command `lit-sql`."""
     _run("lit_sql_trainer.cli", "main")
 
 
@@ -35,7 +35,7 @@ def _run(module: str, command: str) -> None:
             stream.reconfigure(errors="replace")
     try:
         getattr(import_module(module), command)()
-    except OSError as error:  # of the output itself; a command names its files
+    except OSError as error:  # the output itself fails; a command names its own files
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
             raise
         sys.stderr.write(f"Error: cannot write: {error.strerror}\n")
@@ -50,7 +50,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _flush(stream: io.TextIOWrapper | object) -> None:
-    """Write what waits to be written; where nobody reads any more, let it go, so that the exit code stays."""
+    """Write what is still buffered; where nobody reads any more, discard it, so that the exit code stays."""
     if not isinstance(stream, io.TextIOWrapper) or stream.closed:
         return
     try:

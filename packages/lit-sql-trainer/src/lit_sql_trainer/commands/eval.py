@@ -1,4 +1,4 @@
-"""`lit-sql eval`: how good is a model, how sure is that, and what went wrong."""
+"""`lit-sql eval`: measures how good a model is, how sure that is, and what went wrong."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--data", type=EXISTING, help="Data folder; by default the run's own, else the embedded benchmark.")
 @click.option("--split", default="test", show_default=True, help="validation, test, dev, train, or another file.")
-@click.option("--limit", type=click.IntRange(min=1), help="Ask only the first so many questions.")
+@click.option("--limit", type=click.IntRange(min=1), help="Ask only the first N questions.")
 @click.option("-k", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples of each.")
 @click.option("--temperature", type=float, help="By default 0 for one sample (greedy) and 1 for several.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling.")
 @click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="Questions at a time.")
 @click.option("--no-baseline", is_flag=True, help="Leave out line 0, the same model single-turn with the same prompt.")
-@click.option("--out", type=EXISTING, help="Folder to write to, or to go on with; by default named after the rest.")
+@click.option("--out", type=EXISTING, help="Folder to write to or to resume; by default named after the options.")
 @click.option("--export-predictions", type=EXISTING, metavar="FILE", help="Also write the official file of answers.")
 @click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are found by name.")
 def eval_command(
@@ -62,14 +62,14 @@ def eval_command(
 
     Example: lit-sql eval --run runs/tiny-20260101-120000 --split test
 
-    Line 0 is always the same model stopped after its first query: what the loop adds is the difference to line 1.
-    Ctrl-C, or a kill, loses nothing that was answered: the same command goes on.
+    Line 0 is always the same model stopped after its first query: the difference to line 1 is what the loop adds.
+    Ctrl-C or a kill loses no answer: the same command resumes.
     """
-    with exit_on_error(stopped=lambda: f"stopped; the same command goes on:\n    {same_command()}"):
+    with exit_on_error(stopped=lambda: f"stopped; the same command resumes:\n    {same_command()}"):
         from lit_sql_trainer.evaluation.plan import Sampling
         from lit_sql_trainer.evaluation.predictions import export_predictions as write_predictions
         from lit_sql_trainer.evaluation.run import evaluate, questions_for
-        from lit_sql_trainer.evaluation.table import told as summary_told
+        from lit_sql_trainer.evaluation.table import describe_summary
         from lit_sql_trainer.evaluation.targets import find_target
         from lit_sql_trainer.machine.interrupt import Interrupt
         from lit_sql_trainer.models.checkpoints import Checkpoint
@@ -101,9 +101,9 @@ def eval_command(
         if done.summary is None:
             answered = sum(not record.failed for record in done.records)
             again = same_command(out=None if out else folder)
-            click.echo(f"stopped with {answered} answers in {folder}; go on with\n    {again}")
+            click.echo(f"stopped with {answered} answers in {folder}; resume with\n    {again}")
             sys.exit(exit_code(stop.signal or signal.SIGINT))
-        click.echo(summary_told(done.summary, baseline=not no_baseline))
+        click.echo(describe_summary(done.summary, baseline=not no_baseline))
         click.echo(f"{folder / 'summary.json'}, {folder / 'verdicts.jsonl'}")
         if export_predictions is not None:
             tasks = questions_for(target, data=data, split=split, limit=limit).tasks
@@ -113,9 +113,9 @@ def eval_command(
 
 
 def default_folder(target: Target, checkpoint: str, *, split: str, limit: int | None, sampling: Sampling) -> Path:
-    """Where an evaluation goes that nobody named a folder for: in its run, or under `evaluations/`.
+    """The folder of an evaluation when the user names none: in its run, or under `evaluations/`.
 
-    The name says what is asked and how often, so the same command finds its own beginning again.
+    The name says what is asked and how often, so that the same command finds the same folder.
     """
     parts = [split]
     if limit is not None:
@@ -129,4 +129,4 @@ def default_folder(target: Target, checkpoint: str, *, split: str, limit: int | 
 
 
 def _finishing() -> None:
-    click.echo("finishing the questions under way; once more to end at once", err=True)
+    click.echo("finishing the questions under way; press Ctrl-C again to end at once", err=True)

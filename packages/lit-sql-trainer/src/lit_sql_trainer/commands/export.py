@@ -1,4 +1,4 @@
-"""`lit-sql export`: a checkpoint as a folder that anybody can load."""
+"""`lit-sql export`: writes a checkpoint as a folder that anybody can load."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def export_command(
 
     Example: lit-sql export runs/tiny-20260101-120000 exported
 
-    Takes a run, a folder of the local algorithm, VERL's shards, or a LoRA. OUT appears when all is proved, or not at
-    all; after Ctrl-C give the same command again.
+    Takes a run, a folder of the local algorithm, VERL's shards, or a LoRA. OUT appears only when the proof holds; after
+    Ctrl-C give the same command again.
     """
     from lit_sql_trainer.export import export_model
     from lit_sql_trainer.machine.environment import guard_environment
@@ -65,5 +65,5 @@ def export_command(
     if as_json:
         click.echo(json.dumps(exported.proof.to_dict(), ensure_ascii=False))
     else:
-        click.echo(exported.proof.told)
+        click.echo(exported.proof.describe())
         click.echo(f"{out} is ready; next: lit-sql serve {out}")

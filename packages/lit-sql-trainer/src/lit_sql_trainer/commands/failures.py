@@ -1,7 +1,7 @@
-"""How a command says what went wrong: one line and an exit code.
+"""Turns errors and signals into one line and an exit code.
 
-Exit codes: 0 done, 1 the work failed, 2 what was asked for makes no sense or cannot run here; stopped by a signal, 128
-and its number: 130 by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+Exit codes: 0 done; 1 the work failed; 2 the request makes no sense or cannot run here; 128 plus the number of the
+signal that stopped the command: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from lit_sql_trainer.machine.interrupt import SIGNALS, StopSignal
 
 USAGE_ERRORS = (ConfigError, DataError, ModelError, RunError, SetupError)
 REFUSED_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM})
-"""What a disk says that cannot or must not be written to."""
+"""Error numbers of a disk that cannot or must not be written to."""
 
 
 class RefusalError(click.ClickException):
-    """What was asked for makes no sense or cannot run here."""
+    """The request makes no sense or cannot run here."""
 
     exit_code = 2
 
 
 def exit_code(signal_number: int) -> int:
-    """What a shell expects of a command that a signal stopped."""
+    """The exit code that a shell expects of a command stopped by this signal."""
     return 128 + signal_number
 
 
 @contextmanager
 def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]:
-    """Errors of ours leave the block as one line with their exit code, and so do signals, with the line `stopped`."""
+    """Turn an error of this package inside the block into one line and its exit code; likewise a signal, with the line
+    that `stopped` gives.
+    """
     before = _raise_on_signals()
     try:
         yield
@@ -48,7 +50,7 @@ def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]
         if error.errno not in REFUSED_WRITES:
             raise
         place = f" {str(error.filename)!r}" if error.filename is not None else ""
-        line = f"cannot write{place}: {error.strerror}; free some space or choose another place, then go on"
+        line = f"cannot write{place}: {error.strerror}; free some space or choose another place, then try again"
         raise click.ClickException(line) from error
     except KeyboardInterrupt as error:
         if line := stopped():
@@ -60,9 +62,9 @@ def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]
 
 
 def _raise_on_signals() -> dict[int, Any]:
-    """Have each signal that ends a command raise `StopSignal`; what was there before, by signal.
+    """Make each signal that ends a command raise `StopSignal`; return the handlers it replaces, by signal.
 
-    A signal that is ignored stays so: `nohup` does that, and a shell for a background job.
+    An ignored signal stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT for a background job.
     """
 
     def receive(number: int, frame: FrameType | None) -> None:

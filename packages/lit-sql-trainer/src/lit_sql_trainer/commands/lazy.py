@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are called: `--help` answers at once."""
+"""A click group that imports a command only when it is called, so that `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LazyCommand:
-    """Where a command lives, and the line that stands for it in the list."""
+    """Where a command is defined, and its line in the list of commands."""
 
     target: str
     """`package.module:attribute`"""
@@ -18,7 +18,7 @@ class LazyCommand:
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and line, and imports one when it is asked for."""
+    """A group that knows the names and lines of its commands, and imports a command when it is asked for."""
 
     def __init__(self, *, lazy: dict[str, LazyCommand], **attributes: object) -> None:
         super().__init__(**attributes)  # pyright: ignore[reportArgumentType]  click's own keyword arguments

@@ -1,4 +1,4 @@
-"""`lit-sql profiles` and `lit-sql settings`: what `train` can be told."""
+"""`lit-sql profiles` and `lit-sql settings`: list what `train` accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, a line now and then everywhere else. Always on the error stream."""
+"""Shows the progress of a command on stderr: a bar on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINE_EVERY_S = 10.0
 
 @contextmanager
 def showing(what: str) -> Generator[OnRecord]:
-    """Somebody to tell of each record, for as long as the block lasts."""
+    """A callback that shows each record, open for the length of the block."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield _Lines(what)
@@ -40,7 +40,7 @@ def showing(what: str) -> Generator[OnRecord]:
 
 
 class _Tally:
-    """What became of the records so far, of those that were made now."""
+    """Counts the records that this command has made so far: right, judged and failed."""
 
     def __init__(self) -> None:
         self.right = self.judged = self.failed = 0
@@ -60,7 +60,7 @@ class _Tally:
 
 
 class _Lines:
-    """A line at the start, every ten seconds, and at the end."""
+    """Prints a line at the start, every ten seconds, and at the end."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -77,7 +77,7 @@ class _Lines:
 
 
 def same_command(**options: Path | None) -> str:
-    """The command line that is running, with options added that it did not name: what to type to go on."""
+    """The command line to type to resume: the one that is running, with `options` added that it did not name."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
     for name, value in options.items():
         if value is not None:

@@ -1,4 +1,4 @@
-"""`lit-sql report`: a run, or several, as one HTML file."""
+"""`lit-sql report`: shows a run, or several, as one HTML file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     default=Path("runs"),
     show_default=True,
-    help="Where runs given by name are looked for.",
+    help="Where runs are found by name.",
 )
 def report_command(runs: Sequence[str], out: Path | None, root: Path) -> None:
     """Write one HTML file about a run, running or ended, or about several overlaid.
@@ -47,10 +47,10 @@ def report_command(runs: Sequence[str], out: Path | None, root: Path) -> None:
 
 
 def _reportable(runs: Sequence[str], *, root: Path) -> list[RunFolder]:
-    """Those of several runs that a report can show; the others are named, as `runs/*` holds whatever lies there.
+    """The runs that a report can show. A warning names each of the others: a pattern such as `runs/*` matches anything.
 
     Raises:
-        RunError: none can be shown; says why the first cannot.
+        RunError: the report can show none of them; the error says why it cannot show the first.
     """
     from lit_sql_trainer.report import check_reportable
     from lit_sql_trainer.runs.folder import open_run

@@ -1,4 +1,4 @@
-"""`lit-sql serve`: a trained model behind an endpoint."""
+"""`lit-sql serve`: serves a trained model at an endpoint."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def serve_command(model: str, host: str, port: int, checkpoint: str, engine: str
 
     Example: lit-sql serve exported
 
-    vLLM serves it where it is installed and there is a GPU, else the local server of training, which knows no keys:
-    keep it on the loopback interface. Ctrl-C ends it, with exit code 130.
+    vLLM serves the model where vLLM is installed and there is a GPU; elsewhere the local server of training does. The
+    local server checks no key: keep it on the loopback interface. Ctrl-C ends the command with exit code 130.
     """
     from lit_sql_trainer.models.checkpoints import Checkpoint
     from lit_sql_trainer.models.source import find_model

@@ -1,4 +1,4 @@
-"""`lit-sql tiny-model`: the shipped model, built again."""
+"""`lit-sql tiny-model`: builds the shipped model again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train PROFILE`: the command that all this is for."""
+"""`train PROFILE`: trains a model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lit_sql_trainer.errors import ConfigError, SetupError
 
 EXISTING = click.Path(path_type=Path)
 PROOF_INSTALL = "uv sync --exact --package lit-sql-trainer --no-group app --group proof"
-"""What brings sql-train, which holds the proof; sql-train names it as an entry point, so nothing here imports it."""
+"""Installs sql-train, which holds the proof. sql-train declares it as an entry point, so nothing here imports it."""
 
 
 @click.command("train", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("profile")
 @click.option("--model", help="Folder or Hugging Face id of an instruct model; by default the profile's own.")
 @click.option("--data", type=EXISTING, help="Data folder; by default the embedded benchmark.")
-@click.option("--dev", is_flag=True, help="Dry run: a few tasks through the whole machinery, no training.")
+@click.option("--dev", is_flag=True, help="Dry run: a few tasks through the whole pipeline, no training.")
 @click.option("--cpu-proof", is_flag=True, help="With `fast`: VERL's whole loop without a GPU, checked by hand.")
 @click.option("--active-agent", metavar="REGEX", help="Graph nodes to train; by default those that write SQL.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--stop-on-alarm", is_flag=True, help="End the run, with its checkpoint, at a monitor's first alarm.")
-@click.option("--resume", metavar="RUN", help="Go on with a run, given by its folder or name.")
+@click.option("--resume", metavar="RUN", help="Resume a run, given by its folder or name.")
 @click.option("--n-runners", type=int, help="Processes that run rollouts.")
 @click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where run folders are made.")
 @click.option("--name", help="Name of the run folder; by default profile, time and commit.")
@@ -78,7 +78,7 @@ def train_main(
         val_only = resume is not None and chosen.verl is not None and chosen == validating(profile_named(profile))
         if resume is not None and not val_only and (name or chosen != profile_named(profile)):
             raise ConfigError(
-                "--resume goes on under the run's own settings: leave out --set, --model, --data and the like "
+                "--resume uses the run's own settings: leave out --set, --model, --data and the like "
                 "(only val_only=true, with VERL, may be set)"
             )
         result = train.train(
@@ -92,7 +92,7 @@ def train_main(
 def _prove(profile: str, *, runs: Path, name: str | None, alone: bool) -> bool:
     if profile != "fast" or not alone:
         raise ConfigError(
-            "the proof has a model, data and settings of its own: `train fast --cpu-proof` takes only --runs and --name"
+            "the proof brings its own model, data and settings: `train fast --cpu-proof` takes only --runs and --name"
         )
     found = entry_points(group="lit_sql_trainer", name="cpu_proof")
     if not found:

@@ -1,6 +1,6 @@
-"""The algorithm of a dry run: the library's `Baseline`, with a model to ask.
+"""Defines the algorithm of a dry run: the library's `Baseline`, with a model to ask.
 
-The local server is started inside `run`, after the runners were forked: they must not inherit its threads, nor torch.
+`run` starts the local server after the library has forked the runners: they must not inherit its threads, nor torch.
 Imports the library: import this module late.
 """
 
@@ -21,7 +21,7 @@ POLL_S = 0.2
 
 
 class Rehearsal(agl.Baseline):
-    """Runs each task once, greedily, against `endpoint` or, without one, against `model` in the local server."""
+    """Runs each task once, greedily, at `endpoint` or, without one, on `model` in the local server."""
 
     def __init__(self, profile: Profile, *, model: str, endpoint: str | None) -> None:
         super().__init__(polling_interval=POLL_S, span_verbosity="none")
@@ -32,7 +32,7 @@ class Rehearsal(agl.Baseline):
     async def run(  # pyright: ignore[reportIncompatibleMethodOverride]  Baseline's decorators hide two parameters
         self, train_dataset: agl.Dataset[Any] | None = None, val_dataset: agl.Dataset[Any] | None = None
     ) -> None:
-        """Have every task answered once."""
+        """Run every task once."""
         with ExitStack() as closing:
             self.set_initial_resources({MODEL_RESOURCE: self._open(closing)})
             closing.enter_context(waiting("asking the model"))

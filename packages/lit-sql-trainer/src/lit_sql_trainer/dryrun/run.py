@@ -1,7 +1,7 @@
-"""The tutorial's dry run: a few tasks through the library's own `Trainer.dev` and `Baseline`, no training.
+"""Runs the tutorial's dry run: a few tasks through the library's own `Trainer.dev` and `Baseline`, no training.
 
 It uses the real agent, runners, tracer, adapter and judge. The model is the endpoint in OPENAI_API_BASE when that is
-set, else the profile's model in the local server. It prints what happened to each task and ends in a checklist.
+set, else the profile's model in the local server. It prints what happened to each task, then a checklist.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Check:
     """Whether the dry run fails without it."""
 
     def line(self) -> str:
-        """The check as it is printed, with its remedy when it is wanted."""
+        """The check as one printed line, with its remedy when it did not pass."""
         if self.passed:
             return f"[ok]   {self.what}: {self.found}"
         return f"[{'FAIL' if self.needed else 'warn'}] {self.what}: {self.found}. {self.remedy}"
@@ -55,16 +55,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTrace:
-    """What one task left behind."""
+    """What one task left in the store and in the record."""
 
     record: dict[str, Any]
     """Its line of `rollouts.jsonl`."""
     spans: dict[str, int]
-    """Span names and how many of each."""
+    """Number of spans by name."""
     tables: int
-    """Of its database."""
+    """Number of tables of its database."""
     tables_seen: int
-    """Of those, the ones that the prompts name."""
+    """Number of these tables that the prompts name."""
     trained_calls: int
     trained_tokens: int
 
@@ -78,14 +78,14 @@ class DryRun:
 
     @property
     def passed(self) -> bool:
-        """Whether everything that training needs was there."""
+        """Whether every check that training needs passed."""
         return all(check.passed or not check.needed for check in self.checklist)
 
 
 def dry_run(
     profile: Profile, *, tasks: int = TASKS, port: int | None = None, echo: Callable[[str], None] = print
 ) -> DryRun:
-    """Run `tasks` validation tasks and tell what came of each.
+    """Run `tasks` validation tasks and print the result of each.
 
     Raises:
         TrainerError: data, model, environment or endpoint cannot be used.
@@ -118,7 +118,7 @@ def dry_run(
         trainer.dev(agent, val_dataset=[task.to_row() for task in data.validation])
         traces = asyncio.run(_traces(list(read_lines(rollouts)), store, trainer.adapter, agent.catalog))
     for trace in traces:
-        echo(_told(trace))
+        echo(_describe_task(trace))
     report = DryRun(
         tasks=tuple(traces), checklist=_checklist(traces, len(data.validation), own_endpoint=endpoint is not None)
     )
@@ -156,7 +156,7 @@ def _prompt(attributes: Any) -> str:
     return "\n".join(str(value) for key, value in attributes.items() if key.startswith("gen_ai.prompt."))
 
 
-def _told(trace: TaskTrace) -> str:
+def _describe_task(trace: TaskTrace) -> str:
     record = trace.record
     spans = ", ".join(f"{count} {name}" for name, count in trace.spans.items())
     lines = [f"{record['task_id']} on {record['db_id']}: {sum(trace.spans.values())} spans ({spans})"]
@@ -183,7 +183,7 @@ def _checklist(traces: Sequence[TaskTrace], tasks: int, *, own_endpoint: bool) -
             passed=len(ended) == tasks,
             what="rollouts ended",
             found=f"{len(ended)} of {tasks}",
-            remedy=first_fault or "See what the runners say with a longer rollout.deadline_s",
+            remedy=first_fault or "Try again with a longer rollout.deadline_s and read what the runners print",
         ),
         Check(
             passed=0 < with_schema == len(ended),
@@ -195,7 +195,7 @@ def _checklist(traces: Sequence[TaskTrace], tasks: int, *, own_endpoint: bool) -
             passed=executed > 0,
             what="SQL executed",
             found=f"in {executed} of {len(ended)}",
-            remedy="The model writes no SQL in the form that is asked for: try an instruct model",
+            remedy="The model writes no SQL in the form that the prompt asks for: try an instruct model",
         ),
         Check(
             passed=0 < traced == len(ended),

@@ -1,7 +1,7 @@
-"""A profile that trains with VERL, made fit for a dry run: what answers in the place of its model, and on what data.
+"""Turns a VERL profile into one that a dry run can use: replaces its model by one that answers here, and its data.
 
 The dry run shows the agent, the data, the judge and the tracing. None of these needs a GPU, so a machine without one
-plays them with the tiny model, which needs prompts of its own.
+uses the tiny model, which needs prompts of its own.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from lit_sql_trainer.profile.profile import Profile
 def rehearsable(profile: Profile, *, endpoint: str | None, has_gpu: bool | None = None) -> tuple[Profile, str]:
     """A local profile with the same agent, and a sentence that says what is different.
 
-    An endpoint of one's own is asked with the profile's prompts, for the model that `--model` names or else for the
-    first that it serves. A model that was named, and the profile's own model where there is a GPU, is loaded into the
-    local server. Otherwise the tiny model stands in. Without the profile's usual data, the embedded benchmark is used.
+    An endpoint gets the profile's prompts, for the model that `--model` names or else for the first that it serves.
+    Without an endpoint, the local server loads the model that the user names, or the profile's own model on a machine
+    with a GPU. Otherwise the tiny model stands in. When the profile's usual data are missing, the embedded benchmark
+    replaces them.
 
     Args:
-        profile: any; one that trains locally comes back as it is.
-        endpoint: base URL of somebody's endpoint.
-        has_gpu: by default, looked up.
+        profile: any profile; one that trains locally is returned unchanged.
+        endpoint: base URL of the user's endpoint.
+        has_gpu: whether there is a GPU; None looks.
 
     Raises:
-        DataError: a data folder was named that does not exist.
+        DataError: the user names a data folder that does not exist.
     """
     if profile.verl is None:
         return profile, ""

@@ -1,4 +1,4 @@
-"""One question, asked once: from a task to a record. Whatever is not the model's doing becomes its `failed`."""
+"""Asks one question once and returns a record; a failure that the model did not cause becomes the record's `failed`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
 
 FAULTS = (RolloutError, SqlGraphError, SqlRewardError, SpiderDataError)
-"""What can keep a question from being answered without the model's doing: endpoint, database, gold query."""
+"""Errors that leave a question without an answer and that the model does not cause: endpoint, database, gold query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Asker:
     sampling: Sampling
 
     def __call__(self, asked: Asked) -> AnswerRecord:
-        """The record of one question; an answer with all its verdicts, or why there is none."""
+        """The record of one question: its answer with all verdicts, or the reason why there is none."""
         task = asked.task
         started = time.monotonic()
         try:
@@ -58,7 +58,7 @@ class Asker:
             queries=tuple(attempt.sql for attempt in answer.attempts),
             standings=tuple(_standing(verdict) for verdict in verdicts),
             stop=str(answer.stop),
-            # A mismatch is described by rows, which may be the gold's.
+            # The detail of a mismatch quotes rows, which may be the gold's.
             detail="" if last.outcome is Outcome.MISMATCH else last.detail,
             digest=digest,
             empty_match=last.matched and last.gold_empty,
@@ -66,7 +66,7 @@ class Asker:
         )
 
     def answer(self, asked: Asked, *, callbacks: Sequence[BaseCallbackHandler] = ()) -> SqlAnswer:
-        """What the agent makes of the question; raises `FAULTS`."""
+        """The agent's answer to the question; raises `FAULTS`."""
         settings = self.answering.settings
         heat = self.sampling.heat
         chat = self.answering.chat(
@@ -77,7 +77,7 @@ class Asker:
         return self.answering.answer(asked.task, chat=chat, callbacks=callbacks)
 
     def _verdicts(self, task: SpiderTask, answer: SqlAnswer) -> list[Verdict]:
-        """After each reply, the verdict on the answer so far."""
+        """The verdict on the answer so far, after each reply."""
         return [self.answering.judge(task, sql) for sql in answers_so_far(answer)]
 
     def _digest(self, task: SpiderTask, sql: str | None) -> str | None:
@@ -88,7 +88,7 @@ class Asker:
 
 
 def answers_so_far(answer: SqlAnswer) -> Sequence[str | None]:
-    """After each reply, the answer if the agent had stopped there: a reply without SQL leaves it as it was."""
+    """The answer that the agent would give if it stopped after each reply: a reply without SQL changes nothing."""
     so_far: list[str | None] = []
     for attempt in answer.attempts:
         so_far.append(attempt.sql if attempt.sql is not None else so_far[-1] if so_far else None)

@@ -1,7 +1,7 @@
-"""Two evaluations of the same questions, side by side: which is better, how sure is that, and on what.
+"""Compares two evaluations of the same questions: which is better, how sure that is, and on which questions.
 
-Question by question, because what both got right or wrong says nothing about their difference. Evaluations that do not
-measure the same thing are refused, with what differs.
+The comparison goes question by question, because what both got right or wrong says nothing about their difference. It
+refuses evaluations that do not measure the same thing, and names what differs.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SAME = {
     "samples": "samples (-k)",
     "temperature": "temperature",
 }
-"""What two evaluations must have in common, as the refusal names it."""
+"""The keys of the plan that two evaluations must share, and how the error message names each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """A question that one of the two answered and the other did not."""
+    """A question that one of the two answered right and the other did not."""
 
     task_id: str
     db_id: str
@@ -44,12 +44,12 @@ class Decided:
     first_outcome: str
     second_outcome: str
     gold_sql: str | None = None
-    """Only when it was asked for."""
+    """Only when the caller asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What setting two evaluations side by side showed. Differences are second minus first."""
+    """The result of comparing two evaluations. Differences are second minus first."""
 
     first: Evaluation
     second: Evaluation
@@ -60,13 +60,13 @@ class Comparison:
     hardness: Mapping[str, PairedComparison]
     """On the suite, by Spider's levels."""
     won: tuple[Decided, ...]
-    """Questions that only the second answered, in the order of the split."""
+    """Questions that only the second answered right, in the order of the split."""
     lost: tuple[Decided, ...]
-    """Questions that only the first answered."""
+    """Questions that only the first answered right."""
     left_out: int
-    """Questions that one of them has no answer to for a reason of ours."""
+    """Questions that one of them has no answer to because our side failed."""
     differs: tuple[str, ...]
-    """What is not the same and need not be: the model, its settings."""
+    """What differs and is allowed to: the model, its settings."""
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON values."""
@@ -90,7 +90,7 @@ def compare(first: Path, second: Path, *, show_gold: bool = False) -> Comparison
 
     Raises:
         RunError: there is no finished evaluation, or the two do not measure the same thing.
-        DataError: the gold queries are asked for and are not there any more.
+        DataError: the caller asks for the gold queries, and they are gone.
     """
     one, other = load_evaluation(evaluation_folder(first)), load_evaluation(evaluation_folder(second))
     _check_comparable(one, other)
@@ -121,10 +121,10 @@ def compare(first: Path, second: Path, *, show_gold: bool = False) -> Comparison
 
 
 def evaluation_folder(path: Path) -> Path:
-    """The evaluation at `path`, or the only one of the run at `path`.
+    """The folder of the evaluation at `path`, or of the only evaluation of the run at `path`.
 
     Raises:
-        RunError: there is none, or there are several to choose from.
+        RunError: there is none, or there are several.
     """
     if (path / "evaluation.json").is_file():
         return path
@@ -159,7 +159,7 @@ def _check_comparable(one: Evaluation, other: Evaluation) -> None:
     ]
     if wrong:
         raise RunError(
-            f"{str(one.folder.path)!r} and {str(other.folder.path)!r} do not measure the same thing, they differ in "
+            f"{str(one.folder.path)!r} and {str(other.folder.path)!r} do not measure the same thing; they differ in "
             f"{', '.join(wrong)}: evaluate both with the same `lit-sql eval` options and data"
         )
 
@@ -170,7 +170,7 @@ def _answers(evaluation: Evaluation) -> dict[str, AnswerRecord]:
 
 
 def _without_answer(evaluation: Evaluation, before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
-    """Questions that neither has an answer to."""
+    """How many questions have no answer in either."""
     asked = {record.task_id for record in evaluation.records}
     return len(asked - set(before) - set(after))
 

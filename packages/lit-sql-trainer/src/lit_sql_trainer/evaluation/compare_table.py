@@ -1,4 +1,4 @@
-"""A comparison as text: the difference with its interval and test, then the questions that decided it."""
+"""Formats a comparison as text: the difference with its interval and test, then the questions that decided it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sql_reward.stats import PairedComparison
 SHOWN = 10
 
 
-def comparison_told(comparison: Comparison, *, shown: int | None = SHOWN) -> str:
-    """The whole comparison, with `shown` questions won and lost (None: all)."""
+def describe_comparison(comparison: Comparison, *, shown: int | None = SHOWN) -> str:
+    """The whole comparison as text, with at most `shown` questions won and as many lost (None: all)."""
     suite = comparison.suite
     lines = [
         f"A  {comparison.first.plan['label']}  ({comparison.first.folder.path})",

@@ -1,6 +1,7 @@
-"""See what a model does on a few questions: every prompt, reply, query, result and reward. No training, no library.
+"""Shows what a model does on a few questions: every prompt, reply, query, result and reward.
 
-The tutorial's debugging path: the same graph, prompts, judge and reward as in training, one question after another.
+It trains nothing and does not import Agent-lightning. It is the tutorial's debugging path: the same graph, prompts,
+judge and reward as in training, one question after another.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sql_reward import Outcome, Verdict, reward_of
 
 ROLES = {"human": "user", "ai": "assistant"}
 SPLITS = ("dev", "validation")
-"""Where development questions are looked for: Spider's own development set first."""
+"""Splits that may hold development questions, in order: Spider's own development set comes first."""
 
 
 def debug(
@@ -36,7 +37,7 @@ def debug(
     show_gold: bool = False,
     echo: Callable[[str], None] = print,
 ) -> int:
-    """Show each question; how many could not be answered for a reason of ours.
+    """Show each question; return how many have no answer because our side failed.
 
     Raises:
         ModelError, SetupError: the model cannot be served.
@@ -55,10 +56,10 @@ def debug(
                 verdict = answering.judge(task, answer.sql)
             except FAULTS as error:
                 failed += 1
-                echo("\n".join([*calls.told(), f"  failed, would be dropped: {describe(error)}"]))
+                echo("\n".join([*calls.lines, f"  failed, would be dropped: {describe(error)}"]))
                 continue
             rewards += reward_of(verdict)
-            echo("\n".join([*calls.told(), *_turns(answer), *_ending(task, answer, verdict, show_gold=show_gold)]))
+            echo("\n".join([*calls.lines, *_turns(answer), *_ending(task, answer, verdict, show_gold=show_gold)]))
     done = len(questions.tasks) - failed
     if done:
         echo(f"\nmean reward {rewards / done:.3f} over {done} questions")
@@ -66,12 +67,13 @@ def debug(
 
 
 class Calls(BaseCallbackHandler):
-    """Hears every model call of one question: the node that asks, the prompt, the reply."""
+    """Records every model call of one question: the node that asks, the prompt, the reply."""
 
     raise_error = True
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self.lines: list[str] = []
+        """The calls so far, as lines of text."""
 
     def on_chat_model_start(
         self,
@@ -81,21 +83,17 @@ class Calls(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """A prompt."""
+        """Record a prompt."""
         node = (metadata or {}).get("langgraph_node", "model")
-        self._lines.append(f"  {node} asks:")
+        self.lines.append(f"  {node} asks:")
         for message in messages[0]:
-            self._lines += _quoted(f"{ROLES.get(message.type, message.type)}: {message.text}")
+            self.lines += _quoted(f"{ROLES.get(message.type, message.type)}: {message.text}")
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """A reply."""
+        """Record a reply."""
         generation = response.generations[0][0]
         text = generation.message.text if isinstance(generation, ChatGeneration) else generation.text
-        self._lines += ["  reply:", *_quoted(str(text))]
-
-    def told(self) -> list[str]:
-        """Everything heard, as lines."""
-        return self._lines
+        self.lines += ["  reply:", *_quoted(str(text))]
 
 
 def _turns(answer: SqlAnswer) -> list[str]:
@@ -110,7 +108,7 @@ def _turns(answer: SqlAnswer) -> list[str]:
 
 
 def _ending(task: SpiderTask, answer: SqlAnswer, verdict: Verdict, *, show_gold: bool) -> list[str]:
-    # Where the rows differ is told by rows, which may be the gold's.
+    # The detail of a mismatch quotes rows, which may be the gold's.
     detail = verdict.detail if show_gold or verdict.outcome is not Outcome.MISMATCH else ""
     lines = [f"  gold: {task.query}"] if show_gold else []
     lines.append(

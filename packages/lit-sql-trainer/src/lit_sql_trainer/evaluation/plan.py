@@ -1,6 +1,6 @@
-"""What decides the numbers of an evaluation, written down before the first question is asked.
+"""Writes down what decides the numbers of an evaluation, before the first question is asked.
 
-Two evaluations with equal plans measure the same thing; one that is gone on with must have the plan it began with.
+Two evaluations with equal plans measure the same thing. An evaluation resumes only under the plan that it began with.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lit_sql_trainer.profile.overrides import to_plain
 from sql_reward import Rules
 
 PLACES = frozenset({"label", "data", "model_path"})
-"""Keys that say where things lie: they may differ where the content is the same."""
+"""Keys that name places: they may differ as long as the content is the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How often, and how freely, each question is answered."""
+    """How many samples of each question the model gives, and at which temperature."""
 
     samples: int = 1
     temperature: float | None = None
@@ -37,13 +37,13 @@ class Sampling:
             raise ConfigError(f"the temperature must not be negative, got {self.temperature:g}")
         if self.samples > 1 and self.temperature == 0:
             raise ConfigError(
-                f"{self.samples} samples at temperature 0 are one reply {self.samples} times over: leave out -k, or "
+                f"{self.samples} samples at temperature 0 are {self.samples} times the same reply: leave out -k, or "
                 f"raise --temperature"
             )
 
     @property
     def heat(self) -> float:
-        """The temperature that is asked for."""
+        """The temperature that each request asks for."""
         if self.temperature is not None:
             return self.temperature
         return 0.0 if self.samples == 1 else 1.0
@@ -74,21 +74,21 @@ def make_plan(target: Target, questions: Questions, sampling: Sampling) -> dict[
 
 
 def check_same(plan: Mapping[str, Any], begun: Mapping[str, Any], *, where: str) -> None:
-    """Whether an evaluation that was begun with one plan may be gone on with under another.
+    """Refuse to resume an evaluation whose plan has changed.
 
     Raises:
-        RunError: names what differs.
+        RunError: the plans differ; the error names what differs.
     """
     changed = differences(begun, plan)
     if changed:
         raise RunError(
             f"{where!r} holds an evaluation with another {', another '.join(changed)}: choose another folder with "
-            f"--out, or go on with the command that began it"
+            f"--out, or resume it with the command that began it"
         )
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What differs between two plans, each with both values, apart from the places of things."""
+    """What differs between two plans, each with both values; places (`PLACES`) do not count."""
     found: list[str] = []
     for key in dict.fromkeys([*one, *other]):
         if key in PLACES or one.get(key) == other.get(key):

@@ -1,6 +1,6 @@
-"""Answers in the form that Spider's own evaluators read: one query a line, the gold file beside it.
+"""Writes answers in the form that Spider's own evaluators read: one query a line, with the gold file beside it.
 
-Written so that others can check our numbers with their tools, and in the order of the split.
+Others can then check our numbers with their tools. The lines are in the order of the split.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from lit_sql_trainer.evaluation.summary import answered, chosen_record
 from spider_data import SpiderTask
 
 NO_ANSWER = "SELECT"
-"""Stands for an answer without SQL: it fails in every evaluator, where an empty line would end a dialogue in some."""
+"""Stands for an answer without SQL: it fails in every evaluator, while an empty line ends a dialogue in some."""
 
 
 def export_predictions(file: Path, records: Sequence[AnswerRecord], tasks: Sequence[SpiderTask]) -> Path:
-    """Write the answers to `file` and the gold queries (`SQL<TAB>db_id`) beside it; the gold file's path.
+    """Write the answers to `file` and the gold queries (`SQL<TAB>db_id`) beside it; return the gold file's path.
 
     With several samples the answer is the majority's.
 
     Raises:
-        ConfigError: a question has no answer for a reason of ours: it would be counted as wrong.
+        ConfigError: a question has no answer because our side failed; other evaluators would count it as wrong.
         RunError: the files cannot be written.
     """
     groups = answered(records)
@@ -45,9 +45,9 @@ def export_predictions(file: Path, records: Sequence[AnswerRecord], tasks: Seque
 
 
 def one_line(sql: str) -> str:
-    """The same query without line breaks and tabs: comments are left out, white space becomes blanks.
+    """The same query on one line: comments go, each white-space character becomes a blank.
 
-    Inside quotes a line break becomes a blank too, since the format has no way to write it.
+    Inside quotes a line break becomes a blank too, because the format cannot write one.
     """
     kept: list[str] = []
     place = 0

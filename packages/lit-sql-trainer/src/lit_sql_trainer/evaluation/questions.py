@@ -1,4 +1,4 @@
-"""Which questions are asked, on which databases: read, checked, and named by digests of their content."""
+"""Reads and checks the questions and their databases, and identifies both by digests of their content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, read_tasks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
-    """One split of one data folder, or its first so many questions; every database is there."""
+    """One split of one data folder, or its first N questions; every database that they name exists."""
 
     folder: Path
     split: str
@@ -21,11 +21,11 @@ class Questions:
 
     @property
     def db_ids(self) -> tuple[str, ...]:
-        """The databases that are asked about, sorted."""
+        """The databases that the questions are about, sorted."""
         return tuple(sorted({task.db_id for task in self.tasks}))
 
     def digest(self) -> str:
-        """Of ids, databases, questions and gold queries, in order."""
+        """A digest of ids, databases, questions and gold queries, in order."""
         digest = hashlib.blake2b(digest_size=16)
         for task in self.tasks:
             for part in (task.task_id, task.db_id, task.question, task.query):
@@ -33,7 +33,7 @@ class Questions:
         return digest.hexdigest()
 
     def databases_digest(self) -> str:
-        """Of the content of every database file that a verdict may depend on, variants included."""
+        """A digest of the content of every database file that a verdict may depend on, variants included."""
         catalog = DatabaseCatalog(self.folder)
         digest = hashlib.blake2b(digest_size=16)
         for db_id in self.db_ids:
@@ -44,7 +44,7 @@ class Questions:
         return digest.hexdigest()
 
     def unseen(self) -> frozenset[str] | None:
-        """Databases that training does not ask about; None where that cannot be told, or all are the same."""
+        """Databases that training does not ask about; None when there is no training split, or no such database."""
         seen = training_databases(self.folder)
         if not seen or self.split == "train":
             return None
@@ -69,17 +69,17 @@ def read_questions(folder: Path, split: str, *, limit: int | None = None) -> Que
     except SpiderDataError as error:
         raise DataError(str(error)) from error
     if not tasks:
-        raise DataError(f"{str(file)!r} holds no question: there is nothing to ask")
+        raise DataError(f"{str(file)!r} holds no question: choose another split, or make the data again")
     check_databases(folder, tasks)
     _check_ids(file, tasks)
     return Questions(folder=folder, split=split, tasks=tasks)
 
 
 def check_databases(folder: Path, tasks: Iterable[SpiderTask]) -> None:
-    """Whether every database that the tasks name is there.
+    """Check that every database that the tasks name exists.
 
     Raises:
-        DataError: names those that are not.
+        DataError: some are missing; the error names them.
     """
     catalog = DatabaseCatalog(folder)
     missing = sorted(db_id for db_id in {task.db_id for task in tasks} if db_id not in catalog)
@@ -92,7 +92,7 @@ def check_databases(folder: Path, tasks: Iterable[SpiderTask]) -> None:
 
 
 def training_databases(folder: Path) -> frozenset[str]:
-    """The databases of the training split; empty where there is none."""
+    """The databases of the training split; empty when there is no such split."""
     file = folder / "train.parquet"
     if not file.is_file():
         return frozenset()

@@ -1,12 +1,12 @@
-"""What an evaluation leaves behind, in one folder that is valid at any moment.
+"""Reads and writes the folder of an evaluation, which is valid at any moment.
 
     <folder>/
         evaluation.json    what decides the numbers: model, questions, databases, rules, samples, prompts
         environment.json   versions, machine, commit, command line
-        verdicts.jsonl     a line for each question and sample, appended as it ends; no gold
+        verdicts.jsonl     a line for each question and sample, appended when it ends; no gold
         summary.json       the numbers, once every question has a line
 
-Lines are appended in one write, whole files are replaced in one move.
+One write appends a line; one move replaces a whole file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How the answer stood after one reply, had the agent stopped there."""
+    """The verdict that the answer would get if the agent stopped after this reply."""
 
     outcome: str
     databases_passed: int
@@ -47,7 +47,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRecord:
-    """One question answered once, or the reason of ours why it was not."""
+    """One question answered once, or the reason why our side failed to ask it."""
 
     task_id: str
     db_id: str
@@ -59,30 +59,30 @@ class AnswerRecord:
     queries: tuple[str | None, ...] = ()
     """The query of each reply, None for a reply without one."""
     standings: tuple[Standing, ...] = ()
-    """After each reply: the first is what a single turn would have scored, the last is the answer's."""
+    """One for each reply: the first is what a single turn would score, the last is the answer's."""
     stop: str = ""
     detail: str = ""
     digest: str | None = None
-    """Of the answer's rows on the main database, for the vote; None without rows or without a vote."""
+    """Digest of the answer's rows on the main database, for the vote; None without rows or without a vote."""
     empty_match: bool = False
-    """Right where nothing was to be found, so any query that finds nothing would have been."""
+    """The answer is right and the gold result is empty, so any query with an empty result would be right."""
     seconds: float = 0.0
     failed: str = ""
-    """Why there is no answer, for a reason that is not the model's; empty when there is one."""
+    """Why there is no answer, although the model did nothing wrong; empty when there is one."""
 
     @property
     def key(self) -> tuple[str, int]:
-        """What makes a record unique in its evaluation."""
+        """Identifies the record in its evaluation."""
         return self.task_id, self.sample
 
     @property
     def final(self) -> Standing:
-        """How the answer stands; only of a record that has not failed."""
+        """The verdict on the answer; a failed record has none."""
         return self.standings[-1]
 
     @property
     def first(self) -> Standing:
-        """How the first query stands: the single-turn answer."""
+        """The verdict on the first query, which is the single-turn answer."""
         return self.standings[0]
 
     def to_row(self) -> dict[str, Any]:
@@ -121,10 +121,10 @@ class EvaluationFolder:
         return self.path / "summary.json"
 
     def plan(self) -> dict[str, Any]:
-        """What decided the numbers.
+        """The plan: what decides the numbers.
 
         Raises:
-            RunError: this is no evaluation, or a damaged one.
+            RunError: the folder holds no evaluation, or a damaged one.
         """
         return self._read(self.plan_file)
 
@@ -136,7 +136,7 @@ class EvaluationFolder:
         """
         if self.plan_file.is_file() and not self.summary_file.is_file():
             raise RunError(
-                f"evaluation {str(self.path)!r} has not ended: go on with the `lit-sql eval` command that began it, "
+                f"evaluation {str(self.path)!r} has not ended: resume it with the command that began it, "
                 f"with --out {self.path}"
             )
         return self._read(self.summary_file)
@@ -157,10 +157,10 @@ class EvaluationFolder:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Nobody else writes to the folder for as long as the block lasts; a kill ends the lock too.
+        """Keep other processes from writing to the folder while the block runs; a kill ends the lock too.
 
         Raises:
-            RunError: somebody else does.
+            RunError: another process holds the lock.
         """
         with locked(self.path, doing="evaluating into", advice="wait for it, or choose another folder with --out"):
             yield
@@ -175,12 +175,12 @@ class EvaluationFolder:
             append_line(self.verdicts_file, record.to_row())
         except OSError as error:
             raise RunError(
-                f"cannot write to {str(self.verdicts_file)!r} ({error.strerror}): mend that and run the same command "
-                f"again; what was written before counts"
+                f"cannot write to {str(self.verdicts_file)!r} ({error.strerror}): fix that and run the same command "
+                f"again; it keeps what is already written"
             ) from error
 
     def keep(self, records: Sequence[AnswerRecord]) -> None:
-        """Replace the lines by those of `records`, in their order, in one move."""
+        """Replace all lines by those of `records`, in their order, in one move."""
         text = "".join(json.dumps(record.to_row(), ensure_ascii=False) + "\n" for record in records)
         replace_text(self.verdicts_file, text)
 

@@ -1,6 +1,6 @@
-"""Evaluate: ask every question, judge every answer, add up; and go on where a killed evaluation was.
+"""Evaluates a model: asks every question, judges every answer, adds up, and resumes a killed evaluation.
 
-Nothing is imported that a model served elsewhere does not need; a local model brings torch when it is opened.
+The module imports nothing that a model served elsewhere does not need; opening a local model imports torch.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from lit_sql_trainer.runs.folder import environment, git_commit, write_json
 WORKERS = 16
 """Questions asked at the same time: a full batch of the local server."""
 FAILURES_IN_A_ROW = 20
-"""After so many, the endpoint is taken to be down and the evaluation ends."""
+"""After this many failures the endpoint counts as down and the evaluation ends."""
 
 Key = tuple[str, int]
 """Task id and sample."""
 Progress = Callable[[int, int, AnswerRecord | None], None]
-"""Told how many of how many records there are, and which one came last; the first call has none."""
+"""Receives how many records there are, how many there will be, and the latest one; the first call has no record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Evaluation:
     records: tuple[AnswerRecord, ...]
     """In the order of the questions; those that failed included."""
     summary: dict[str, Any] | None
-    """None when it was stopped before its end."""
+    """None when the evaluation was stopped before its end."""
 
 
 def evaluate(
@@ -59,17 +59,17 @@ def evaluate(
     should_stop: Callable[[], bool] = lambda: False,
     progress: Progress = lambda done, total, record: None,
 ) -> Evaluation:
-    """Ask `questions`, else those of `split`, and write what comes of it to the folder `out`; see `records`.
+    """Ask `questions`, else those of `split`, and write the results to the folder `out`; `records` describes it.
 
-    Where `out` holds the beginning of the same evaluation, its answers are kept and only the rest is asked, questions
-    that failed for a reason of ours included. The data are by default those of the target's run or profile, else the
+    When `out` holds the beginning of the same evaluation, its answers stay and only the rest is asked, including the
+    questions that our side failed to ask. The data are by default those of the target's run or profile, else the
     embedded benchmark; without a `limit`, a run's own bound on validation and training tasks applies to those splits.
 
     Raises:
         DataError: the questions or their databases cannot be read.
         RunError: `out` holds something else, or an evaluation with another plan.
         ModelError, SetupError: the model cannot be served.
-        FailureLimitError: many questions in a row failed for our reasons; what was answered is kept.
+        FailureLimitError: our side failed on many questions in a row; the answers so far are kept.
     """
     sampling = sampling or Sampling()
     questions = questions or questions_for(target, data=data, split=split, limit=limit)
@@ -89,7 +89,7 @@ def evaluate(
 
 
 def questions_for(target: Target, *, data: Path | None, split: str, limit: int | None) -> Questions:
-    """The questions that a target is asked: by default on its own data, under its own bounds."""
+    """The questions for a target: by default of its own data, within its own bounds."""
     profile = target.profile
     if limit is None and data is None and target.run is not None:
         limit = {"validation": profile.validation_tasks, "train": profile.train_tasks}.get(split)
@@ -97,12 +97,12 @@ def questions_for(target: Target, *, data: Path | None, split: str, limit: int |
 
 
 def data_folder(target: Target, data: Path | None) -> Path:
-    """The data to ask about: those given, else the target's own, else the embedded benchmark."""
+    """The data folder to ask about: `data`, else the target's own, else the embedded benchmark."""
     return data or target.profile.data or embedded_data()
 
 
 def load_evaluation(path: Path) -> Evaluation:
-    """A finished evaluation.
+    """Read a finished evaluation.
 
     Raises:
         RunError: there is none, or it has not ended.
@@ -113,7 +113,7 @@ def load_evaluation(path: Path) -> Evaluation:
 
 
 def _make(folder: EvaluationFolder, plan: dict[str, Any]) -> None:
-    """Make the folder with its plan, or check that the plan in it is this one."""
+    """Make the folder with its plan, or check that the folder already has this plan."""
     path = folder.path
     if folder.plan_file.is_file():
         check_same(plan, folder.plan(), where=str(path))
@@ -129,7 +129,7 @@ def _make(folder: EvaluationFolder, plan: dict[str, Any]) -> None:
 
 
 def _taken_up(folder: EvaluationFolder) -> dict[Key, AnswerRecord]:
-    """The records that need not be made again; drops the rest, and half a line that a kill may have left."""
+    """The records to keep; drops the failed ones, and the half line that a kill may have left."""
     kept = [record for record in folder.records() if not record.failed]
     folder.keep(kept)
     return {record.key: record for record in kept}
@@ -145,7 +145,7 @@ def _ask(
     should_stop: Callable[[], bool],
     progress: Progress,
 ) -> None:
-    """Add what is missing to `done` and to the folder, until it is complete or somebody wants to stop."""
+    """Add the missing records to `done` and to the folder, until all are there or `should_stop` says yes."""
     tasks = {task.task_id: task for task in questions.tasks}
     keys = _keys(questions, sampling)
     todo = [Asked(task=tasks[task_id], sample=sample) for task_id, sample in keys if (task_id, sample) not in done]
@@ -169,8 +169,8 @@ def _ask(
             if in_a_row >= FAILURES_IN_A_ROW:
                 raise FailureLimitError(
                     f"the last {in_a_row} questions failed for our reasons, not the model's; the last one: "
-                    f"{record.failed}. {len(done)} of {len(keys)} records are in {str(folder.path)!r}: mend that, "
-                    f"then go on with the same command"
+                    f"{record.failed}. {len(done)} of {len(keys)} records are in {str(folder.path)!r}: fix that, "
+                    f"then resume with the same command"
                 )
 
 

@@ -1,6 +1,6 @@
-"""From records to numbers. Pure: the same records give the same summary, whoever asks.
+"""Computes the numbers of an evaluation from its records. Pure: the same records give the same summary.
 
-A question that failed for a reason of ours is in no share; it is counted apart. Shares are proportions, never percent.
+A question that our side failed to ask is in no share; it is counted apart. Shares are proportions, never percent.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ LEVELS = ("easy", "medium", "hard", "extra", "")
 """Spider's levels of hardness, easiest first; a question of unknown level comes last."""
 
 Groups = Mapping[str, Sequence[AnswerRecord]]
-"""The records of each question, by task id; failed ones left out, and so are questions without any other."""
+"""The records of each question, by task id, without failed records and without questions that have no other record."""
 
 
 def summarise(plan: Mapping[str, Any], records: Sequence[AnswerRecord]) -> dict[str, Any]:
     """All numbers of an evaluation, as JSON values.
 
-    `lines` are the headlines: what a single turn scores, what the agent scores, and with several samples what their
-    majority scores. Tables by hardness, database and seen or unseen are of the last of them.
+    `lines` are the headlines: the score of a single turn, of the agent, and, with several samples, of their majority.
+    The tables by hardness, by database and by seen or unseen use the last of these.
     """
     groups = answered(records)
     chosen = {task_id: chosen_record(group) for task_id, group in groups.items()}
@@ -69,14 +69,14 @@ def answered(records: Iterable[AnswerRecord]) -> dict[str, list[AnswerRecord]]:
 
 
 def chosen_record(group: Sequence[AnswerRecord]) -> AnswerRecord:
-    """The answer to a question: the only one, or the one that the majority of results chose (the first if none did)."""
+    """The answer to a question: the only one, or the one whose result most samples share (else the first)."""
     if len(group) == 1:
         return group[0]
     return group[majority_vote([record.digest for record in group]) or 0]
 
 
 def rewrites(records: Sequence[AnswerRecord]) -> dict[str, int]:
-    """What rewriting did: the first query's verdict against the answer's, over answers with more than one reply."""
+    """What rewriting changed: the verdict of the first query against the answer's, where there are several replies."""
     rewritten = [record for record in records if len(record.queries) > 1]
     pairs = Counter((record.first.suite, record.final.suite) for record in rewritten)
     return {
@@ -89,10 +89,10 @@ def rewrites(records: Sequence[AnswerRecord]) -> dict[str, int]:
 
 
 def score(shares: Sequence[float]) -> dict[str, Any]:
-    """The mean of one share a question, with a 95 % interval.
+    """The mean of one share for each question, with a 95 % interval.
 
-    Wilson's where each question is right or wrong; otherwise, for means over samples, ± 1.96 standard errors over
-    questions, within [0, 1].
+    The interval is Wilson's when each question is right or wrong. Otherwise, for means over samples, it is ± 1.96
+    standard errors over questions, within [0, 1].
     """
     total = len(shares)
     right = math.fsum(shares)
@@ -121,14 +121,14 @@ def _line(name: str, groups: Groups, standing: Callable[[AnswerRecord], Standing
 
 
 def _pass_at_k(groups: Groups, samples: int) -> dict[str, dict[str, Any]]:
-    """pass@k for the powers of two up to `samples`, and for `samples`; over questions with all their samples."""
+    """pass@k for the powers of two up to `samples`, and for `samples`, over the questions that have all samples."""
     whole = [[record.final.suite for record in group] for group in groups.values() if len(group) == samples]
     ks = sorted({samples, *(2**power for power in range(samples.bit_length()) if 2**power <= samples)})
     return {str(k): score([pass_at_k(samples, sum(right), k) for right in whole]) for k in ks} if samples > 1 else {}
 
 
 def _after_replies(groups: Groups) -> list[dict[str, Any]]:
-    """What the agent would score had it stopped after 1, 2, … replies."""
+    """What the agent would score if it stopped after 1, 2, … replies."""
     longest = max((len(record.standings) for group in groups.values() for record in group), default=0)
     return [
         _line(str(count), groups, lambda record, at=count: record.standings[min(at, len(record.standings)) - 1])

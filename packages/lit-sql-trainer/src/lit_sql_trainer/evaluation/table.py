@@ -1,4 +1,4 @@
-"""A summary as text: the lines that a person reads, in percent, with the interval beside each number."""
+"""Formats a summary as text for people: in percent, with the interval beside each number."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NAMES = {
 }
 
 
-def told(summary: Summary, *, baseline: bool = True) -> str:
-    """The whole summary; without `baseline` line 0 is left out."""
+def describe_summary(summary: Summary, *, baseline: bool = True) -> str:
+    """The whole summary as text; without `baseline` it leaves out line 0."""
     lines = [
         f"{summary['label']} on {summary['split']}: {summary['answered']} of {summary['questions']} questions"
         + (f", {summary['samples']} samples at temperature {summary['temperature']:g}" if _sampled(summary) else "")
@@ -45,7 +45,7 @@ def told(summary: Summary, *, baseline: bool = True) -> str:
 
 
 def failures(summary: Summary) -> list[str]:
-    """What kept questions from being answered, if anything."""
+    """The failures of our side, as lines: how many, and the most frequent reasons."""
     if not summary["failed"]:
         return ["failures of ours: none"]
     lines = [

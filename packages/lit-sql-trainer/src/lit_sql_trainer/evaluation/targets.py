@@ -1,4 +1,4 @@
-"""What is evaluated: a run's checkpoint, a model folder, or somebody's endpoint, and under which settings."""
+"""Finds what to evaluate: a run's checkpoint, a model folder or an endpoint, and the settings to ask it under."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lit_sql_trainer.runs.folder import open_run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One model and the settings it is asked under."""
+    """One model and the settings that it is asked under."""
 
     label: str
     """For people."""
@@ -33,16 +33,16 @@ class Target:
     endpoint: str | None = None
     """Base URL; None serves `model` in this process."""
     weights: str = ""
-    """Digest of the model's files; empty where they are not at hand."""
+    """Digest of the model's files; empty when they are not on this machine."""
     run: Path | None = None
 
     @contextmanager
     def open(self) -> Generator[ModelEndpoint]:
-        """The model, ready to be asked for as long as the block lasts.
+        """Serve the model while the block runs.
 
         Raises:
-            ModelError: it cannot be loaded.
-            SetupError: its server does not come up.
+            ModelError: the model cannot be loaded.
+            SetupError: its server does not start.
         """
         if self.endpoint is not None:
             yield ModelEndpoint(url=self.endpoint, model=self.model)
@@ -61,11 +61,12 @@ def find_target(
     profile: str | None = None,
     assignments: Sequence[str] = (),
 ) -> Target:
-    """What to evaluate: a run's checkpoint; else `model` at `endpoint`; else a model folder, by default the tiny one.
+    """Find what to evaluate: a run's checkpoint; else `model` at `endpoint`; else a model folder, by default the tiny
+    model.
 
     The settings are the run's own, else those of the named profile, else those that a model folder was trained under,
-    else `tiny` for a local model and full prompts for an endpoint; `assignments` (`key=value`) change single ones.
-    With a run *and* an endpoint, the endpoint is taken to serve the run's model and is asked under the run's settings.
+    else `tiny` for a local model and full prompts for an endpoint; `assignments` (`key=value`) change single settings.
+    With a run *and* an endpoint, the endpoint is assumed to serve the run's model and is asked under its settings.
 
     Raises:
         ConfigError: the combination or an assignment makes no sense.
@@ -101,7 +102,7 @@ def _of_run(
     source = find_source(folder.path, checkpoint=checkpoint)
     if source.kind is not Kind.HUGGING_FACE:
         raise ModelError(
-            f"{source.label} is saved as {source.kind}, which no server here loads: `lit-sql export {run} FOLDER`, "
+            f"{source.label} is saved as {source.kind}, which no server here loads: run `lit-sql export {run} FOLDER`, "
             f"then evaluate with --model FOLDER"
         )
     step = "" if source.step is None else f" (step {source.step})"
@@ -115,7 +116,7 @@ def _of_run(
 
 
 def _settings_of(folder: Path) -> Profile | None:
-    """The settings that a model folder was trained under: its run's, or those that `lit-sql export` left in it."""
+    """The settings that a model folder was trained under: its run's, or those that `lit-sql export` wrote into it."""
     if not folder.is_dir():
         return None
     return find_model(folder).profile

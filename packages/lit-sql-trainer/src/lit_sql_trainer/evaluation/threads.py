@@ -1,4 +1,4 @@
-"""Work done by a few threads, with back-pressure at both ends: nothing is begun that nobody can take."""
+"""Runs work in a few threads with back-pressure at both ends: no thread begins an item whose result nobody can take."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ POLL_S = 0.1
 
 
 class _Crash:
-    """An error of a worker, on its way to whoever takes the results."""
+    """An error of a worker, on its way to the caller of `over`."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
 class Crew(Generic[T, R]):
-    """Threads that turn items into results, yielded as they are done.
+    """Threads that turn items into results and yield each result when it is done.
 
-    An item is taken only by a free thread, and a thread that cannot hand over its result waits with it, so at most
-    twice `workers` items are under way. When `stop` says yes no further item is begun, and those under way are
-    finished. The threads are daemons: a program that is told to end at once does not wait for them.
+    Only a free thread takes an item, and a thread that cannot hand over its result waits, so at most twice `workers`
+    items are under way. When `stop` says yes, the threads begin no further item and finish those under way. The
+    threads are daemons: a program that must end at once does not wait for them.
     """
 
     def __init__(self, do: Callable[[T], R], *, workers: int, stop: Callable[[], bool]) -> None:
@@ -36,7 +36,7 @@ class Crew(Generic[T, R]):
         self._lock = threading.Lock()
 
     def over(self, items: Iterable[T]) -> Iterator[R]:
-        """The results, in the order in which they are done; an error of `do` is raised here."""
+        """Yield the results in the order in which they are done; raise an error of `do`."""
         source = iter(items)
         results: queue.Queue[R | _Crash | None] = queue.Queue(maxsize=self._workers)
         threads = [
@@ -49,7 +49,7 @@ class Crew(Generic[T, R]):
         try:
             while working:
                 try:
-                    result = results.get(timeout=POLL_S)  # a bare get would not hear a signal on every system
+                    result = results.get(timeout=POLL_S)  # a bare get does not react to a signal on every system
                 except queue.Empty:
                     continue
                 if result is None:
@@ -70,7 +70,7 @@ class Crew(Generic[T, R]):
                     except StopIteration:
                         break
                 self._hand_over(self._do(item), results)
-        except BaseException as error:  # noqa: BLE001  it is raised again where the results are taken
+        except BaseException as error:  # noqa: BLE001  `over` raises it again
             self._hand_over(_Crash(error), results)
         self._hand_over(None, results)
 

@@ -26,7 +26,7 @@ __all__ = ["Exported", "export_model"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What an export left."""
+    """The result of an export."""
 
     path: Path
     proof: Proof
@@ -47,23 +47,23 @@ def export_model(
 ) -> Exported:
     """Export a run's checkpoint, or a checkpoint folder, to the new folder `out`.
 
-    The folder is written beside its place and appears there when everything is proved, or not at all.
+    The folder is written beside its place and moves there only when the proof holds.
 
     Args:
-        what: a run (folder or name), or a folder with a checkpoint of a kind that `export.source` knows.
+        what: a run (folder or name), or a folder with a checkpoint of a kind that `models.source` knows.
         out: must not exist.
-        runs: where runs are looked up by name.
-        checkpoint: which one of a run.
-        base: what training began with, where the run does not say or it lies elsewhere.
+        runs: where runs are found by name.
+        checkpoint: which checkpoint of a run.
+        base: the model that training began with, when the run does not say or the model has moved.
         evaluation: a folder of `lit-sql eval`, for the model card.
         dtype: `float32`, `bfloat16` or `float16` rounds the weights; None keeps them as they are.
-        prompts: how many replies are compared; 0 compares none.
+        prompts: how many replies to compare; 0 compares none.
         force: export although nothing differs from the base, or although there is no base to compare with.
-        progress: hears what is being done.
+        progress: receives the name of each stage.
 
     Raises:
-        RunError, ModelError: what is named cannot be exported.
-        ExportError: what was written is not what is in the checkpoint; nothing is left.
+        RunError, ModelError: `what` cannot be exported.
+        ExportError: the written folder does not equal the checkpoint; nothing is left at `out`.
     """
     if out.exists():
         raise RunError(f"{str(out)!r} exists: name a new folder, or remove it first")
@@ -78,7 +78,7 @@ def export_model(
     differ = check_trained(state, source, force=force)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        with _told_disk(out):
+        with _report_full_disk(out):
             part.mkdir(parents=True)
             progress("writing")
             write_model(source, state, part)
@@ -107,7 +107,7 @@ def export_model(
 
 
 @contextlib.contextmanager
-def _told_disk(out: Path) -> Generator[None]:
+def _report_full_disk(out: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The model card: what the model is, was trained on and scores, under which settings and which terms."""
+"""Writes the model card: what the model is, its training data, scores, settings and licences."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from spider_data import SpiderDataError, read_manifest, read_tasks
 from sql_reward.stats import wilson_interval
 
 VERSIONS = ("lit-sql-trainer", "agentlightning", "torch", "transformers", "verl", "vllm")
-"""Of which packages the card tells the version."""
+"""Packages whose versions the card names."""
 LICENCES = {
     "spider": "Spider is CC BY-SA 4.0 (Yu et al., EMNLP 2018).",
     "mini": "The embedded benchmark is part of spider-data (MIT).",
     "own": "The training data are somebody's own; their terms are not known here.",
 }
-"""Of the training data, by the origin in the folder's manifest."""
+"""Licences of the training data, by the origin in the folder's manifest."""
 
 
 def model_card(source: Source, proof: Proof, *, evaluation: Path | None, ask: str) -> str:
-    """The README.md of an exported folder.
+    """The text of an exported folder's README.md.
 
     Args:
         source: where the weights come from.
-        proof: what was proved of them.
+        proof: the proof that the exported weights are the trained ones.
         evaluation: a folder that `lit-sql eval` wrote; None takes the run's own validations.
         ask: the command line that asks the served model.
     """
@@ -42,7 +42,7 @@ def model_card(source: Source, proof: Proof, *, evaluation: Path | None, ask: st
         f"## Training data\n\n{_data(source)}",
         f"## Evaluation\n\n{_evaluation(source, evaluation)}",
         f"## Settings\n\n{_settings(source)}",
-        f"## Proof\n\n{proof.told} `proof.json` holds the digests and the replies.",
+        f"## Proof\n\n{proof.describe()} `proof.json` holds the digests and the replies.",
         f"## Licences\n\n{_licences(source, base)}",
     ]
     return "\n\n".join(sections) + "\n"
@@ -55,7 +55,7 @@ def _prompts(source: Source) -> str:
 
 
 def _made(source: Source) -> str:
-    """When and with what it was trained, as far as the run says."""
+    """When the model was trained and with which versions, as far as the run says."""
     after = f" after step {source.step}" if source.step is not None else ""
     text = f"The weights are those{after} of {source.label}."
     if source.run is None:
@@ -160,7 +160,7 @@ def _settings(source: Source) -> str:
 
 
 def settings_of(source: Source) -> dict[str, Any]:
-    """What `lit_sql.json` says of the model: the run's settings, from which `lit-sql serve` knows its prompts."""
+    """The content of `lit_sql.json`: the run's settings, from which `lit-sql serve` knows the model's prompts."""
     plain = to_plain(source.profile) if source.profile is not None else None
     if plain is not None and plain.get("data") is not None:
         plain["data"] = None  # a path of the machine that trained

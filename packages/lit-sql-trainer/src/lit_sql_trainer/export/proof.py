@@ -1,7 +1,7 @@
-"""Proof that an exported folder holds the trained weights, written beside them as `proof.json`.
+"""Proves that an exported folder holds the trained weights; `proof.json` beside them holds the proof.
 
-Digest by digest, the tensors that were written, read back from disk, are the checkpoint's. Some tensor differs from the
-base, so something was trained. Greedy replies of the export equal the checkpoint's on every prompt, and differ from the
+Each tensor, read back from disk, has the digest of the checkpoint's tensor. Some tensor differs from the base, so
+training changed something. Greedy replies of the export equal the checkpoint's on every prompt, and differ from the
 base's on some. Imports torch: import this module late.
 """
 
@@ -23,7 +23,7 @@ FILE = "proof.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyProof:
-    """One prompt, and what the three models reply to it, greedily."""
+    """One prompt, and the greedy replies of the three models to it."""
 
     task_id: str
     question: str
@@ -34,28 +34,27 @@ class ReplyProof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What was compared, and what came of it."""
+    """What was compared, and the results."""
 
     checkpoint: str
     base: str | None
-    """Its name; None where nobody knows it."""
+    """Name of the base; None when it is unknown."""
     tensors: int
     parameters: int
     changed_tensors: int | None
-    """Tensors that differ from the base; None where there is no base to compare with."""
+    """Number of tensors that differ from the base; None when there is no base to compare with."""
     replies: tuple[ReplyProof, ...]
     replies_equal_checkpoint: int
     replies_differ_from_base: int | None
     digests: dict[str, str]
-    """sha256 of type, shape and bytes of each tensor: of the checkpoint, and of the file that was written."""
+    """sha256 of type, shape and bytes of each tensor: the same in the checkpoint and in the written file."""
 
     def to_dict(self) -> dict[str, Any]:
         """The proof for `json.dumps`."""
         return asdict(self)
 
-    @property
-    def told(self) -> str:
-        """In two sentences."""
+    def describe(self) -> str:
+        """What the proof shows, in two sentences."""
         text = f"{self.tensors} tensors ({self.parameters:,} parameters) equal the checkpoint's, by sha256."
         if self.changed_tensors is None:
             text += " There is no base to compare with."
@@ -71,10 +70,10 @@ class Proof:
 
 
 def check_trained(state: State, source: Source, *, force: bool) -> int | None:
-    """How many tensors differ from the base; None where there is no base here.
+    """How many tensors differ from the base; None when there is no base here and `force` allows that.
 
     Raises:
-        ModelError: none differs, or there is no base, and nobody forces it.
+        ModelError: no tensor differs, or there is no base, without `force`.
     """
     base = Path(source.base) if source.base is not None else None
     if base is None or not base.is_dir():
@@ -88,7 +87,7 @@ def check_trained(state: State, source: Source, *, force: bool) -> int | None:
     if not differ and not force:
         raise ModelError(
             f"all {len(state)} tensors of {source.label} equal those of the base {source.base!r}: nothing was trained, "
-            f"or this is another checkpoint than you mean; --force exports it all the same"
+            f"or this is the wrong checkpoint; --force exports it all the same"
         )
     return len(differ)
 

@@ -1,6 +1,6 @@
-"""Greedy replies of a model to the agent's own first prompts: the same weights must say the same, to the letter.
+"""Compares greedy replies to the agent's own first prompts: equal weights must give equal text, to the letter.
 
-Three models answer: the checkpoint (its tensors put into a fresh model), the export (loaded from its files as anybody
+Three models answer: the checkpoint (its tensors in a fresh model), the export (loaded from its files as any user
 would) and the base. transformers generates, in float32, one prompt at a time. Imports torch: import this module late.
 """
 
@@ -23,12 +23,12 @@ from spider_data import DatabaseCatalog, read_tasks
 
 MAX_TOKENS = 96
 LOOKED_AT = 64
-"""Prompts at most among which one is looked for to which checkpoint and base reply differently."""
+"""At most this many prompts are tried to find one to which checkpoint and base reply differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One prompt: the question that made it, never its gold."""
+    """One prompt and its question, never its gold query."""
 
     task_id: str
     question: str
@@ -47,10 +47,10 @@ class Speaker:
 
     @classmethod
     def load(cls, model: str) -> Speaker:
-        """From a folder or a Hugging Face id, as anybody would load it.
+        """Load a folder or a Hugging Face id as any user would.
 
         Raises:
-            ModelError: it cannot be loaded.
+            ModelError: the model cannot be loaded.
         """
         auto_model, auto_tokenizer = _auto()
         try:
@@ -60,7 +60,7 @@ class Speaker:
 
     @classmethod
     def assembled(cls, config: Path, state: State) -> Speaker:
-        """A fresh model of the configuration in a folder, with these tensors put into it.
+        """Build a fresh model from the configuration in a folder and load these tensors into it.
 
         Raises:
             ModelError: the tensors do not fit the configuration.
@@ -101,7 +101,7 @@ class Speaker:
 
 
 def prompts(data: Path | None, settings: RolloutSettings, *, most: int) -> list[Asked]:
-    """The first prompts of up to `most` validation questions, evenly chosen."""
+    """The first prompts of up to `most` validation questions, evenly spaced over the split."""
     folder = data or embedded_data()
     catalog = DatabaseCatalog(folder)
     tasks = [task for task in read_tasks(folder / "validation.parquet") if task.db_id in catalog]
@@ -115,9 +115,7 @@ def prompts(data: Path | None, settings: RolloutSettings, *, most: int) -> list[
 
 
 def telling_prompts(asked: Sequence[Asked], count: int, one: Speaker, other: Speaker) -> list[tuple[Asked, str, str]]:
-    """`count` of the prompts with both models' replies: the first ones, and among them one to which they differ if any
-    does.
-    """
+    """The first `count` prompts with both models' replies; one of them has different replies if any prompt has."""
     replies: list[tuple[Asked, str, str]] = []
     for each in asked:
         replies.append((each, one(each.messages), other(each.messages)))

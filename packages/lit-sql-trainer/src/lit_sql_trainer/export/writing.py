@@ -1,4 +1,4 @@
-"""Weights, configuration, tokenizer and chat template into a folder. Imports torch: import this module late."""
+"""Writes weights, configuration, tokenizer and chat template into a folder. Imports torch: import this module late."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ CARRIED = (
     "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*",
     "merges.txt", "chat_template.*", "*.model",
 )  # fmt: skip
-"""What a model consists of beside its weights, as patterns."""
+"""Patterns for the files of a model other than its weights."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SHARD_SIZE = "5GB"
 
 
 def rounded(state: State, source: Source, dtype: str | None) -> State:
-    """The tensors as they will be written: without a second copy of a tied output layer, and rounded if asked.
+    """The tensors as they will be written: without a second copy of a tied output layer, and rounded to `dtype`.
 
     Raises:
-        ConfigError: no such type.
+        ConfigError: `dtype` is no known type.
     """
     config = read_json(source.config_folder / "config.json")
     state = untied(state, tied=bool(config.get("tie_word_embeddings")))
@@ -42,7 +42,7 @@ def rounded(state: State, source: Source, dtype: str | None) -> State:
 
 
 def write_model(source: Source, state: State, folder: Path) -> None:
-    """Everything that loading the model needs.
+    """Write every file that loading the model needs.
 
     Raises:
         ModelError: the checkpoint lacks a part of it.
@@ -60,14 +60,14 @@ def write_model(source: Source, state: State, folder: Path) -> None:
     except SafetensorError as error:  # its only word for a disk that takes no more
         raise OSError(errno.EIO, str(error), str(folder)) from error
     for file in folder.iterdir():
-        file.chmod(0o644)  # the hub's writer leaves weights for their owner alone
+        file.chmod(0o644)  # the hub's writer makes weights readable to their owner only
     missing = missing_model_parts(folder)
     if missing:
         raise ModelError(f"{str(home)!r} lacks {', '.join(missing)}: take them from the base with --base")
 
 
 def _name_dtype(file: Path, state: State) -> None:
-    """Let the configuration name the type that the weights have, or loaders would round them."""
+    """Make the configuration name the type of the weights; otherwise loaders would round them."""
     config = json.loads(file.read_text(encoding="utf-8"))
     kinds = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
     if len(kinds) == 1:

@@ -1,7 +1,7 @@
-"""A trained model behind an OpenAI-compatible endpoint, and the `sql-graph ask` line that uses it.
+"""Serves a trained model at an OpenAI-compatible endpoint, and builds the `sql-graph ask` line that uses it.
 
-vLLM serves it where vLLM and a GPU are; else the local server of training does. The line carries the settings under
-which the model was trained, because it has learned those prompts and no others.
+vLLM serves the model where vLLM and a GPU are available; elsewhere the local server of training does. The line carries
+the settings of training, because the model has learned those prompts and no others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ANY_DATABASE, ANY_QUESTION = "my.sqlite", "How many rows are there?"
 
 
 class Engine(StrEnum):
-    """What generates."""
+    """The server that generates the replies."""
 
     AUTO = "auto"
     VLLM = "vllm"
@@ -46,12 +46,12 @@ class Engine(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where it is served."""
+    """Where the model is served."""
 
     url: str
     engine: Engine
     ask: str
-    """The command line that asks it."""
+    """The command line that asks the model."""
 
 
 def serve(
@@ -62,12 +62,12 @@ def serve(
     engine: Engine = Engine.AUTO,
     on_ready: Callable[[Endpoint], None],
 ) -> None:
-    """Serve a model until Ctrl-C; `on_ready` hears where, once it answers. Port 0 takes a free one.
+    """Serve a model until Ctrl-C; call `on_ready` with the endpoint once it answers. Port 0 takes a free port.
 
     Raises:
-        SetupError: the port is taken, or the engine is not there or does not start.
+        SetupError: the port is taken, or the engine is not installed or does not start.
         ModelError: the model cannot be loaded.
-        KeyboardInterrupt: Ctrl-C; everything has ended by then.
+        KeyboardInterrupt: Ctrl-C, after the server has ended.
     """
     port = environment.check_port(port) if port else environment.free_port()
     chosen = _engine(engine)
@@ -91,7 +91,7 @@ def ask_line(
     database: str = ANY_DATABASE,
     question: str = ANY_QUESTION,
 ) -> str:
-    """A `sql-graph ask` line for a shell, under the settings of training."""
+    """A `sql-graph ask` line for a shell, with the settings of training."""
     settings = profile.rollout if profile is not None else RolloutSettings()
     words = ["sql-graph", "ask", "--db", database, "--model", model, "--base-url", url]
     words += ["--style", str(settings.style), "--check", str(settings.check), "--max-turns", str(settings.max_turns)]
@@ -100,7 +100,7 @@ def ask_line(
 
 
 def example(profile: Profile | None) -> tuple[str, str]:
-    """A database and a question of the test split that the model was trained beside; made-up ones where it is gone."""
+    """A database and a question from the test split of the training data; made-up ones when that split is missing."""
     try:
         folder = (profile.data if profile is not None else None) or embedded_data()
         catalog = DatabaseCatalog(folder)
@@ -124,7 +124,7 @@ def _vllm_program() -> str | None:
 
 
 def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> None:
-    """The server of training, in this process, on the port and host that were asked for."""
+    """Run the server of training in this process, on the given host and port."""
     environment.guard_environment(local_model=True)
     import uvicorn
 
@@ -152,21 +152,21 @@ def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> Non
     )
     server.batcher.start()
     try:
-        Announcing(config).run()  # raises KeyboardInterrupt after it has ended in good order
-        raise KeyboardInterrupt  # a background job, whose shell had the signal ignored: uvicorn says nothing there
+        Announcing(config).run()  # raises KeyboardInterrupt after an orderly end
+        raise KeyboardInterrupt  # a background job whose shell ignores the signal: there uvicorn raises nothing
     finally:
         server.batcher.stop()
 
 
 def _vllm(model: Model, host: str, port: int, ready: Callable[[], None]) -> None:
-    """vLLM's own server, as a child that ends with this process."""
+    """Run vLLM's own server as a child process that ends with this one."""
     command = [_vllm_program() or "vllm", "serve", str(model.folder), "--host", host, "--port", str(port)]
     child = subprocess.Popen([*command, "--served-model-name", model.name], stdout=sys.stderr)
     try:
         _wait_healthy(child, port)
         ready()
         code = child.wait()
-        raise SetupError(f"vLLM ended by itself with code {code}; what it said stands above")
+        raise SetupError(f"vLLM ended by itself with code {code}; see its output above")
     finally:
         child.terminate()
         try:
@@ -179,11 +179,11 @@ def _wait_healthy(child: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + VLLM_START_S
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise SetupError(f"vLLM did not start (code {child.returncode}); what it said stands above")
+            raise SetupError(f"vLLM did not start (code {child.returncode}); see its output above")
         try:
             if httpx.get(f"http://{environment.LOOPBACK}:{port}/health", timeout=2).is_success:
                 return
         except httpx.HTTPError:
-            pass  # not yet: it listens when the model is loaded
+            pass  # not yet: vLLM listens once the model is loaded
         time.sleep(0.5)
     raise SetupError(f"vLLM did not answer within {VLLM_START_S:g} s; try --engine local")
