@@ -1,11 +1,11 @@
-"""The bridge between Agent-lightning and the three leaves: one task in, one float out.
+"""Connects Agent-lightning with the three leaf packages: one task in, one float out.
 
-A rollout opens a task, lets the graph write SQL with the model that the library hands over, judges the answer against
+A rollout opens a task, lets the graph write SQL with the model that the library provides, judges the answer against
 the gold query, and returns the reward once (it never emits: the library would count it twice). The gold query stays
-in this function; the graph has no field for it. What the policy does wrong becomes its reward. What we do wrong
+in this module; the graph has no field for it. A mistake of the policy becomes its reward. A failure on our side
 (endpoint, database, gold) raises, so that the rollout fails visibly, is dropped, and is counted.
 
-This module imports the library and is therefore imported late (see `machine.environment`).
+Imports the library: import this module late (see `machine.environment`).
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from sql_graph import Attempt, SqlAnswer
 from sql_reward import GoldSqlError, Outcome, Verdict, reward_of
 
 MAX_REMARK = 300
-"""Characters kept of an error and of a checker's remark."""
+"""At most this many characters of an error or of a checker's remark are kept."""
 
 Row = Mapping[str, Any]
 
 
 class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
-    """Agent-lightning's view of the SQL agent.
+    """The SQL agent as Agent-lightning runs it.
 
     Args:
         data: the data folder whose databases the tasks name.
         settings: turns, prompt, sampling and time limits of a rollout.
-        rollouts_file: where each rollout leaves one JSON line; None leaves none.
+        rollouts_file: file to which each rollout appends one JSON line; None writes none.
 
     A task is a row of `SpiderTask.to_row()`. An algorithm may put `step`, `sample` and a sampling seed into the
-    rollout's metadata; without a seed there, one is made of the task, so that the same call gives the same reply.
+    rollout's metadata; without a seed, the agent derives one from the task, so that the same call gives the same reply.
     """
 
     def __init__(
@@ -60,18 +60,18 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         self.rollouts_file = rollouts_file
 
     def set_runner(self, runner: agl.Runner[dict[str, Any]]) -> None:
-        """Called by the library in each runner process, before its first rollout."""
+        """Prepare a runner process; the library calls this before the process's first rollout."""
         super().set_runner(runner)
         if multiprocessing.parent_process() is not None:
             die_with_parent()  # a killed run must not leave runners that poll for its store forever
-            if self.rollouts_file is not None:  # the tracer says failed requests to the terminal, in colours
+            if self.rollouts_file is not None:  # the tracer prints failed requests to the terminal, in colours
                 redirect_output(self.rollouts_file.with_name(LIBRARY_LOG))
 
     def rollout(self, task: dict[str, Any], resources: agl.NamedResources, rollout: agl.Rollout) -> float:
         """Answer one task and return its reward.
 
         Raises:
-            RolloutError: this rollout failed for a reason that is not the policy's.
+            RolloutError: this rollout failed, and the policy did not cause it.
         """
         record = RolloutRecord.of(task, rollout)
         started = time.monotonic()
@@ -135,16 +135,16 @@ class RolloutRecord:
     question: str = ""
     turns: int = 0
     sql: list[str | None] = field(default_factory=list[str | None])
-    """What was run at each turn; None where a reply held no SQL."""
+    """The query of each turn; None where a reply held no SQL."""
     path: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """What became of each turn; see `_turn`."""
+    """The result of each turn; see `_turn`."""
     stop: str = ""
     outcome: str = ""
     detail: str = ""
     databases_passed: int = 0
     databases_total: int = 0
     empty_match: bool = False
-    """The answer matched on databases where nothing was to be found, so any query that finds nothing would have."""
+    """The answer matched and the gold result is empty, so any query with an empty result would match."""
     reward: float | None = None
     seconds: float = 0.0
     failed: str = ""
@@ -168,7 +168,7 @@ class RolloutRecord:
         self.sql = [attempt.sql for attempt in answer.attempts]
         self.path = [_turn(attempt) for attempt in answer.attempts]
         self.outcome = str(verdict.outcome)
-        # A mismatch is described by its first differing row, which is the gold's.
+        # The detail of a mismatch quotes its first differing row, which is the gold's.
         self.detail = "" if verdict.outcome is Outcome.MISMATCH else verdict.detail
         self.databases_passed, self.databases_total = verdict.databases_passed, verdict.databases_total
         self.empty_match = verdict.matched and verdict.gold_empty
@@ -176,7 +176,7 @@ class RolloutRecord:
 
 
 def _turn(attempt: Attempt) -> dict[str, Any]:
-    """One reply as the record keeps it: node, what the database said (no rows of it), and why it was not approved."""
+    """One reply as the record keeps it: node, the database's message (no rows), and why the checker rejected it."""
     turn: dict[str, Any] = {"node": attempt.node, "status": "cut" if attempt.cut else "", "rows": 0, "seconds": 0.0}
     if attempt.observation is not None:
         seen = attempt.observation

@@ -1,7 +1,7 @@
-"""How a question is answered and judged: the one place for training, validation, evaluation and debugging.
+"""Answers and judges a question: the one place for training, validation, evaluation and debugging.
 
-Same graph, same prompts, same client, same limits, same judge, so that a number measured elsewhere than in training
-means the same thing. Knows neither Agent-lightning nor torch; the gold query goes to the judge and nowhere else.
+The graph, prompts, client, limits and judge are the same everywhere, so a number measured outside training means the
+same as one measured inside. The module knows neither Agent-lightning nor torch; the gold query goes only to the judge.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GOLD_CACHE_BYTES = 64 * 2**20
 
 
 class Answering:
-    """Answers and judges the questions of one data folder. Safe to share between threads and to inherit by a fork.
+    """Answers and judges the questions of one data folder. Safe to share between threads and across a fork.
 
     Args:
         data: the data folder whose databases the tasks name.
@@ -43,9 +43,9 @@ class Answering:
         self._databases: dict[str, SqlDatabase] = {}
 
     def chat(self, endpoint: ModelEndpoint, *, sampling: Mapping[str, Any], seed: int) -> BoundedChat:
-        """The model for one question: every call with this seed.
+        """The model for one question; every call uses this seed.
 
-        None is begun past the settings' deadline, unless the endpoint shows that it lives.
+        No call begins after the deadline in the settings, unless the endpoint sends signs of life.
         """
         chat = _open_chat(
             endpoint.model,
@@ -60,11 +60,11 @@ class Answering:
         return BoundedChat(chat, deadline_s=deadline_s, seed=seed)
 
     def answer(self, task: SpiderTask, *, chat: ChatModel, callbacks: Sequence[BaseCallbackHandler] = ()) -> SqlAnswer:
-        """What the agent makes of the question.
+        """The agent's answer to the question.
 
         Raises:
-            SqlGraphError: the database or the model could not be asked.
-            RolloutError: the time was over before the agent had ended.
+            SqlGraphError: the database or the model cannot be asked.
+            RolloutError: the deadline passed before the agent ended.
         """
         return answer(
             task.question,
@@ -78,7 +78,7 @@ class Answering:
         )
 
     def judge(self, task: SpiderTask, sql: str | None) -> Verdict:
-        """Whether `sql` answers as the gold query does, on every database of the suite.
+        """The verdict on `sql`: whether it answers like the gold query on every database of the suite.
 
         Raises:
             SqlRewardError: the gold query or a database is broken.
@@ -94,7 +94,7 @@ class Answering:
 
 
 def describe(error: BaseException) -> str:
-    """One line about an error of ours: its type, its fault if it has one, and the first line of its message.
+    """One line about an error on our side: its type, its fault if it has one, and the first line of its message.
 
     It never holds a gold query.
     """
@@ -116,9 +116,9 @@ def _open_chat(
     retries: int,
     keeps_alive: bool,
 ) -> Any:
-    """One client per endpoint and sampling (as JSON): opening one costs more than a small model's reply.
+    """One client for each endpoint and sampling (as JSON): opening one costs more than a small model's reply.
 
-    A request to a server that keeps alive may take as long as it likes while it sends something every `timeout_s`.
+    A request to a server with signs of life has no time limit while the server sends something every `timeout_s`.
     """
     return open_chat(
         model=model,

@@ -1,4 +1,4 @@
-"""What the agent asks a model first: the very prompt of training, recorded from the graph itself."""
+"""Records the agent's first prompt from the graph itself: exactly the prompt of training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Messages = tuple[Mapping[str, str], ...]
 
 
 class FirstPrompt:
-    """The agent of one database, with a model that only listens."""
+    """The agent of one database, with a model that only records the prompt."""
 
     def __init__(self, file: Path, settings: RolloutSettings) -> None:
         self.file = file
@@ -45,13 +45,13 @@ class FirstPrompt:
 
 
 class _Listener:
-    """A chat model that says nothing."""
+    """A chat model that records the prompt and gives no answer."""
 
     def __init__(self) -> None:
         self.messages: Messages = ()
 
     def invoke(self, messages: Any, config: Any = None) -> Any:
-        """Remember what was asked and reply with no SQL, which ends the agent."""
+        """Record the prompt and reply without SQL, which ends the agent."""
         from langchain_core.messages import AIMessage
 
         self.messages = tuple({"role": ROLES[each.type], "content": str(each.content)} for each in messages)

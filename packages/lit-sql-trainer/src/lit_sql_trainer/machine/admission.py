@@ -1,4 +1,4 @@
-"""What must be true before a run with VERL, the cheapest question first, each answer one line.
+"""Checks what a run with VERL needs, the cheapest check first; each error is one line.
 
 Nothing here imports Agent-lightning, torch or VERL: a machine that cannot train says so within seconds.
 """
@@ -15,16 +15,16 @@ from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.profile.verl import Device
 
 GATED = ("meta-llama/",)
-"""Owners on the Hugging Face hub whose models ask for an accepted licence."""
+"""Owners on the Hugging Face hub whose models require an accepted licence."""
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 STACK = ("verl", "vllm", "torch")
 
 
 def check_data_named(profile: Profile, default: Path | None) -> None:
-    """Whether the data folder that somebody named exists; the profile's own default is checked last.
+    """Check that the data folder that the user names exists; `check_data_default` checks the profile's own, last.
 
     Raises:
-        DataError: it does not.
+        DataError: it does not exist.
     """
     if profile.data is not None and profile.data != default and not profile.data.is_dir():
         raise DataError(
@@ -33,10 +33,10 @@ def check_data_named(profile: Profile, default: Path | None) -> None:
 
 
 def check_data_default(profile: Profile) -> None:
-    """Whether the benchmark is where the profile expects it.
+    """Check that the benchmark is where the profile expects it.
 
     Raises:
-        DataError: it is not, with the command that gets it.
+        DataError: it is not there; the error names the command that gets it.
     """
     if profile.data is not None and not profile.data.is_dir():
         raise DataError(
@@ -46,7 +46,7 @@ def check_data_default(profile: Profile) -> None:
 
 
 def check_token(model: str | None, environment: Mapping[str, str] = os.environ) -> None:
-    """Whether a model that asks for an account has one: a token in HF_TOKEN or from `huggingface-cli login`.
+    """Check that a gated model has an account's token: in HF_TOKEN or from `huggingface-cli login`.
 
     Raises:
         ModelError: the model is gated and there is no token.
@@ -70,9 +70,9 @@ def check_accelerator(
     has_module: Callable[[str], bool] = module_exists,
     environment: Mapping[str, str] = os.environ,
 ) -> None:
-    """Whether this machine has what the profile trains on, and the packages for it.
+    """Check that this machine has the accelerators that the profile trains on, and the packages for them.
 
-    With RAY_ADDRESS set the accelerators are those of a Ray cluster, which Ray itself counts.
+    With RAY_ADDRESS set the accelerators are those of a Ray cluster, and Ray itself counts them.
 
     Raises:
         SetupError: an accelerator is missing or the GPU stack is not installed.

@@ -1,6 +1,7 @@
-"""Which accelerators this machine has, and with what attention they would train. Nothing heavy is imported.
+"""Finds the accelerators of this machine, and the attention kernel that trains on them.
 
-torch would need seconds and several hundred megabytes to say the same; whoever has no GPU should be told at once.
+The module does not import torch, which needs seconds and several hundred megabytes: a user without a GPU gets the
+message at once.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from pathlib import Path
 
 DEVICES = Path("/dev")
 PROBE_S = 20.0
-"""How long the vendor's tool may take to answer; after a long idle time the first call loads the driver."""
+"""Time limit for the vendor's tool; after a long idle time its first call loads the driver."""
 
 
 class Attention(StrEnum):
-    """Which attention kernel trains; generation uses vLLM's own."""
+    """The attention kernel that trains; generation uses vLLM's own."""
 
     FLASH = "flash_attention_2"
     SDPA = "sdpa"
 
     @property
     def meaning(self) -> str:
-        """What it brings, or what is lost with it, in one sentence."""
+        """What the kernel gains or costs, in one sentence."""
         if self is Attention.FLASH:
             return "flash-attention: padding is removed before the forward pass"
         return (
@@ -43,7 +44,7 @@ class Accelerator:
     name: str
     """As its vendor's tool calls it."""
     memory_gib: float | None = None
-    """None when nobody said."""
+    """None when the vendor's tool does not say."""
 
 
 def attention_backend(has_module: Callable[[str], bool] | None = None) -> Attention:
@@ -71,7 +72,7 @@ def find_npus(*, devices: Path = DEVICES) -> list[Accelerator]:
 
 
 def module_exists(name: str) -> bool:
-    """Whether a package could be imported, without importing it."""
+    """Whether a package can be imported; does not import it."""
     return importlib.util.find_spec(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""OpenAI-compatible endpoints: where a model is asked, which one the environment names, which model it serves."""
+"""Describes OpenAI-compatible endpoints: their address, the one in the environment, and the model that one serves."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEndpoint:
-    """Where a model is asked, and under which name."""
+    """The address of a model, and the name to ask for."""
 
     url: str
     model: str
     api_key: str | None = field(default=None, repr=False)
-    """None sends what OPENAI_API_KEY holds, if anything."""
+    """None sends the key in OPENAI_API_KEY, if there is one."""
     keeps_alive: bool = False
-    """Whether it sends a sign of life every second or so while it works, as our own server does. Then the request's
-    time limit ends it only when it falls silent, and a slow machine loses no rollout."""
+    """Whether the server sends a sign of life about every second while it works, as our own server does. Then the time
+    limit ends a request only when the server falls silent, and a slow machine loses no rollout."""
 
 
 def endpoint_of_environment() -> str | None:
-    """The base URL that the environment names, if it does."""
+    """The base URL that the environment names, or None."""
     return next((value for name in BASE_VARIABLES if (value := os.environ.get(name))), None)
 
 
 def served_model(endpoint: str, wanted: str | None) -> str:
-    """The model to ask an endpoint for: the one that is wanted, else the first that it serves.
+    """The model to ask an endpoint for: `wanted`, else the first that it serves.
 
     Raises:
-        SetupError: the endpoint cannot be reached, or names no model and none is wanted.
+        SetupError: the endpoint cannot be reached, or neither it nor `wanted` names a model.
     """
     key = os.environ.get("OPENAI_API_KEY", "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         answer = httpx.get(f"{endpoint.rstrip('/')}/models", headers=headers, timeout=TIMEOUT_S)
-        if wanted:  # it is there; whether it lists its models is its own affair
+        if wanted:  # the endpoint answers; it need not list its models
             return wanted
         answer.raise_for_status()
         return str(answer.json()["data"][0]["id"])

@@ -1,6 +1,6 @@
-"""Make the surroundings right before the library is imported, and say early when they cannot be.
+"""Prepares the environment before the library is imported, and refuses early what cannot work.
 
-`guard_environment` must run before the first `import agentlightning`: the library and what it builds on read
+`guard_environment` must run before the first `import agentlightning`: the library and its dependencies read
 environment variables at import. Everything here is cheap and imports nothing beyond the standard library.
 """
 
@@ -21,7 +21,7 @@ from lit_sql_trainer.machine.devices import (
 )
 
 LOOPBACK = "127.0.0.1"
-"""Where every server of a run listens. Nothing is reachable from another machine unless somebody asks for it."""
+"""The address on which every server of a run listens. No other machine reaches it unless the user asks for that."""
 
 _FIXED = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise a price list is fetched from the network at import
@@ -55,14 +55,14 @@ def guard_environment(*, local_model: bool = False) -> None:
 
 
 def without_proxy(*hosts: str) -> None:
-    """Have requests to these hosts go straight to them, from this process and those it starts later."""
+    """Make requests to these hosts bypass any proxy, in this process and in those that it starts later."""
     for name in ("NO_PROXY", "no_proxy"):
         known = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join([*known, *(host for host in hosts if host not in known)])
 
 
 def quiet_loggers(log_file: Path | None = None) -> None:
-    """Send what the library and its parts log to `log_file` (nowhere when None), never to the console.
+    """Send the logs of the library and its dependencies to `log_file` (nowhere when None), never to the console.
 
     Errors of single rollouts appear in `rollouts.jsonl` and in the run's counters; their tracebacks are in this file.
     The level stays at WARNING because the library logs whole tasks, gold included, at INFO.
@@ -80,14 +80,14 @@ def quiet_loggers(log_file: Path | None = None) -> None:
 
 
 class _QuietFileHandler(logging.FileHandler):
-    """A log whose disk is full loses lines; it does not write tracebacks about that to the terminal."""
+    """A log file that drops lines when its disk is full, and writes no traceback about that to the terminal."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
-        """Nothing."""
+        """Do nothing."""
 
 
 def redirect_output(log_file: Path) -> None:
-    """Have everything that this process prints go to `log_file`, whoever prints it and through whichever stream."""
+    """Redirect everything that this process prints, by any code and on any stream, to `log_file`."""
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -100,13 +100,13 @@ def redirect_output(log_file: Path) -> None:
 
 
 def check_versions(distribution: str = "lit-sql-trainer") -> None:
-    """Compare what is installed with the bounds that this package declares.
+    """Check the installed versions against the bounds that this package declares.
 
     The library's own bounds are open, and with newer versions of what it patches a rollout "succeeds" while its
-    spans are lost. The bounds are read from this package's metadata, so they are written once.
+    spans are lost. The bounds come from this package's metadata, so they are written only once.
 
     Raises:
-        SetupError: names each package with the version found and the one wanted.
+        SetupError: a version is outside its bounds; the error names each package, the version found and the one wanted.
     """
     wrong = version_faults(distribution)
     if wrong:
@@ -117,7 +117,7 @@ def check_versions(distribution: str = "lit-sql-trainer") -> None:
 
 
 def version_faults(distribution: str, *, extra: str = "") -> list[str]:
-    """Each package of a distribution's requirements (those of `extra` too) that is missing or outside its bounds.
+    """Every requirement of a distribution, and of its `extra`, that is missing or outside its bounds, as text.
 
     Raises:
         importlib.metadata.PackageNotFoundError: the distribution itself is not installed.
@@ -140,7 +140,7 @@ def version_faults(distribution: str, *, extra: str = "") -> list[str]:
 
 
 def check_start_method() -> None:
-    """Runners are child processes that must inherit the agent, which only `fork` allows.
+    """Check that child processes are forked: runners must inherit the agent, which only `fork` allows.
 
     Raises:
         SetupError: the platform or the program chose another start method.
@@ -157,17 +157,17 @@ def check_start_method() -> None:
 
 
 def free_port() -> int:
-    """A TCP port that is free on the loopback interface at this moment."""
+    """A TCP port that is free on the loopback interface now."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def check_port(port: int) -> int:
-    """The same port, when a server can listen on it.
+    """Check that a server can listen on the port; return the port.
 
     Raises:
-        SetupError: something listens there already, or the number is no port.
+        SetupError: another program listens there, or the number is no port.
     """
     if not 0 < port < 65536:
         raise SetupError(f"port {port} does not exist: choose one from 1024 to 65535, or leave it out")

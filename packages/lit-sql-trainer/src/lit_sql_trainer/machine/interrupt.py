@@ -1,11 +1,11 @@
-"""How a run ends before its time, without leaving anything half done or anybody behind.
+"""Ends a run early without half-done work or leftover processes.
 
 The first Ctrl-C, SIGTERM or SIGHUP asks the run to stop: it finishes its step, or gives it up after `GRACE_S`, and
 writes its checkpoint. The second ends it at once. A signal that was ignored when the run began stays ignored: `nohup`
-does that to SIGHUP, a shell to the SIGINT of a background job.
+ignores SIGHUP, and a shell ignores SIGINT for a background job.
 
-Terminals, `timeout`, systemd and SLURM signal the whole process group. Runner processes ignore that: their run is
-ended by the process that started them. When that one is killed, they go with it.
+Terminals, `timeout`, systemd and SLURM signal the whole process group. Runner processes ignore that signal: the process
+that started them ends them. When that process is killed, they die too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 GRACE_S = 10.0
-"""How long a step that is under way may still take."""
+"""How long the step under way may still take."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -35,18 +35,18 @@ class StopSignal(KeyboardInterrupt):
 
 
 class Interrupt:
-    """While it is entered, turns signals into a question that the run asks itself: `interrupt()`.
+    """Turns signals into a question that the run asks itself, `interrupt()`, while the block runs.
 
-    Must be entered before the runners are forked, so that they inherit it. Outside the main thread, where Python
-    delivers no signals, it does nothing and its answer stays False.
+    Enter it before the runners are forked, so that they inherit it. Outside the main thread, where Python delivers no
+    signals, it does nothing and always answers False.
 
     Args:
-        on_request: called once, at the first signal, in the process that entered.
+        on_request: called once, at the first signal, in the process that entered the block.
     """
 
     def __init__(self, on_request: Callable[[], None] = lambda: None) -> None:
         self.requested = False
-        """Whether somebody asked the run to stop."""
+        """Whether a signal has asked the run to stop."""
         self._first: int = signal.SIGINT
         self._asked_at = 0.0
         self._on_request = on_request
@@ -56,15 +56,15 @@ class Interrupt:
 
     @property
     def signal(self) -> int | None:
-        """The first signal; None as long as nobody asked the run to stop."""
+        """The first signal; None while there is none."""
         return self._first if self.requested else None
 
     def __call__(self) -> bool:
-        """Whether somebody asked the run to stop."""
+        """Whether a signal has asked the run to stop."""
         return self.requested
 
     def overdue(self) -> bool:
-        """Whether somebody asked so long ago that the step under way is to be given up."""
+        """Whether the first signal is so long ago that the run must give up the step under way."""
         return self.requested and time.monotonic() - self._asked_at > GRACE_S
 
     def __enter__(self) -> Interrupt:
@@ -90,7 +90,7 @@ class Interrupt:
         self._on_request()
 
     def _receive_in_runner(self, number: int) -> None:
-        """Ignore it, unless the library insists: it sends a runner that does not end SIGINT, then SIGTERM."""
+        """Ignore the signal, except SIGTERM after SIGINT: the library sends these two to a runner that does not end."""
         if number == signal.SIGINT:
             self._runner_was_asked = True
         elif number == signal.SIGTERM and self._runner_was_asked:
@@ -99,10 +99,10 @@ class Interrupt:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the one that started it dies. On other systems than Linux: nothing."""
+    """Ask the kernel to kill this process when its parent dies. On systems other than Linux, do nothing."""
     if not sys.platform.startswith("linux"):
         return
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the kernel was asked
+    if os.getppid() != parent:  # the parent died before the call
         os.kill(os.getpid(), signal.SIGKILL)

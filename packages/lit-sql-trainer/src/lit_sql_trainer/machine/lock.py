@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Locks a folder for one process at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LOCK_FILE = ".lock"
 
 @contextmanager
 def locked(folder: Path, *, doing: str, advice: str) -> Generator[None]:
-    """Nobody else holds `folder` for as long as the block lasts. The kernel ends the lock of a process that dies.
+    """Hold the lock of `folder` while the block runs. The kernel releases the lock of a process that dies.
 
     Args:
-        doing: what another process would be doing there, for the message.
-        advice: what to do about it.
+        doing: what another process with the lock does there, for the error message.
+        advice: the next step, for the error message.
 
     Raises:
-        RunError: another process holds it, or the folder cannot be written to.
+        RunError: another process holds the lock, or the folder cannot be written to.
     """
     place = folder / LOCK_FILE
     try:

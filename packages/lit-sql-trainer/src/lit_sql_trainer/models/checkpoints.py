@@ -1,4 +1,4 @@
-"""Which checkpoints a run has, and where they lie in its folder.
+"""Finds the checkpoints of a run in its folder.
 
 The local algorithm keeps `checkpoints/best` and `checkpoints/last`. VERL keeps `checkpoints/global_step_N`, and writes
 the number of the last complete one into `latest_checkpointed_iteration.txt` after everything else.
@@ -21,14 +21,14 @@ class Checkpoint(StrEnum):
     """Which weights of a run."""
 
     BEST = "best"
-    """Those with the best validation."""
+    """The weights with the best validation."""
     LAST = "last"
-    """Those of the last step that was saved."""
+    """The weights of the last saved step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerlCheckpoint:
-    """One complete checkpoint."""
+    """One complete checkpoint of VERL."""
 
     path: Path
     step: int
@@ -48,10 +48,10 @@ def run_of(resume: Path) -> tuple[Path, VerlCheckpoint | None]:
     """What `--resume` names: a run folder, or one checkpoint inside a run folder.
 
     Returns:
-        The run folder as it was given, and the checkpoint when one was named.
+        The run folder as the user gave it, and the checkpoint when the user names one.
 
     Raises:
-        RunError: a checkpoint that is not there, or lies in no run folder.
+        RunError: the checkpoint does not exist, or lies in no run folder.
     """
     found = re.fullmatch(rf"{PREFIX}(\d+)", resume.name)
     if not found:

@@ -1,6 +1,6 @@
-"""A model folder: what it must hold to be trained, and the digest of what decides its replies.
+"""Checks a model folder: what it must hold to be trained, and the digest of what decides its replies.
 
-Each problem is one error that names the thing and the next step.
+Each error names one problem and the next step.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 from lit_sql_trainer.errors import ModelError
 
 CHAT_TEMPLATE = "a chat template (in tokenizer_config.json, or chat_template.jinja)"
-"""How a message names it where it is missing."""
+"""How an error message names a missing chat template."""
 
 
 def model_source(model: str | None) -> str:
-    """What to load: the tiny model of this package, a checked folder, or a Hugging Face id as it is.
+    """What to load: the tiny model of this package, a checked folder, or a Hugging Face id, unchecked.
 
     Raises:
-        ModelError: a folder lacks a part of a model, or a path leads nowhere.
+        ModelError: the folder lacks a part of a model, or the path does not exist.
     """
     if model is None:
         folder = Path(str(importlib.resources.files("lit_sql_trainer.local") / "tiny"))
@@ -35,10 +35,10 @@ def model_source(model: str | None) -> str:
 
 
 def check_model_folder(folder: Path) -> None:
-    """Whether a folder holds what training needs of a Hugging Face model.
+    """Check that a folder holds every part of a Hugging Face model that training needs.
 
     Raises:
-        ModelError: names what is missing.
+        ModelError: a part is missing; the error names it.
     """
     missing = missing_model_parts(folder)
     if missing:
@@ -49,7 +49,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def missing_model_parts(folder: Path) -> list[str]:
-    """What a folder lacks of a model that can be trained, in words; looks at names and the template only."""
+    """The parts of a trainable model that a folder lacks, in words; only file names and the template count."""
     missing: list[str] = []
     if not (folder / "config.json").is_file():
         missing.append("config.json")
@@ -63,7 +63,7 @@ def missing_model_parts(folder: Path) -> list[str]:
 
 
 def weights_digest(model: str) -> str:
-    """A digest of everything in a model folder that decides its replies; empty for a name that is no folder here."""
+    """A digest of every file in a model folder that decides its replies; empty when the model is no folder here."""
     folder = Path(model)
     if not folder.is_dir():
         return ""

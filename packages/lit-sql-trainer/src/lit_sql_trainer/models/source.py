@@ -1,6 +1,6 @@
-"""Where the weights of a model are: a run's checkpoint, or a folder that holds a checkpoint of one of three kinds.
+"""Finds the weights of a model: a run's checkpoint, or a folder that holds a checkpoint of one of three kinds.
 
-A Hugging Face folder is what the local algorithm writes. VERL writes shards of FSDP with the model's configuration and
+The local algorithm writes a Hugging Face folder. VERL writes shards of FSDP with the model's configuration and
 tokenizer beside them. A LoRA adapter, as peft writes it, needs its base model.
 """
 
@@ -23,11 +23,11 @@ from lit_sql_trainer.runs.folder import RunFolder, open_run
 ADAPTER = "adapter_config.json"
 SHARD = "model_world_size_*_rank_*.pt"
 SETTINGS_FILE = "lit_sql.json"
-"""In an exported folder: the settings that the model was trained under."""
+"""File in an exported folder that holds the settings of training."""
 
 
 class Kind(StrEnum):
-    """How the weights lie on disk."""
+    """The form of the weights on disk."""
 
     HUGGING_FACE = "Hugging Face folder"
     FSDP = "shards of FSDP"
@@ -36,19 +36,19 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A checkpoint and what is known about where it comes from."""
+    """A checkpoint and what is known about its origin."""
 
     path: Path
     """The folder that holds the weights."""
     kind: Kind
     base: str | None
-    """What training began with: a folder or a Hugging Face id; None where nobody says."""
+    """The model that training began with: a folder or a Hugging Face id; None when it is unknown."""
     run: RunFolder | None = None
     profile: Profile | None = None
 
     @property
     def config_folder(self) -> Path:
-        """Where the model's configuration and tokenizer are: an adapter's are its base's."""
+        """The folder of the model's configuration and tokenizer; an adapter uses its base's."""
         if self.kind is Kind.FSDP:
             return self.path / "huggingface"
         if self.kind is Kind.ADAPTER and not (self.path / "config.json").is_file():
@@ -57,7 +57,7 @@ class Source:
 
     @property
     def base_name(self) -> str:
-        """What training began with, for people: an id, or a folder's name without the path to it."""
+        """The model that training began with, for people: an id, or a folder's name without its path."""
         if self.profile is not None and self.profile.model is None:
             return "the tiny model of lit-sql-trainer"
         name = self.profile.model if self.profile is not None else self.base
@@ -65,7 +65,7 @@ class Source:
 
     @property
     def step(self) -> int | None:
-        """After which update the weights were saved; None where nobody wrote it down."""
+        """The update after which the weights were saved; None when no file says."""
         for file in (self.path / "state.json", self.path.parent / "lit_sql_state.json"):
             if file.is_file():
                 return int(read_json(file).get("step", 0))
@@ -86,9 +86,9 @@ class Model:
 
     folder: Path
     name: str
-    """Under which it is asked for."""
+    """The name to ask the server for."""
     profile: Profile | None
-    """The settings it was trained under; None where nobody knows them."""
+    """The settings of training; None when they are unknown."""
 
 
 def find_source(
@@ -100,7 +100,7 @@ def find_source(
 ) -> Source:
     """The checkpoint that `what` names: a run by folder or name (its best or last), or a checkpoint folder.
 
-    `base` says what training began with where the run does not, or another.
+    `base` names the model that training began with; it overrides the one that the run or the adapter names.
 
     Raises:
         RunError: there is no such run or checkpoint.
@@ -128,7 +128,7 @@ def find_model(what: Path | str, *, runs: Path = Path("runs"), checkpoint: Check
     """The model that `what` names: a run (its best or last checkpoint), an exported folder, or any model folder.
 
     Raises:
-        RunError, ModelError: there is none, or it is not in the form that a server loads.
+        RunError, ModelError: there is no such model, or no server loads its form.
     """
     source = find_source(what, runs=runs, checkpoint=checkpoint)
     if source.kind is not Kind.HUGGING_FACE:
@@ -139,10 +139,10 @@ def find_model(what: Path | str, *, runs: Path = Path("runs"), checkpoint: Check
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """Read a JSON object from a file.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: the file cannot be read.
     """
     try:
         return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
@@ -151,7 +151,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _inside(path: Path) -> tuple[Path, Kind] | None:
-    """The folder with the weights at `path`, or in VERL's place below it, and their kind."""
+    """The folder of the weights (`path`, or VERL's `actor` below it) and their kind; None when neither holds any."""
     for folder in (path, path / "actor"):
         if any(folder.glob(SHARD)):
             return folder, Kind.FSDP
@@ -181,7 +181,7 @@ def _run_above(folder: Path) -> RunFolder | None:
 
 
 def _profile(run: RunFolder | None) -> Profile | None:
-    """The run's settings; None where another version wrote them, which must not keep its weights from being used."""
+    """The run's settings; None when another version wrote them, because the weights must stay usable."""
     if run is None:
         return None
     try:
@@ -199,7 +199,7 @@ def _base(folder: Path, kind: Kind, run: RunFolder | None) -> str | None:
 
 
 def _exported_profile(folder: Path) -> Profile | None:
-    """The settings in an exported folder; None where there are none."""
+    """The settings in an exported folder; None when there are none."""
     file = folder / SETTINGS_FILE
     if not file.is_file():
         return None

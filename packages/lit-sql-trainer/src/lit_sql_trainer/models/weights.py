@@ -1,8 +1,8 @@
-"""The weights of a checkpoint, tensor by tensor under the names that transformers uses; and their digests.
+"""Reads the weights of a checkpoint, tensor by tensor under the names that transformers uses, and computes digests.
 
-Shards of FSDP are put together here, exactly: VERL's own merger rounds every shard to bfloat16 first, and writes a LoRA
-with `lora_alpha` 0, which is no LoRA at all. An adapter is added to its base as peft does it: W + s · B A, with
-s = alpha / r (alpha / √r for rank-stabilised ones), computed in float32.
+The module joins shards of FSDP exactly: VERL's own merger first rounds every shard to bfloat16, and writes a LoRA with
+`lora_alpha` 0, which has no effect. It adds an adapter to its base as peft does: W + s · B A, with s = alpha / r
+(alpha / √r for rank-stabilised adapters), computed in float32.
 
 Imports torch: import this module late.
 """
@@ -74,10 +74,10 @@ def read_folder(folder: Path) -> State:
 
 
 def read_shards(folder: Path) -> State:
-    """The tensors that the ranks of an FSDP run saved, put together.
+    """Read and join the tensors that the ranks of an FSDP run saved.
 
     Raises:
-        ModelError: a rank's file is missing, or a tensor is split in a way that is not known here.
+        ModelError: a rank's file is missing, or a tensor is split in an unknown way.
     """
     from torch.distributed.tensor import DTensor
 
@@ -103,7 +103,7 @@ def read_shards(folder: Path) -> State:
 
 
 def merge_adapter(base: Mapping[str, torch.Tensor], adapter: Mapping[str, torch.Tensor], config: Any) -> State:
-    """The base with a LoRA added.
+    """Add a LoRA to its base; return the merged tensors.
 
     Raises:
         ModelError: the adapter holds more than plain LoRA, has no scale, or does not fit the base.
@@ -127,7 +127,7 @@ def merge_adapter(base: Mapping[str, torch.Tensor], adapter: Mapping[str, torch.
     for name, pair in pairs.items():
         if name not in merged or set(pair) != {"A", "B"}:
             raise ModelError(
-                f"the adapter changes {name!r}, of which the base or the adapter lacks a part: wrong base?"
+                f"the adapter changes {name!r}, of which the base or the adapter lacks a part: is it the right base?"
             )
         weight = merged[name]
         merged[name] = (weight.float() + scale * (pair["B"].float() @ pair["A"].float())).to(weight.dtype)
@@ -148,7 +148,7 @@ def digest(tensor: torch.Tensor) -> str:
 
 
 def changed(state: Mapping[str, torch.Tensor], base: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of tensors that differ from the base, which is rounded to their type; those that it lacks count too."""
+    """Names of tensors that differ from the base rounded to their type; tensors that the base lacks count too."""
     return [
         name
         for name, tensor in state.items()
@@ -157,17 +157,17 @@ def changed(state: Mapping[str, torch.Tensor], base: Mapping[str, torch.Tensor])
 
 
 def untied(state: State, *, tied: bool) -> State:
-    """Without the output layer where it is the embedding: it is saved once, and may be listed twice."""
+    """The tensors without the output layer when it equals the embedding: a tied pair is saved once, if listed twice."""
     head, embedding = "lm_head.weight", "model.embed_tokens.weight"
     twice = tied and head in state and embedding in state and torch.equal(state[head], state[embedding])
     return {name: tensor for name, tensor in state.items() if not (twice and name == head)}
 
 
 def _joined(name: str, parts: Sequence[Any]) -> torch.Tensor:
-    """One tensor from the local parts of a DTensor; over (replicas, shards) the first replica is taken."""
+    """One tensor from the local parts of a DTensor; over (replicas, shards) this is the first replica."""
     from torch.distributed.tensor import Replicate, Shard
 
-    # `to_local` would ask for the process group of training; the part itself is all that a file holds.
+    # `to_local` needs the process group of training; a file holds only the part itself.
     mesh, placements = parts[0].device_mesh, tuple(parts[0].placements)
     if len(placements) == 2 and isinstance(placements[0], Replicate):
         parts, placements = parts[: mesh.mesh.shape[-1]], placements[1:]
@@ -184,7 +184,7 @@ def _joined(name: str, parts: Sequence[Any]) -> torch.Tensor:
 
 
 def _split(state: State) -> tuple[State, State]:
-    """The base and the adapter of a model that was trained with peft around it."""
+    """The base and the adapter of a model that peft wrapped for training."""
     adapter = {name: tensor for name, tensor in state.items() if ".lora_" in name}
     base = {
         name.removeprefix(_PREFIX).replace(".base_layer.", "."): tensor
@@ -195,7 +195,7 @@ def _split(state: State) -> tuple[State, State]:
 
 
 def _adapter_config(source: Source) -> Mapping[str, Any]:
-    """What VERL wrote beside the adapter, else what the run was told."""
+    """The adapter's configuration: VERL's file beside it, else the run's settings."""
     file = source.path / "lora_adapter" / ADAPTER
     if file.is_file():
         return read_json(file)
