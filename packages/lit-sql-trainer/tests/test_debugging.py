@@ -121,7 +121,7 @@ def test_eval_tells_failures_by_its_exit_code(toy_data: Path, tmp_path: Path) ->
         (["eval", "--run", "nothing-here"], "no run 'nothing-here'"),
         (["eval", "--model", "./nothing-here"], "no model folder"),
         (["eval", "--profile", "nothing"], "unknown profile 'nothing'"),
-        (["eval", "--set", "rollout.max_turns=0"], "max_turns must be positive"),
+        (["eval", "--set", "rollout.max_turns=0"], "rollout.max_turns=0: expected a whole number of at least 1"),
         (["eval", "-k", "2", "--temperature", "0"], "are 2 times the same reply"),
         (["eval", "--endpoint", "nonsense", "--model", "m"], "endpoint 'nonsense' names no model"),
         (["eval", "--split", "nothing"], "no split 'nothing'"),
