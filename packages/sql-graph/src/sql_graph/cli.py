@@ -21,8 +21,10 @@ import click
 from sql_graph.errors import EmptyQuestionError, SqlGraphError
 
 if TYPE_CHECKING:
-    from sql_graph.agent.graph import SqlGraph
+    from sql_graph.agent.endpoint import EndpointOptions
+    from sql_graph.agent.nodes import Agent
     from sql_graph.agent.state import SqlAnswer
+    from sql_graph.ports import ChatModel
 
 NO_QUERY = 5
 """Exit code when the agent ended without a query that runs."""
@@ -106,15 +108,15 @@ def ask(question: str, as_json: bool, **options: Any) -> None:
 
     Example: sql-graph ask --db shop.sqlite --model my-model "How many orders were placed in May?"
     """
-    graph = open_agent(**options)
+    agent = open_agent(**options)
     if as_json:
-        found = run(graph, question, history=[], show=None)
+        found = run(agent, question, history=[], show=None)
         click.echo(json.dumps(found.to_dict(), ensure_ascii=False))
     else:
         from sql_graph.console import TurnPrinter
 
         printer = TurnPrinter()
-        found = run(graph, question, history=[], show=printer.update)
+        found = run(agent, question, history=[], show=printer.update)
         printer.end(found)
     if not found.ran:
         sys.exit(NO_QUERY)
@@ -132,8 +134,8 @@ def chat(**options: Any) -> None:
     """
     from sql_graph.console import converse
 
-    graph = open_agent(**options)
-    converse(lambda question, history, show: run(graph, question, history=history, show=show))
+    agent = open_agent(**options)
+    converse(lambda question, history, show: run(agent, question, history=history, show=show))
 
 
 @main.command()
@@ -170,8 +172,8 @@ def open_agent(
     max_tokens: int | None,
     timeout: float,
     deadline: float,
-) -> SqlGraph:
-    """The graph that a command's options describe. The schema is read first: a wrong database ends the command."""
+) -> Agent:
+    """The agent that a command's options describe. The schema is read first: a wrong database ends the command."""
     _status("reading the schema …")
     from sql_graph.databases.database import SqlDatabase
     from sql_graph.databases.limits import DatabaseLimits
@@ -179,32 +181,45 @@ def open_agent(
     database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline))
     _ = database.schema
     _status("loading the agent …")
-    from sql_graph.agent.chat import open_chat
-    from sql_graph.agent.graph import build_graph
+    from sql_graph.agent.http_chat import open_http_chat
+    from sql_graph.agent.nodes import Agent
+    from sql_graph.agent.prompts import PromptBudget
     from sql_graph.agent.state import CheckMode, PromptStyle
 
-    model_behind = open_chat(
-        model=model,
-        base_url=base_url,
-        timeout_s=timeout,
-        sampling_parameters={"temperature": temperature, "max_tokens": max_tokens},
-    )
+    behind: EndpointOptions = {
+        "model": model,
+        "base_url": base_url,
+        "timeout_s": timeout,
+        "sampling_parameters": {"temperature": temperature, "max_tokens": max_tokens},
+    }
+    chat = open_http_chat(**behind)
     if not (base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL")):
         click.echo(
-            f"sql-graph: no --base-url and no OPENAI_API_BASE, "
-            f"so {model!r} is asked at {model_behind.openai_api_base}; "
+            f"sql-graph: no --base-url and no OPENAI_API_BASE, so {model!r} is asked at {chat.endpoint.url}; "
             "the question and the schema go there",
             err=True,
         )
     _status(f"asking {model!r} …")
-    return build_graph(
+    return Agent(
         database=database,
-        chat=model_behind,
+        chat=_traced_chat(behind) if _is_traced() else chat,
         max_turns=max_turns,
         check=CheckMode(check),
         style=PromptStyle(style),
-        prompt_budget_tokens=prompt_budget,
+        budget=PromptBudget(total_tokens=prompt_budget),
     )
+
+
+def _is_traced() -> bool:
+    """Whether the environment asks LangChain to trace; only LangGraph and LangChain's own models are seen there."""
+    names = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
+    return any(os.environ.get(name, "").lower() == "true" for name in names)
+
+
+def _traced_chat(behind: EndpointOptions) -> ChatModel:
+    from sql_graph.agent.chat import open_chat  # takes a second, and only tracers need it
+
+    return open_chat(**behind)
 
 
 def _status(doing: str) -> None:
@@ -214,11 +229,15 @@ def _status(doing: str) -> None:
 
 
 def run(
-    graph: SqlGraph, question: str, *, history: list[tuple[str, str]], show: Callable[[dict[str, Any]], None] | None
+    agent: Agent, question: str, *, history: list[tuple[str, str]], show: Callable[[dict[str, Any]], None] | None
 ) -> SqlAnswer:
     """Answer one question; `show` gets each node's changes as they happen."""
-    from sql_graph.agent.graph import run_graph
+    from sql_graph.agent.walk import walk
 
     if not question.strip():
         raise EmptyQuestionError()
-    return run_graph(graph, question, history=history, on_update=show)
+    if _is_traced():
+        from sql_graph.agent.graph import bind, run_graph  # takes seconds, and only tracers need it
+
+        return run_graph(bind(agent), question, history=history, on_update=show)
+    return walk(agent, question, history=history, on_update=show)

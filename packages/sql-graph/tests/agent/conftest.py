@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from sql_graph import open_chat
+from sql_graph.agent.http_chat import open_http_chat
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -116,6 +119,12 @@ def reply_with(endpoint: Endpoint) -> Callable[..., Endpoint]:
         return endpoint
 
     return prepare
+
+
+@pytest.fixture(params=[open_chat, open_http_chat], ids=["ChatOpenAI", "HttpChat"])
+def opener(request: pytest.FixtureRequest) -> Any:
+    """Each function that opens a chat model behind an endpoint; both take the same keywords."""
+    return request.param
 
 
 @pytest.fixture

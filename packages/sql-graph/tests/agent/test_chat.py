@@ -16,16 +16,22 @@ from sql_graph import ModelCallError, ModelFault, UsageError, open_chat
 from sql_graph.parse import was_cut
 
 KEY = "sk-a-very-secret-key"
+Open = Callable[..., Any]
 ASK = [HumanMessage("hello")]
 PAGE = "<!DOCTYPE html><html><head><title>Welcome</title></head><body><h1>It works</h1></body></html>"
 
 
-def chat_at(url: str, **options: Any) -> Any:
-    """A chat model that waits for nothing between requests."""
-    return open_chat(**{"model": "test-model", "base_url": url, "api_key": KEY, "retry_wait_s": 0.0} | options)
+@pytest.fixture
+def chat_at(opener: Open) -> Open:
+    """Opens each chat model of ours at a URL; it waits for nothing between requests."""
+
+    def opened(url: str, **options: Any) -> Any:
+        return opener(**{"model": "test-model", "base_url": url, "api_key": KEY, "retry_wait_s": 0.0} | options)
+
+    return opened
 
 
-def test_request_holds_model_messages_and_sampling(reply_with: Callable[..., Any]) -> None:
+def test_request_holds_model_messages_and_sampling(chat_at: Open, reply_with: Callable[..., Any]) -> None:
     """Sampling parameters reach the endpoint under the names that OpenAI-compatible servers know."""
     endpoint = reply_with("hi")
     sampling = {"temperature": 0.3, "top_p": 0.9, "max_tokens": 77, "seed": 5, "stop": ["\n\n"], "top_k": 20}
@@ -54,7 +60,7 @@ def test_endpoint_and_key_come_from_the_environment(
     assert endpoint.authorizations == ["Bearer from-the-environment"] * 2
 
 
-def test_transient_faults_are_tried_again(reply_with: Callable[..., Any], answers: Any) -> None:
+def test_transient_faults_are_tried_again(chat_at: Open, reply_with: Callable[..., Any], answers: Any) -> None:
     """A 500, a 429 and a cut connection are each overcome by another request."""
     cut = answers.Answer(body="{" + " " * 500, cut=True)
     endpoint = reply_with(answers.failure(500), answers.failure(429, retry_after="0"), cut, "at last")
@@ -77,7 +83,7 @@ def test_transient_faults_are_tried_again(reply_with: Callable[..., Any], answer
     ],
 )
 def test_each_status_is_its_fault(
-    reply_with: Callable[..., Any], answers: Any, status: int, fault: ModelFault, requests: int
+    chat_at: Open, reply_with: Callable[..., Any], answers: Any, status: int, fault: ModelFault, requests: int
 ) -> None:
     """Only faults that may pass are tried again; the error says which it is and how often it was tried."""
     endpoint = reply_with(*[answers.failure(status, f"reason {status} for {KEY}")] * 3)
@@ -92,13 +98,13 @@ def test_each_status_is_its_fault(
 
 
 def test_retry_after_is_honoured_within_a_bound(
-    reply_with: Callable[..., Any], answers: Any, monkeypatch: pytest.MonkeyPatch
+    chat_at: Open, reply_with: Callable[..., Any], answers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that asks for a short wait gets it; one that asks for more than the bound is not asked again."""
     endpoint = reply_with(answers.failure(429, retry_after="0.3"), "hi", answers.failure(429, retry_after="3600"))
     chat = chat_at(endpoint.url, max_wait_s=1.0)
     waits: list[float] = []
-    monkeypatch.setattr("sql_graph.agent.chat.time.sleep", waits.append)
+    monkeypatch.setattr("sql_graph.agent.endpoint.time.sleep", waits.append)
     chat.invoke(ASK)
     assert 0.3 in waits
     with pytest.raises(ModelCallError) as caught:
@@ -106,7 +112,7 @@ def test_retry_after_is_honoured_within_a_bound(
     assert caught.value.attempts == 1
 
 
-def test_unreachable_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_endpoint(chat_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens: one clear line with the URL and a next step."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -117,7 +123,7 @@ def test_unreachable_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert url in str(caught.value)
 
 
-def test_timeout(reply_with: Callable[..., Any], answers: Any) -> None:
+def test_timeout(chat_at: Open, reply_with: Callable[..., Any], answers: Any) -> None:
     """A server that hangs is left at the timeout, as often as retries allow."""
     endpoint = reply_with(*[answers.Answer(delay_s=1.5)] * 2)
     with pytest.raises(ModelCallError, match="did not answer in time") as caught:
@@ -140,7 +146,7 @@ def test_timeout(reply_with: Callable[..., Any], answers: Any) -> None:
     ids=["page", "page as json", "empty", "no choices", "null choices", "zero choices", "list", "string"],
 )
 def test_answer_that_is_no_completion(
-    reply_with: Callable[..., Any], answers: Any, body: str, content_type: str
+    chat_at: Open, reply_with: Callable[..., Any], answers: Any, body: str, content_type: str
 ) -> None:
     """Whatever else an endpoint answers with 200 is recognised, and not asked for again."""
     endpoint = reply_with(answers.Answer(body=body, content_type=content_type))
@@ -151,14 +157,14 @@ def test_answer_that_is_no_completion(
     assert len(str(caught.value)) < 600
 
 
-def test_html_error_page_is_shown_as_its_text(reply_with: Callable[..., Any], answers: Any) -> None:
+def test_html_error_page_is_shown_as_its_text(chat_at: Open, reply_with: Callable[..., Any], answers: Any) -> None:
     """A gateway's page becomes a few words."""
     endpoint = reply_with(answers.Answer(status=502, body=PAGE, content_type="text/html"))
     with pytest.raises(ModelCallError, match="an HTML page, 'Welcome It works'"):
         chat_at(endpoint.url, max_retries=0).invoke(ASK)
 
 
-def test_cut_reply_is_told_apart(reply_with: Callable[..., Any], answers: Any) -> None:
+def test_cut_reply_is_told_apart(chat_at: Open, reply_with: Callable[..., Any], answers: Any) -> None:
     """`finish_reason` arrives with the message."""
     endpoint = reply_with(answers.completion("SELECT", finish_reason="length"), "SELECT 1")
     chat = chat_at(endpoint.url)
@@ -169,14 +175,14 @@ def test_cut_reply_is_told_apart(reply_with: Callable[..., Any], answers: Any) -
 def test_asynchronous_callers_get_the_same(reply_with: Callable[..., Any], answers: Any) -> None:
     """`ainvoke` retries and fails as `invoke` does."""
     endpoint = reply_with(answers.failure(500), "hi", answers.failure(401))
-    chat = chat_at(endpoint.url)
+    chat = open_chat(model="m", base_url=endpoint.url, retry_wait_s=0.0)
     assert asyncio.run(chat.ainvoke(ASK)).content == "hi"
     with pytest.raises(ModelCallError):
         asyncio.run(chat.ainvoke(ASK))
 
 
 def test_key_is_nowhere_to_be_read(
-    reply_with: Callable[..., Any], answers: Any, caplog: pytest.LogCaptureFixture
+    chat_at: Open, reply_with: Callable[..., Any], answers: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not in representations, error fields, pickles or logs at any level, even if the server repeats it."""
     endpoint = reply_with(answers.failure(401, f"Incorrect API key provided: {KEY}"))
@@ -208,7 +214,7 @@ def test_key_is_nowhere_to_be_read(
         ({"max_tokens": "many"}, "got 'many'"),
     ],
 )
-def test_bad_sampling_parameters(sampling: dict[str, Any], message: str) -> None:
+def test_bad_sampling_parameters(chat_at: Open, sampling: dict[str, Any], message: str) -> None:
     """A typing slip is found at once and answered with the nearest known name."""
     with pytest.raises(UsageError, match=message):
         chat_at("http://localhost:1/v1", sampling_parameters=sampling)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -228,3 +229,25 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("trace", [{}, {"LANGSMITH_TRACING": "true", "LANGSMITH_ENDPOINT": "http://127.0.0.1:9"}])
+def test_ask_loads_only_what_it_needs(singers: Path, reply_with: Callable[..., Any], trace: dict[str, str]) -> None:
+    """A whole answer needs neither the OpenAI client nor LangGraph, unless LangChain is to trace it."""
+    endpoint = reply_with(COUNT, YES)
+    program = Path(__file__).parents[1] / "programs" / "ask_and_list_modules.py"
+    flags = ["--db", str(singers), "--model", "m", "--base-url", endpoint.url]
+    done = subprocess.run(
+        [sys.executable, str(program), "ask", *flags, "How many?"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **trace},
+    )
+    assert "approved" in done.stdout
+    assert len(endpoint.requests) == 2
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    if trace:
+        assert {"langgraph", "langchain_openai"} <= set(loaded)
+    else:
+        assert loaded == []

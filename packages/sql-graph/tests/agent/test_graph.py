@@ -30,8 +30,9 @@ from sql_graph import (
     answer,
     build_graph,
 )
-from sql_graph.agent.graph import SqlGraph
+from sql_graph.agent.graph import SqlGraph, bind, run_graph
 from sql_graph.agent.nodes import Agent, check_query, execute_query, rewrite_query, should_continue, write_query
+from sql_graph.agent.walk import walk
 from sql_graph.errors import EmptyQuestionError
 from sql_graph.ports import ObservationStatus
 from sql_graph.testing import ScriptError
@@ -407,3 +408,27 @@ def test_scripted_chat_fails_loudly() -> None:
     """A call beyond the script names itself."""
     with pytest.raises(ScriptError, match="call 2 of a ScriptedChat with 1 replies"):
         answer("Which names?", database=table(), chat=ScriptedChat([fenced(NAMES)]))
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        ["SELECT 1", "VERDICT: CORRECT"],
+        ["SELECT 1", "Wrong.\nVERDICT: INCORRECT", "SELECT 2", "VERDICT: CORRECT"],
+        ["SELECT 3", "Fails.\nVERDICT: INCORRECT", "SELECT 3"],
+        ["SELECT 3", "Fails.\nVERDICT: INCORRECT", "I cannot."],
+        ["SELECT 1", "No.\nVERDICT: INCORRECT", "SELECT 2", "No.\nVERDICT: INCORRECT", "SELECT 3"],
+        ["I cannot."],
+    ],
+    ids=["approved", "rewritten", "repeated", "no rewrite", "last turn", "no query"],
+)
+def test_the_walk_is_the_graph(replies: list[str]) -> None:
+    """What the command line walks gives the answer, and the changes of each node, that LangGraph gives."""
+    database = TableDatabase({"SELECT 1": [{"1": 1}], "SELECT 2": [{"2": 2}]})
+    by_graph, by_walk = (Agent(database=database, chat=ScriptedChat(list(replies))) for _ in range(2))
+    seen: list[list[Any]] = [[], []]
+    history = [("none?", "SELECT 0")]
+    drawn = run_graph(bind(by_graph), "one?", history=history, on_update=seen[0].append)
+    walked = walk(by_walk, "one?", history=history, on_update=seen[1].append)
+    assert drawn.to_dict() == walked.to_dict()
+    assert seen[0] == seen[1]

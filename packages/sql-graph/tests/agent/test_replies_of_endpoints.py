@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from sql_graph import CheckMode, ModelCallError, ModelFault, StopReason, TableDatabase, UsageError, answer, open_chat
+from sql_graph import CheckMode, ModelCallError, ModelFault, StopReason, TableDatabase, UsageError, answer
 from sql_graph.parse import message_text
 
 ASK = [HumanMessage("hello")]
@@ -28,6 +28,7 @@ GOOD: dict[str, Any] = {
     "usage": {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7},
 }
 Talk = Callable[[socket.socket], None]
+Open = Callable[..., Any]
 
 
 def cases(kind: str) -> Any:
@@ -42,9 +43,15 @@ def body_of(case: dict[str, Any]) -> str:
     return json.dumps(GOOD | {"choices": ["CHOICE"]}).replace('"CHOICE"', case["choice"].replace("\n", "\\n"))
 
 
-def open_at(url: str, **options: Any) -> Any:
-    """A chat model that waits for nothing between requests."""
-    return open_chat(**{"model": "m", "base_url": url, "api_key": "k", "retry_wait_s": 0.0, "timeout_s": 20} | options)
+@pytest.fixture
+def open_at(opener: Open) -> Open:
+    """Opens each chat model of ours at a URL; it waits for nothing between requests."""
+
+    def opened(url: str, **options: Any) -> Any:
+        usual = {"model": "m", "base_url": url, "api_key": "k", "retry_wait_s": 0.0, "timeout_s": 20}
+        return opener(**usual | options)
+
+    return opened
 
 
 class Wire:
@@ -134,7 +141,9 @@ def wire() -> Iterator[Wire]:
 
 
 @cases("case")
-def test_failure_in_a_successful_answer(case: dict[str, Any], reply_with: Callable[..., Any], answers: Any) -> None:
+def test_failure_in_a_successful_answer(
+    open_at: Open, case: dict[str, Any], reply_with: Callable[..., Any], answers: Any
+) -> None:
     """Each way of failing with status 200 is its fault, tried again where that may help, and never an empty reply."""
     endpoint = reply_with(*[answers.Answer(body=body_of(case))] * 3)
     with pytest.raises(ModelCallError) as caught:
@@ -147,7 +156,7 @@ def test_failure_in_a_successful_answer(case: dict[str, Any], reply_with: Callab
 
 
 @cases("read")
-def test_odd_answer_is_read(case: dict[str, Any], reply_with: Callable[..., Any], answers: Any) -> None:
+def test_odd_answer_is_read(open_at: Open, case: dict[str, Any], reply_with: Callable[..., Any], answers: Any) -> None:
     """What is merely odd is a reply, in characters that any encoding can write."""
     endpoint = reply_with(answers.Answer(body=body_of(case)))
     message = open_at(endpoint.url).invoke(ASK)
@@ -155,7 +164,7 @@ def test_odd_answer_is_read(case: dict[str, Any], reply_with: Callable[..., Any]
 
 
 @pytest.mark.parametrize("case", PASSING, ids=[case["name"] for case in PASSING])
-def test_failure_is_overcome(case: dict[str, Any], reply_with: Callable[..., Any], answers: Any) -> None:
+def test_failure_is_overcome(open_at: Open, case: dict[str, Any], reply_with: Callable[..., Any], answers: Any) -> None:
     """A failure in a successful answer that may pass is tried again, and the agent goes on."""
     endpoint = reply_with(answers.Answer(body=body_of(case)), "```sql\nSELECT 1\n```")
     found = answer(
@@ -179,7 +188,7 @@ def test_failure_is_overcome(case: dict[str, Any], reply_with: Callable[..., Any
     ],
     ids=["no text", "latin-1", "deep list", "deep object", "long number", "empty", "null", "nan", "event stream"],
 )
-def test_body_that_is_no_completion(wire: Wire, body: bytes) -> None:
+def test_body_that_is_no_completion(open_at: Open, wire: Wire, body: bytes) -> None:
     """Bytes that are no text, JSON that is too deep or has too long a number: one typed fault, or the reply."""
     try:
         assert message_text(open_at(wire.answers(http(body))).invoke(ASK)) == "x"
@@ -201,14 +210,14 @@ def test_body_that_is_no_completion(wire: Wire, body: bytes) -> None:
     ],
     ids=["status line", "headers", "body", "chunks", "body without length", "continue", "silence"],
 )
-def test_server_that_drips(wire: Wire, talk: Talk) -> None:
+def test_server_that_drips(open_at: Open, wire: Wire, talk: Talk) -> None:
     """A request is over at its timeout, however often a little more arrives."""
     with pytest.raises(ModelCallError) as caught:
         open_at(wire.answers(talk), timeout_s=0.5, max_retries=0).invoke(ASK)
     assert caught.value.fault in (ModelFault.TIMEOUT, ModelFault.UNREACHABLE)
 
 
-def test_silence_is_shorter_than_the_whole(wire: Wire) -> None:
+def test_silence_is_shorter_than_the_whole(open_at: Open, wire: Wire) -> None:
     """With `silence_s`, a server that keeps sending may take longer than one that says nothing."""
     body = json.dumps(GOOD).encode()
 
@@ -240,7 +249,7 @@ ZEROS = b'{"choices": [], "x": "' + b"0" * 20_000_000 + b'"}'
     ],
     ids=["large", "endless chunks", "gigabytes", "endless error", "gzip", "deflate", "gzip twice", "members"],
 )
-def test_answer_beyond_the_size(wire: Wire, talk: Talk | bytes) -> None:
+def test_answer_beyond_the_size(open_at: Open, wire: Wire, talk: Talk | bytes) -> None:
     """No more than `max_answer_bytes` is read or made of what is read."""
     with pytest.raises(ModelCallError, match="more than 1000000 bytes") as caught:
         open_at(wire.answers(talk), max_answer_bytes=1_000_000).invoke(ASK)
@@ -248,7 +257,7 @@ def test_answer_beyond_the_size(wire: Wire, talk: Talk | bytes) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity", ""])
-def test_compressed_answer_is_read(wire: Wire, encoding: str) -> None:
+def test_compressed_answer_is_read(open_at: Open, wire: Wire, encoding: str) -> None:
     """Gateways compress, and may send deflate without its header."""
     body = json.dumps(GOOD).encode()
     raw = zlib.compressobj(wbits=-15)
@@ -280,7 +289,7 @@ def test_compressed_answer_is_read(wire: Wire, encoding: str) -> None:
         ),
     ],
 )
-def test_answer_that_is_broken(wire: Wire, talk: bytes, fault: ModelFault) -> None:
+def test_answer_that_is_broken(open_at: Open, wire: Wire, talk: bytes, fault: ModelFault) -> None:
     """Broken HTTP, redirects that lead nowhere, bodies that break off: each is a typed fault with one clean line."""
     with pytest.raises(ModelCallError) as caught:
         open_at(wire.answers(talk), max_retries=0).invoke(ASK)
@@ -291,7 +300,7 @@ def test_answer_that_is_broken(wire: Wire, talk: bytes, fault: ModelFault) -> No
 @pytest.mark.parametrize(
     "said", ["nan", "inf", "-5", "1e999", "soon", "", "Mon, 99 Foo 2024", "Wed, 21 Oct 99999 07:28:00 GMT", "٣"]
 )
-def test_retry_after_that_says_nothing(wire: Wire, said: str) -> None:
+def test_retry_after_that_says_nothing(open_at: Open, wire: Wire, said: str) -> None:
     """A wait that is no wait is ignored: the request is tried again as if the server had not named one."""
     busy = http(b'{"error": {"message": "busy"}}', f"retry-after: {said}".encode().decode("latin-1"), status="429 Slow")
     good = http(json.dumps(GOOD).encode())
@@ -299,34 +308,34 @@ def test_retry_after_that_says_nothing(wire: Wire, said: str) -> None:
     assert open_at(wire.answers(busy_once, good), max_wait_s=60).invoke(ASK).content == "SELECT 1"
 
 
-def test_json_under_another_name(wire: Wire) -> None:
+def test_json_under_another_name(open_at: Open, wire: Wire) -> None:
     """A completion is read whatever the server calls its type."""
     body = b"\xef\xbb\xbf  " + json.dumps(GOOD).encode()
     sent = http(body).replace(b"application/json", b"text/html; charset=utf-16")
     assert open_at(wire.answers(sent)).invoke(ASK).content == "SELECT 1"
 
 
-def test_half_a_character_in_the_question(reply_with: Callable[..., Any]) -> None:
+def test_half_a_character_in_the_question(open_at: Open, reply_with: Callable[..., Any]) -> None:
     """A prompt that no encoding can write is sent with U+FFFD in its place."""
     endpoint = reply_with("hi")
     assert open_at(endpoint.url).invoke([HumanMessage("how many \ud83d?")]).content == "hi"
     assert endpoint.requests[0]["messages"][0]["content"] == "how many \ufffd?"
 
 
-def test_query_of_the_url_travels(wire: Wire) -> None:
+def test_query_of_the_url_travels(open_at: Open, wire: Wire) -> None:
     """The query of an endpoint's URL stands behind the path of each request."""
     open_at(wire.answers(http(json.dumps(GOOD).encode())) + "?api-version=2024-06-01&v=2").invoke(ASK)
     assert wire.requests[0].startswith(b"POST /v1/chat/completions?api-version=2024-06-01&v=2 HTTP/1.1")
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://host:99999/v1", "http://ho st/v1", "http://h/v1#x", "ftp://h"])
-def test_address_that_is_none(url: str) -> None:
+def test_address_that_is_none(open_at: Open, url: str) -> None:
     """An address that cannot be one is refused before any request."""
     with pytest.raises(UsageError, match="not the URL of an endpoint"):
         open_at(url)
 
 
-def test_key_that_no_header_can_carry() -> None:
+def test_key_that_no_header_can_carry(open_at: Open) -> None:
     """A key with a line break inside is refused, without being shown; blanks around it are cut."""
     with pytest.raises(UsageError, match="API key") as caught:
         open_at("http://localhost:1/v1", api_key="sk-secret\nvalue")

@@ -9,13 +9,9 @@ appear in no message, representation or trace.
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import openai
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -25,27 +21,10 @@ from langchain_openai import ChatOpenAI
 from pydantic import Field, SecretStr
 
 from sql_graph.agent.completion import whole_characters
-from sql_graph.agent.faults import AnswerError, fault_of, retry_after_s, status_of, words_of
-from sql_graph.agent.sampling import request_fields
+from sql_graph.agent.endpoint import MAX_ANSWER_BYTES, OPENAI_URL, Endpoint, checked_endpoint
+from sql_graph.agent.faults import AnswerError, failed_status, root_of
 from sql_graph.agent.transport import BoundedClient
-from sql_graph.errors import ModelCallError, ModelFault, UsageError
-
-OPENAI_URL = "https://api.openai.com/v1"
-NO_KEY = "not-needed"
-"""Sent where an endpoint of one's own is given without a key: the client insists on one."""
-MIN_SECRET_CHARS = 6
-"""A shorter key, such as the `EMPTY` that local servers are given, is no secret; hiding it would garble messages."""
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-TRANSIENT = frozenset(
-    {
-        ModelFault.UNREACHABLE,
-        ModelFault.TIMEOUT,
-        ModelFault.RATE_LIMITED,
-        ModelFault.SERVER_ERROR,
-        ModelFault.NOTHING_GENERATED,
-    }
-)
-"""The faults worth another request."""
+from sql_graph.errors import ModelFault
 
 
 def open_chat(
@@ -73,40 +52,32 @@ def open_chat(
     Raises:
         UsageError: no model, no key for OpenAI itself, credentials in the URL, or an unknown sampling parameter.
     """
-    if not model.strip():
-        raise UsageError(
-            "no model is named", argument="model", advice="give the name under which the endpoint serves it"
-        )
-    silence_s = timeout_s if silence_s is None else silence_s
-    if min(timeout_s, silence_s, max_answer_bytes) <= 0 or min(max_retries, retry_wait_s, max_wait_s) < 0:
-        raise UsageError(
-            "timeout_s, silence_s and max_answer_bytes must be above 0, and max_retries, retry_wait_s and max_wait_s "
-            f"at least 0; got {timeout_s!r}, {silence_s!r}, {max_answer_bytes!r}, "
-            f"{max_retries!r}, {retry_wait_s!r}, {max_wait_s!r}"
-        )
-    url = base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    endpoint, query = _checked_endpoint(url)
-    key = _checked_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
-    if not key and endpoint == OPENAI_URL:
-        raise UsageError(
-            "no API key",
-            argument="api_key",
-            advice="set OPENAI_API_KEY, or give the base_url of an endpoint that needs none",
-        )
+    endpoint = checked_endpoint(
+        model=model,
+        base_url=base_url,
+        api_key=api_key,
+        sampling_parameters=sampling_parameters,
+        timeout_s=timeout_s,
+        max_retries=max_retries,
+        retry_wait_s=retry_wait_s,
+        max_wait_s=max_wait_s,
+        silence_s=silence_s,
+        max_answer_bytes=max_answer_bytes,
+    )
     return EndpointChat(
         model=model,
-        base_url=endpoint,
-        api_key=SecretStr(key or NO_KEY),
-        default_query=query or None,
-        http_client=BoundedClient(endpoint, timeout_s=timeout_s, max_bytes=max_answer_bytes),
-        timeout=silence_s,
+        base_url=endpoint.url,
+        api_key=SecretStr(endpoint.key),
+        default_query=endpoint.query or None,
+        http_client=BoundedClient(endpoint.url, timeout_s=timeout_s, max_bytes=max_answer_bytes),
+        timeout=endpoint.silence_s,
         max_retries=0,
         retries=max_retries,
         retry_wait_s=retry_wait_s,
         max_wait_s=max_wait_s,
         use_responses_api=False,
         disable_streaming=True,
-        **request_fields(sampling_parameters or {}),
+        **endpoint.sampling,
     )
 
 
@@ -124,20 +95,10 @@ class EndpointChat(ChatOpenAI):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = 1
-        while True:
-            try:
-                return super()._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
-            except Exception as error:  # noqa: BLE001  whatever a reply brings about ends one call, never a whole run
-                fault = fault_of(error)
-                wait_s = retry_after_s(error)
-                if wait_s is None:
-                    wait_s = min(self.retry_wait_s * 2 ** (request - 1), self.max_wait_s)
-                if fault not in TRANSIENT or request > self.retries or wait_s > self.max_wait_s:
-                    failure = self._failure(error, fault, request)
-                    raise failure from (None if self._secret() and self._secret() in str(error) else error)
-            time.sleep(wait_s)
-            request += 1
+        def request() -> ChatResult:
+            return super(EndpointChat, self)._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
+
+        return self._endpoint().call(request, failure_of)
 
     async def _agenerate(
         self,
@@ -175,25 +136,39 @@ class EndpointChat(ChatOpenAI):
             payload["messages"] = whole_characters(payload["messages"])
         return payload
 
-    def _failure(self, error: Exception, fault: ModelFault, requests: int) -> ModelCallError:
-        endpoint = self.openai_api_base or OPENAI_URL
-        return ModelCallError(
-            words_of(error, secret=self._secret()),
-            fault=fault,
-            attempts=requests,
-            status=status_of(error),
-            endpoint=endpoint,
-            model=self.model_name,
-        )
-
-    def _secret(self) -> str:
-        """The key, if it is one to keep."""
+    def _endpoint(self) -> Endpoint:
         key = self.openai_api_key
-        value = key.get_secret_value() if isinstance(key, SecretStr) else ""
-        return value if len(value) >= MIN_SECRET_CHARS and value != NO_KEY else ""
+        return Endpoint(
+            model=self.model_name,
+            url=self.openai_api_base or OPENAI_URL,
+            key=key.get_secret_value() if isinstance(key, SecretStr) else "",
+            max_retries=self.retries,
+            retry_wait_s=self.retry_wait_s,
+            max_wait_s=self.max_wait_s,
+        )
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [("model", self.model_name), ("endpoint", self.openai_api_base)]
+
+
+def failure_of(error: Exception) -> AnswerError:
+    """The failure behind an error that a request of the OpenAI client ended with."""
+    behind: BaseException | None = error
+    while behind is not None:  # the client takes a useless answer for a lost connection
+        if isinstance(behind, AnswerError):
+            return behind
+        behind = behind.__cause__
+    if isinstance(error, openai.APIStatusError):
+        said = error.body or error.response.text
+        retry_after = error.response.headers.get("retry-after", "")
+        return failed_status(error.status_code, said=said, retry_after=retry_after)
+    if isinstance(error, openai.APIConnectionError):
+        timed_out = isinstance(error, openai.APITimeoutError)
+        cause = "" if error.__cause__ is None else str(root_of(error))
+        return AnswerError(ModelFault.TIMEOUT if timed_out else ModelFault.UNREACHABLE, cause)
+    is_read = isinstance(error, openai.APIResponseValidationError) or hasattr(error, "response")
+    fault = ModelFault.NOT_A_CHAT_ANSWER if is_read else ModelFault.REJECTED  # LangChain notes what it read on errors
+    return AnswerError(fault, f"{type(error).__name__}: {error}")
 
 
 def _keep_reasoning(response: dict[str, Any] | openai.BaseModel, result: ChatResult) -> None:
@@ -204,39 +179,3 @@ def _keep_reasoning(response: dict[str, Any] | openai.BaseModel, result: ChatRes
         said = message.get("reasoning_content") or message.get("reasoning")
         if isinstance(said, str) and said:
             generation.message.additional_kwargs["reasoning_content"] = said
-
-
-def _checked_endpoint(url: str) -> tuple[str, dict[str, str]]:
-    """The URL without a closing slash and without its query, and that query."""
-    try:
-        parts = urlsplit(url.strip())
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.fragment
-        known = known and not any(letter.isspace() for letter in url.strip())
-        httpx.URL(url.strip())
-    except (ValueError, httpx.InvalidURL):
-        parts, known = urlsplit(""), False
-    if parts.username or parts.password:
-        raise UsageError(
-            "the endpoint's URL holds a user name or password",
-            argument="base_url",
-            advice="give the key as api_key or OPENAI_API_KEY",
-        )
-    if not known:
-        shown = repr(url) if "@" not in url else "this"
-        raise UsageError(
-            f"{shown} is not the URL of an endpoint",
-            argument="base_url",
-            advice="expected something like 'http://localhost:8000/v1'",
-        )
-    return parts._replace(query="").geturl().rstrip("/"), dict(parse_qsl(parts.query, keep_blank_values=True))
-
-
-def _checked_key(key: str) -> str:
-    key = key.strip()
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(
-            "the API key holds a character that no header can carry",
-            argument="api_key",
-            advice="check OPENAI_API_KEY or api_key",
-        )
-    return key

@@ -86,6 +86,9 @@ def _check_choice(choice: dict[str, Any], answer: dict[str, Any]) -> None:
     fields["role"] = "assistant"
     if not isinstance(fields.get("content"), str | list | None):
         raise _no_completion(_short(answer))
+    calls = fields.get("tool_calls")
+    if calls and not (isinstance(calls, list) and all(isinstance(call, dict) for call in cast("list[Any]", calls))):
+        raise _no_completion(_short(answer))
     if not _is_generated(fields, reason, answer["usage"]):
         raise AnswerError(
             ModelFault.NOTHING_GENERATED, f"the message is empty, with finish_reason {reason!r}, and so is its usage"

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
-import openai
-
 from sql_graph.errors import ModelFault
 
 _TAG = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
@@ -19,37 +17,19 @@ PAGE_CHARS = 20_000
 
 
 class AnswerError(Exception):
-    """An answer that arrived and is of no use. `EndpointChat` turns it into a `ModelCallError`."""
+    """A request that brought no completion. `Endpoint.call` turns it into a `ModelCallError`."""
 
-    def __init__(self, fault: ModelFault, said: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, fault: ModelFault, said: str, *, status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(said)
         self.fault = fault
         self.said = said
         """The answer's own words, or what is wrong with it."""
         self.status = status
         """The HTTP status that the answer names, or came with."""
-
-
-def fault_of(error: Exception) -> ModelFault:
-    """The fault behind an error that a request ended with."""
-    if answer := _answer_error(error):
-        return answer.fault
-    if isinstance(error, openai.APITimeoutError):
-        return ModelFault.TIMEOUT
-    if isinstance(error, openai.APIConnectionError):
-        return ModelFault.UNREACHABLE
-    if isinstance(error, openai.APIStatusError):
-        return fault_of_status(error.status_code)
-    if isinstance(error, openai.APIResponseValidationError) or hasattr(error, "response"):
-        return ModelFault.NOT_A_CHAT_ANSWER  # LangChain notes the response on what went wrong in reading it
-    return ModelFault.REJECTED
-
-
-def status_of(error: Exception) -> int | None:
-    """The HTTP status that the endpoint answered with, or that its answer names."""
-    if answer := _answer_error(error):
-        return answer.status
-    return error.status_code if isinstance(error, openai.APIStatusError) else None
+        self.retry_after_s = retry_after_s
+        """The seconds that the server asks to wait; None when it does not say."""
 
 
 def fault_of_status(status: int) -> ModelFault:
@@ -69,16 +49,22 @@ def fault_of_status(status: int) -> ModelFault:
             return ModelFault.REJECTED
 
 
-def retry_after_s(error: Exception) -> float | None:
-    """The seconds that the server asks to wait, as a number or a date; None when it does not say."""
-    if not isinstance(error, openai.APIStatusError):
-        return None
-    said = error.response.headers.get("retry-after", "").strip()
+def seconds_to_wait(retry_after: str) -> float | None:
+    """The seconds that a `Retry-After` header asks for, as a number or a date; None when it names no wait."""
+    said = retry_after.strip()
     try:
         seconds = float(said)
     except ValueError:
         seconds = _seconds_until(said)
     return seconds if seconds is not None and math.isfinite(seconds) and seconds >= 0 else None
+
+
+def failed_status(status: int, *, said: object, retry_after: str) -> AnswerError:
+    """The failure that an HTTP status shows. `said` is the body: what JSON there says, or its text."""
+    if isinstance(said, dict):
+        fields = cast("dict[str, Any]", said)
+        said = fields.get("message") or fields.get("detail") or fields
+    return AnswerError(fault_of_status(status), str(said), status=status, retry_after_s=seconds_to_wait(retry_after))
 
 
 def _seconds_until(date: str) -> float | None:
@@ -90,37 +76,14 @@ def _seconds_until(date: str) -> float | None:
         return None
 
 
-def words_of(error: Exception, *, secret: str) -> str:
-    """What the server said, or the operating system where no server spoke: short, quoted, and never `secret`."""
-    said = _said(error)
-    return _short(said.replace(secret, "***") if secret else said)
-
-
-def _said(error: Exception) -> str:
-    """The server's own words, or the operating system's where no server spoke."""
-    if answer := _answer_error(error):
-        return answer.said
-    if isinstance(error, openai.APIConnectionError):
-        cause: BaseException | None = error.__cause__
-        while cause is not None and cause.__cause__ is not None:
-            cause = cause.__cause__
-        return str(cause or "")
-    if isinstance(error, openai.APIStatusError):
-        if isinstance(error.body, dict):
-            body = cast("dict[str, Any]", error.body)
-            return str(body.get("message") or body.get("detail") or body)
-        return str(error.body or error.response.text)
-    return f"{type(error).__name__}: {error}"
-
-
-def _answer_error(error: BaseException | None) -> AnswerError | None:
-    """The useless answer behind an error of the OpenAI client, which takes it for a lost connection."""
-    while error is not None and not isinstance(error, AnswerError):
+def root_of(error: BaseException) -> BaseException:
+    """The first cause of an error: often the operating system's own words."""
+    while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
-def _short(text: str) -> str:
+def short_words(text: str) -> str:
     """One line of at most `MESSAGE_CHARS`; an HTML page is named as such and reduced to its text."""
     page = "an HTML page, " if _HTML.match(text) else ""
     text = text[:PAGE_CHARS]

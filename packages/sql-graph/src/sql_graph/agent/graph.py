@@ -18,15 +18,12 @@ from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMi
 
 from sql_graph.agent.nodes import (
     CHECK,
-    EXECUTE,
+    NODES,
     REWRITE,
+    WAYS,
     WRITE,
     Agent,
-    check_query,
-    execute_query,
-    rewrite_query,
     should_continue,
-    write_query,
 )
 from sql_graph.agent.prompts import PromptBudget
 from sql_graph.agent.state import (
@@ -94,18 +91,12 @@ def bind(agent: Agent) -> SqlGraph:
 def _compiled() -> SqlGraph:
     """The graph without model or database. Compiling takes as long as a turn, so it is done once."""
     graph = StateGraph(SqlState, input_schema=SqlInput)
-    for name, node in (
-        (WRITE, write_query),
-        (EXECUTE, execute_query),
-        (CHECK, check_query),
-        (REWRITE, rewrite_query),
-    ):
+    for name, node in NODES.items():
         graph.add_node(name, cast("Any", _with_agent(node)))  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
     graph.add_edge(START, WRITE)
-    graph.add_edge(WRITE, EXECUTE)
-    graph.add_edge(EXECUTE, CHECK)
+    for name, follower in WAYS.items():
+        graph.add_edge(name, follower)
     graph.add_conditional_edges(CHECK, should_continue, [REWRITE, END])
-    graph.add_edge(REWRITE, EXECUTE)
     return graph.compile(name=GRAPH_NAME)  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
 
 

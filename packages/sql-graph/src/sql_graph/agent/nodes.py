@@ -129,6 +129,12 @@ def should_continue(state: SqlState) -> Literal["rewrite_query", "__end__"]:
     return "__end__" if state.get("stop") else "rewrite_query"
 
 
+NODES = {WRITE: write_query, EXECUTE: execute_query, CHECK: check_query, REWRITE: rewrite_query}
+"""Each node's function, in the order in which the graph is drawn."""
+WAYS = {WRITE: EXECUTE, EXECUTE: CHECK, REWRITE: EXECUTE}
+"""Which node follows which; `check_query` is followed by what `should_continue` says."""
+
+
 def _ask(agent: Agent, node: str, messages: list[BaseMessage]) -> AttemptRecord:
     reply = read_reply(agent.chat.invoke(messages))
     record: AttemptRecord = {

@@ -1,0 +1,40 @@
+"""The agent without LangGraph: the same nodes on the same ways, for the command line.
+
+Importing LangGraph takes longer than most answers. What it adds (checkpoints, callbacks, traces, threads) a command has
+no use for; `sql_graph.agent.graph` has it all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sql_graph.agent.nodes import CHECK, NODES, WAYS, WRITE, Agent, should_continue
+from sql_graph.agent.state import SqlAnswer, SqlState, answer_from_state, history_records
+
+END = "__end__"
+"""LangGraph's name for the end, which `should_continue` uses."""
+
+
+def walk(
+    agent: Agent,
+    question: str,
+    *,
+    history: Sequence[tuple[str, str]] = (),
+    on_update: Callable[[dict[str, Any]], None] | None = None,
+) -> SqlAnswer:
+    """Answer one question as `run_graph` does; raises as `answer` does.
+
+    `on_update` is given each node's changes, `{node: changed keys}`, as they happen.
+    """
+    state: SqlState = {"question": question}
+    if history:
+        state["history"] = history_records(history)
+    node = WRITE
+    while node != END:
+        changes = NODES[node](state, agent)
+        state = {**state, **changes}
+        if on_update is not None:
+            on_update({node: dict(changes)})
+        node = should_continue(state) if node == CHECK else WAYS[node]
+    return answer_from_state(state)
