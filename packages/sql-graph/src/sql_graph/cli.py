@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sql_graph.errors import EmptyQuestionError, SqlGraphError
+from sql_graph.errors import EmptyQuestionError, SqlGraphError, UsageError
 
 if TYPE_CHECKING:
     from sql_graph.agent.endpoint import EndpointOptions
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 NO_QUERY = 5
 """Exit code when the agent ended without a query that runs."""
 
+_OPTIONS = {
+    "max_turns": "--max-turns",
+    "prompt_budget_tokens": "--prompt-budget",
+    "timeout_s": "--timeout",
+    "deadline_s": "--deadline",
+    "base_url": "--base-url",
+    "sampling parameter 'temperature'": "--temperature",
+    "sampling parameter 'max_tokens'": "--max-tokens",
+}
+"""The parameters that a `UsageError` may name, and the option that sets each."""
 _EPILOG = (
     "Exit codes: 0 a query that ran was found, 2 bad argument, 3 database at fault, 4 model cannot be asked, "
     "5 no query that runs, 130 interrupted. The API key is read from OPENAI_API_KEY."
@@ -78,15 +88,25 @@ def stops_on_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**options)
         except SqlGraphError as error:
+            message = _with_options(error)
             if options.get("as_json"):
-                click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
-            click.echo(f"sql-graph: {error}", err=True)
+                click.echo(json.dumps({"error": type(error).__name__, "message": message}))
+            click.echo(f"sql-graph: {message}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("sql-graph: interrupted", err=True)
             sys.exit(130)
 
     return guarded
+
+
+def _with_options(error: SqlGraphError) -> str:
+    """The error's sentence, in which an option stands for the parameter that it sets."""
+    message = str(error)
+    if isinstance(error, UsageError):
+        for parameter, option in _OPTIONS.items():
+            message = message.replace(parameter, option)
+    return message
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

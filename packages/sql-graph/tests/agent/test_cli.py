@@ -148,10 +148,13 @@ def test_empty_question(run: Callable[..., Result], question: str) -> None:
 
 def test_other_bad_arguments(run: Callable[..., Result]) -> None:
     """Arguments that make no sense are exit code 2."""
-    assert_one_line(run("ask", "How many?", max_turns="0"), 2, "max_turns must be at least 1")
-    assert_one_line(run("ask", "How many?", deadline="0"), 2, "deadline_s")
+    assert_one_line(run("ask", "How many?", max_turns="0"), 2, "--max-turns must be at least 1")
+    assert_one_line(run("ask", "How many?", deadline="0"), 2, "--deadline must")
+    assert_one_line(run("ask", "How many?", timeout="0"), 2, "--timeout must be greater than 0, got 0.0")
+    assert_one_line(run("ask", "How many?", temperature="-1"), 2, "--temperature must")
+    assert_one_line(run("ask", "How many?", max_tokens="0"), 2, "--max-tokens must")
     assert_one_line(run("ask", "How many?", base_url="localhost"), 2, "not the URL of an endpoint")
-    assert_one_line(run("ask", "How many?", prompt_budget="100"), 2, "prompt_budget_tokens")
+    assert_one_line(run("ask", "How many?", prompt_budget="100"), 2, "raise --prompt-budget")
     assert run("ask", "How many?", check="maybe").exit_code == 2
 
 

@@ -136,12 +136,14 @@ def checked_endpoint(
             "no model is named", argument="model", advice="give the name under which the endpoint serves it"
         )
     silence_s = timeout_s if silence_s is None else silence_s
-    if min(timeout_s, silence_s, max_answer_bytes) <= 0 or min(max_retries, retry_wait_s, max_wait_s) < 0:
-        raise UsageError(
-            "timeout_s, silence_s and max_answer_bytes must be above 0, and max_retries, retry_wait_s and max_wait_s "
-            f"at least 0; got {timeout_s!r}, {silence_s!r}, {max_answer_bytes!r}, "
-            f"{max_retries!r}, {retry_wait_s!r}, {max_wait_s!r}"
-        )
+    above_0 = {"timeout_s": timeout_s, "silence_s": silence_s, "max_answer_bytes": max_answer_bytes}
+    from_0 = {"max_retries": max_retries, "retry_wait_s": retry_wait_s, "max_wait_s": max_wait_s}
+    for name, value in above_0.items():
+        if value <= 0:
+            raise UsageError(f"{name} must be greater than 0, got {value!r}", argument=name)
+    for name, value in from_0.items():
+        if value < 0:
+            raise UsageError(f"{name} must be at least 0, got {value!r}", argument=name)
     url = base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
     endpoint, query = _checked_endpoint(url)
     key = _checked_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
