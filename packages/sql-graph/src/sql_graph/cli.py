@@ -136,7 +136,8 @@ def ask(question: str, as_json: bool, **options: Any) -> None:
         from sql_graph.console import TurnPrinter
 
         printer = TurnPrinter()
-        found = run(agent, question, history=[], show=printer.update)
+        with printer.waiting():
+            found = run(agent, question, history=[], show=printer.update)
         printer.end(found)
     if not found.ran:
         sys.exit(NO_QUERY)

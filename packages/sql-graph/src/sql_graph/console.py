@@ -10,6 +10,7 @@ import importlib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ class TurnPrinter:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._replies = 0
+
+    def waiting(self) -> AbstractContextManager[object]:
+        """A line that moves on a terminal while the model is asked; nothing elsewhere."""
+        if self._console.is_terminal:
+            return self._console.status("asking the model …")
+        return nullcontext()
 
     def update(self, changes: dict[str, Any]) -> None:
         """Show what one node changed, as LangGraph streams it: `{node: changed keys}`."""
@@ -135,7 +142,8 @@ def _read(console: Console) -> str:
 def _answer(ask: Ask, question: str, history: list[tuple[str, str]], console: Console) -> None:
     printer = TurnPrinter(console)
     try:
-        found = ask(question, history, printer.update)
+        with printer.waiting():
+            found = ask(question, history, printer.update)
     except SqlGraphError as error:
         console.print(Text(harmless(str(error)), style="red"))
         return

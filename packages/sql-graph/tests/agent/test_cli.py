@@ -8,14 +8,16 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from sql_graph.cli import main
-from sql_graph.console import draw_png, harmless
+from sql_graph.console import TurnPrinter, draw_png, harmless
 from sql_graph.errors import UsageError
 
 COUNT = "```sql\nSELECT count(*) AS n FROM singer\n```"
@@ -254,3 +256,40 @@ def test_ask_loads_only_what_it_needs(singers: Path, reply_with: Callable[..., A
         assert {"langgraph", "langchain_openai"} <= set(loaded)
     else:
         assert loaded == []
+
+
+@pytest.mark.parametrize("in_terminal", [True, False])
+def test_waiting_is_seen_on_a_terminal(in_terminal: bool) -> None:
+    """While the model is asked a line moves on a terminal; a pipe gets none."""
+    seen = StringIO()
+    with TurnPrinter(Console(file=seen, force_terminal=in_terminal)).waiting():
+        pass
+    assert ("asking the model" in seen.getvalue()) is in_terminal
+
+
+def test_a_reply_without_sql_reaches_the_user(
+    run: Callable[..., Result], reply_with: Callable[..., Any], answers: Any
+) -> None:
+    """The model's own words are in `--json`; a reply that is only reasoning is named as that on the screen."""
+    message = {"role": "assistant", "content": "", "reasoning_content": "Which table?"}
+    thought = {
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {"completion_tokens": 3},
+    }
+    reply_with("I cannot tell.", answers.Answer(body=json.dumps(thought)))
+    result = run("ask", "How many?", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["reply"]) == (5, "I cannot tell.")
+    result = run("ask", "How many?")
+    assert result.exit_code == 5
+    assert "the model gave only its reasoning: Which table?" in result.output
+
+
+def test_the_default_address_is_named_before_it_is_asked(
+    singers: Path, endpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an address, the command says where question and schema are about to go."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    monkeypatch.setattr("sql_graph.agent.walk.walk", lambda *_, **__: sys.exit(7))
+    result = CliRunner().invoke(main, ["ask", "--db", str(singers), "--model", "m", "How many?"])
+    assert result.exit_code == 7
+    assert "'m' is asked at https://api.openai.com/v1; the question and the schema go there" in result.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -36,15 +35,6 @@ def test_a_stream_that_is_not_utf8(
 
 def test_an_interruption_while_importing_is_130() -> None:
     """Ctrl-C in the middle of an import ends the command with one line and exit code 130."""
-    code = (
-        "import os, signal, sys\n"
-        "class Hook:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'click':\n"
-        f"            os.kill(os.getpid(), {int(signal.SIGINT)})\n"
-        "sys.meta_path.insert(0, Hook())\n"
-        "from sql_graph.entry import main\n"
-        "main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    program = Path(__file__).parents[1] / "programs" / "interrupt_an_import.py"
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "sql-graph: interrupted\n")
