@@ -233,10 +233,10 @@ class Vero:
 @pytest.fixture
 def vero(monkeypatch: pytest.MonkeyPatch) -> Vero:
     """VERL's place taken, on a machine that lacks nothing."""
-    from lit_sql_trainer.verl import launch
+    from lit_sql_trainer.verl import back_end
 
     stand_in = Vero()
-    monkeypatch.setattr(launch, "train_with_verl", stand_in)
+    monkeypatch.setattr(back_end, "train_with_verl", stand_in)
     monkeypatch.setattr(admission, "check_accelerator", lambda profile: None)
     return stand_in
 
