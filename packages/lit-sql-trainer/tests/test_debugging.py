@@ -43,7 +43,7 @@ def test_prompts_queries_results_and_rewards_are_shown(toy_data: Path, monkeypat
         "query 1 (write_query): SELECT count(*) FROM item",
         "| 1 row",
         "ended: approved",
-        "match on 2 of 2 databases; reward 1",
+        "match: right on 2 of 2 databases; reward 1",
         "mean reward 0.",
     ):
         assert part in result.output

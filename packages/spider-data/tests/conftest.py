@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import zipfile
 from collections.abc import Callable, Iterable
@@ -16,6 +17,9 @@ from hypothesis import settings
 # On a busy machine an example may take long; what it shows stays true.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a background job starts; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).resolve().parents[3]
 

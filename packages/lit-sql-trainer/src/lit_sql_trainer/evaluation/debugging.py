@@ -112,7 +112,7 @@ def _ending(task: SpiderTask, answer: SqlAnswer, verdict: Verdict, *, show_gold:
     detail = verdict.detail if show_gold or verdict.outcome is not Outcome.MISMATCH else ""
     lines = [f"  gold: {task.query}"] if show_gold else []
     lines.append(
-        f"  {verdict.outcome} on {verdict.databases_passed} of {verdict.databases_total} databases"
+        f"  {verdict.outcome}: right on {verdict.databases_passed} of {verdict.databases_total} databases"
         f"{f' ({detail})' if detail else ''}; reward {reward_of(verdict):g}"
     )
     return lines

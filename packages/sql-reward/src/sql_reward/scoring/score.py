@@ -50,6 +50,10 @@ class ScoreOptions:
     plug_value: bool = False
     limits: Limits = field(default_factory=Limits)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "db_root", as_path(self.db_root))  # whatever stands for a path may not reach a worker
+        object.__setattr__(self, "tables", None if self.tables is None else as_path(self.tables))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairResult:
