@@ -6,7 +6,7 @@ Names are loaded when they are first used, because Agent-lightning takes a quart
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lit_sql_trainer.agent.agent import LitSQLAgent
@@ -66,7 +66,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'lit_sql_trainer' has no attribute {name!r}")
     if name == "LitSQLAgent":  # imports the library, which reads the environment when it is imported

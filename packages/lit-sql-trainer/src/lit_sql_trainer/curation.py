@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.errors import ConfigError, DataError
 from lit_sql_trainer.evaluation.questions import Questions
@@ -152,7 +151,7 @@ def decide(questions: Questions, reasons: Mapping[str, Reason], *, keep_share: f
     return Curation(questions=questions, dropped=dropped, spared=spared)
 
 
-def write_curated(out: Path, curation: Curation, *, settings: Mapping[str, Any], copy: bool = False) -> Path:
+def write_curated(out: Path, curation: Curation, *, settings: Mapping[str, object], copy: bool = False) -> Path:
     """Write a new data folder with the curated split and everything else unchanged; return its manifest's path.
 
     Databases are links to the original files unless `copy` is set. The folder gets its name only when it is complete.
@@ -183,7 +182,7 @@ def write_curated(out: Path, curation: Curation, *, settings: Mapping[str, Any],
     return out / MANIFEST
 
 
-def _fill(part: Path, curation: Curation, *, settings: Mapping[str, Any], copy: bool) -> None:
+def _fill(part: Path, curation: Curation, *, settings: Mapping[str, object], copy: bool) -> None:
     source, split = curation.questions.folder, curation.questions.split
     for file in sorted(source.glob("*.parquet")):
         if file.stem != split:
@@ -211,7 +210,7 @@ def _databases(source: Path, part: Path, *, copy: bool) -> None:
                 place.symlink_to(file.resolve())
 
 
-def _manifest(curation: Curation, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(curation: Curation, settings: Mapping[str, object]) -> dict[str, object]:
     """The source's manifest, updated, in the form that `spider-data check` reads, with the counts added."""
     source, split = curation.questions.folder, curation.questions.split
     before = read_manifest(source) or Manifest(origin=Origin.OWN)

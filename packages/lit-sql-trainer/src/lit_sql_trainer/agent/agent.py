@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
@@ -35,10 +34,10 @@ from sql_reward import GoldSqlError, Outcome, Verdict, reward_of
 MAX_REMARK = 300
 """At most this many characters of an error or of a checker's remark are kept."""
 
-Row = Mapping[str, Any]
+Row = dict[str, str | int]
 
 
-class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
+class LitSQLAgent(agl.LitAgent[Row]):
     """The SQL agent as Agent-lightning runs it.
 
     Args:
@@ -59,7 +58,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
         self.catalog = self.answering.catalog
         self.rollouts_file = rollouts_file
 
-    def set_runner(self, runner: agl.Runner[dict[str, Any]]) -> None:
+    def set_runner(self, runner: agl.Runner[Row]) -> None:
         """Prepare a runner process; the library calls this before the process's first rollout."""
         super().set_runner(runner)
         if multiprocessing.parent_process() is not None:
@@ -67,7 +66,7 @@ class LitSQLAgent(agl.LitAgent[dict[str, Any]]):
             if self.rollouts_file is not None:  # the tracer prints failed requests to the terminal, in colours
                 redirect_output(self.rollouts_file.with_name(LIBRARY_LOG))
 
-    def rollout(self, task: dict[str, Any], resources: agl.NamedResources, rollout: agl.Rollout) -> float:
+    def rollout(self, task: Row, resources: agl.NamedResources, rollout: agl.Rollout) -> float:
         """Answer one task and return its reward.
 
         Raises:
@@ -136,7 +135,7 @@ class RolloutRecord:
     turns: int = 0
     sql: list[str | None] = field(default_factory=list[str | None])
     """The query of each turn; None where a reply held no SQL."""
-    path: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    path: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     """The result of each turn; see `_turn`."""
     stop: str = ""
     outcome: str = ""
@@ -175,9 +174,9 @@ class RolloutRecord:
         self.reward = reward
 
 
-def _turn(attempt: Attempt) -> dict[str, Any]:
+def _turn(attempt: Attempt) -> dict[str, object]:
     """One reply as the record keeps it: node, the database's message (no rows), and why the checker rejected it."""
-    turn: dict[str, Any] = {"node": attempt.node, "status": "cut" if attempt.cut else "", "rows": 0, "seconds": 0.0}
+    turn: dict[str, object] = {"node": attempt.node, "status": "cut" if attempt.cut else "", "rows": 0, "seconds": 0.0}
     if attempt.observation is not None:
         seen = attempt.observation
         turn |= {"status": str(seen.status), "rows": seen.row_count, "seconds": round(seen.seconds, 4)}

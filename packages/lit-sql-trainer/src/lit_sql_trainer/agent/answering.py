@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lit_sql_trainer.machine.endpoints import ModelEndpoint
 from lit_sql_trainer.profile.profile import RolloutSettings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
 
     from sql_graph import ChatModel
+    from sql_graph.agent.chat import EndpointChat
 
 LONGEST_REQUEST_S = 24 * 3600.0
 GOLD_CACHE_BYTES = 64 * 2**20
@@ -42,7 +43,7 @@ class Answering:
         self._gold = GoldCache(max_bytes=GOLD_CACHE_BYTES)  # a gold query runs once per process
         self._databases: dict[str, SqlDatabase] = {}
 
-    def chat(self, endpoint: ModelEndpoint, *, sampling: Mapping[str, Any], seed: int) -> BoundedChat:
+    def chat(self, endpoint: ModelEndpoint, *, sampling: Mapping[str, object], seed: int) -> BoundedChat:
         """The model for one question; every call uses this seed.
 
         No call begins after the deadline in the settings, unless the endpoint sends signs of life.
@@ -115,7 +116,7 @@ def _open_chat(
     timeout_s: float,
     retries: int,
     keeps_alive: bool,
-) -> Any:
+) -> EndpointChat:
     """One client for each endpoint and sampling (as JSON): opening one costs more than a small model's reply.
 
     A request to a server with signs of life has no time limit while the server sends something every `timeout_s`.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lit_sql_trainer.profile.profile import RolloutSettings
 from sql_graph import SqlDatabase, build_graph
 from sql_graph.errors import PromptBudgetError
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import RunnableConfig
 
 ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 Messages = tuple[Mapping[str, str], ...]
@@ -21,7 +25,7 @@ class FirstPrompt:
     def __init__(self, file: Path, settings: RolloutSettings) -> None:
         self.file = file
         self._heard = _Listener()
-        self._graph: Any = build_graph(  # its own annotations are partial
+        self._graph = build_graph(
             chat=self._heard,
             database=SqlDatabase(file),
             max_turns=1,
@@ -38,7 +42,7 @@ class FirstPrompt:
         """
         self._heard.messages = ()
         try:
-            self._graph.invoke({"question": question})
+            self._graph.invoke({"question": question})  # pyright: ignore[reportUnknownMemberType]  langgraph's annotations are partial
         except PromptBudgetError:
             return None
         return self._heard.messages
@@ -50,9 +54,9 @@ class _Listener:
     def __init__(self) -> None:
         self.messages: Messages = ()
 
-    def invoke(self, messages: Any, config: Any = None) -> Any:
+    def invoke(self, input: list[BaseMessage], /, config: RunnableConfig | None = None) -> BaseMessage:
         """Record the prompt and reply without SQL, which ends the agent."""
         from langchain_core.messages import AIMessage
 
-        self.messages = tuple({"role": ROLES[each.type], "content": str(each.content)} for each in messages)
+        self.messages = tuple({"role": ROLES[each.type], "content": str(each.content)} for each in input)
         return AIMessage("")

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import click
 
@@ -22,6 +21,9 @@ from lit_sql_trainer.machine.interrupt import SIGNALS, StopSignal
 USAGE_ERRORS = (ConfigError, DataError, ModelError, RunError, SetupError)
 REFUSED_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM})
 """Error numbers of a disk that cannot or must not be written to."""
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""What Python does on a signal."""
 
 
 class RefusalError(click.ClickException):
@@ -61,7 +63,7 @@ def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]
             signal.signal(number, handler)
 
 
-def _raise_on_signals() -> dict[int, Any]:
+def _raise_on_signals() -> dict[int, Handler]:
     """Make each signal that ends a command raise `StopSignal`; return the handlers it replaces, by signal.
 
     An ignored signal stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT for a background job.
@@ -70,7 +72,7 @@ def _raise_on_signals() -> dict[int, Any]:
     def receive(number: int, frame: FrameType | None) -> None:
         raise StopSignal(number)
 
-    before: dict[int, Any] = {}
+    before: dict[int, Handler] = {}
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:

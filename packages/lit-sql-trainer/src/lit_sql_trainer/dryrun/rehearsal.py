@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import Any
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
@@ -30,7 +29,7 @@ class Rehearsal(agl.Baseline):
         self._endpoint = endpoint
 
     async def run(  # pyright: ignore[reportIncompatibleMethodOverride]  Baseline's decorators hide two parameters
-        self, train_dataset: agl.Dataset[Any] | None = None, val_dataset: agl.Dataset[Any] | None = None
+        self, train_dataset: agl.Dataset[object] | None = None, val_dataset: agl.Dataset[object] | None = None
     ) -> None:
         """Run every task once."""
         with ExitStack() as closing:

@@ -10,11 +10,11 @@ import asyncio
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lit_sql_trainer.data import embedded_data, load_data
 from lit_sql_trainer.dryrun.stand_in import rehearsable
@@ -29,6 +29,7 @@ from lit_sql_trainer.runs.waiting import waiting
 if TYPE_CHECKING:
     import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
+    from lit_sql_trainer.agent.agent import RolloutRecord
     from spider_data import DatabaseCatalog
 
 TASKS = 10
@@ -57,7 +58,7 @@ class Check:
 class TaskTrace:
     """What one task left in the store and in the record."""
 
-    record: dict[str, Any]
+    record: RolloutRecord
     """Its line of `rollouts.jsonl`."""
     spans: dict[str, int]
     """Number of spans by name."""
@@ -103,7 +104,7 @@ def dry_run(
     echo(f"dry run of {profile.name!r}: {len(data.validation)} tasks of {data.folder}, model {model} at {where}")
 
     with waiting("importing Agent-lightning"):
-        from lit_sql_trainer.agent.agent import LitSQLAgent
+        from lit_sql_trainer.agent.agent import LitSQLAgent, RolloutRecord
         from lit_sql_trainer.dryrun.rehearsal import Rehearsal
         from lit_sql_trainer.rollouts.trainer import make_store, make_trainer
 
@@ -116,7 +117,8 @@ def dry_run(
         )
         agent = LitSQLAgent(data=data.folder, settings=profile.rollout, rollouts_file=rollouts)
         trainer.dev(agent, val_dataset=[task.to_row() for task in data.validation])
-        traces = asyncio.run(_traces(list(read_lines(rollouts)), store, trainer.adapter, agent.catalog))
+        records = [RolloutRecord(**line) for line in read_lines(rollouts)]
+        traces = asyncio.run(_traces(records, store, trainer.adapter, agent.catalog))
     for trace in traces:
         echo(_describe_task(trace))
     report = DryRun(
@@ -128,17 +130,17 @@ def dry_run(
 
 
 async def _traces(
-    records: Sequence[dict[str, Any]],
+    records: Sequence[RolloutRecord],
     store: agl.LightningStore,
-    adapter: agl.TraceAdapter[Any],
+    adapter: agl.TraceAdapter[list[agl.Triplet]],
     catalog: DatabaseCatalog,
 ) -> list[TaskTrace]:
     found: list[TaskTrace] = []
-    for record in sorted(records, key=lambda record: str(record["task_id"])):
-        spans = list(await store.query_spans(record["rollout_id"], attempt_id="latest"))
+    for record in sorted(records, key=lambda record: record.task_id):
+        spans = list(await store.query_spans(record.rollout_id, attempt_id="latest"))
         triplets = [triplet for triplet in adapter.adapt(spans) if has_tokens(triplet)]
         prompts = [_prompt(span.attributes) for span in spans if PROMPT in span.attributes]
-        tables = _tables(catalog.path(str(record["db_id"])))
+        tables = _tables(catalog.path(record.db_id))
         found.append(
             TaskTrace(
                 record=record,
@@ -152,32 +154,32 @@ async def _traces(
     return found
 
 
-def _prompt(attributes: Any) -> str:
+def _prompt(attributes: Mapping[str, object]) -> str:
     return "\n".join(str(value) for key, value in attributes.items() if key.startswith("gen_ai.prompt."))
 
 
 def _describe_task(trace: TaskTrace) -> str:
     record = trace.record
     spans = ", ".join(f"{count} {name}" for name, count in trace.spans.items())
-    lines = [f"{record['task_id']} on {record['db_id']}: {sum(trace.spans.values())} spans ({spans})"]
-    lines += [f"    turn {turn}: {sql or '(no SQL in the reply)'}" for turn, sql in enumerate(record["sql"], start=1)]
-    if record["failed"]:
-        return "\n".join([*lines, f"    failed, would be dropped: {record['failed']}"])
+    lines = [f"{record.task_id} on {record.db_id}: {sum(trace.spans.values())} spans ({spans})"]
+    lines += [f"    turn {turn}: {sql or '(no SQL in the reply)'}" for turn, sql in enumerate(record.sql, start=1)]
+    if record.failed:
+        return "\n".join([*lines, f"    failed, would be dropped: {record.failed}"])
     lines.append(
-        f"    {record['outcome']}, reward {record['reward']:g}; {trace.trained_calls} calls and "
-        f"{trace.trained_tokens} tokens to train on; {record['seconds']:.2f} s"
+        f"    {record.outcome}, reward {record.reward:g}; {trace.trained_calls} calls and "
+        f"{trace.trained_tokens} tokens to train on; {record.seconds:.2f} s"
     )
     return "\n".join(lines)
 
 
 def _checklist(traces: Sequence[TaskTrace], tasks: int, *, own_endpoint: bool) -> tuple[Check, ...]:
-    ended = [trace for trace in traces if not trace.record["failed"]]
+    ended = [trace for trace in traces if not trace.record.failed]
     with_schema = sum(trace.tables_seen > 0 for trace in ended)
     tables, tables_seen = sum(trace.tables for trace in ended), sum(trace.tables_seen for trace in ended)
-    executed = sum(trace.record["turns"] > 0 for trace in ended)
+    executed = sum(trace.record.turns > 0 for trace in ended)
     traced = sum(trace.trained_tokens > 0 for trace in ended)
-    rewarded = sum(trace.record["reward"] > 0 for trace in ended)
-    first_fault = next((str(trace.record["failed"]) for trace in traces if trace.record["failed"]), "")
+    rewarded = sum((trace.record.reward or 0) > 0 for trace in ended)
+    first_fault = next((trace.record.failed for trace in traces if trace.record.failed), "")
     return (
         Check(
             passed=len(ended) == tasks,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from lit_sql_trainer.agent.answering import Answering, describe
 from lit_sql_trainer.errors import RolloutError
@@ -44,16 +45,23 @@ class Asker:
     def __call__(self, asked: Asked) -> AnswerRecord:
         """The record of one question: its answer with all verdicts, or the reason why there is none."""
         task = asked.task
+        record = partial(
+            AnswerRecord,
+            task_id=task.task_id,
+            db_id=task.db_id,
+            hardness=str(task.hardness),
+            question=task.question,
+            sample=asked.sample,
+        )
         started = time.monotonic()
         try:
             answer = self.answer(asked)
             verdicts = self._verdicts(task, answer)
             digest = self._digest(task, answer.sql) if self.sampling.samples > 1 else None
         except FAULTS as error:
-            return AnswerRecord(**_head(asked), failed=describe(error), seconds=_since(started))
+            return record(failed=describe(error), seconds=_since(started))
         last = verdicts[-1]
-        return AnswerRecord(
-            **_head(asked),
+        return record(
             sql=answer.sql,
             queries=tuple(attempt.sql for attempt in answer.attempts),
             standings=tuple(_standing(verdict) for verdict in verdicts),
@@ -93,17 +101,6 @@ def answers_so_far(answer: SqlAnswer) -> Sequence[str | None]:
     for attempt in answer.attempts:
         so_far.append(attempt.sql if attempt.sql is not None else so_far[-1] if so_far else None)
     return so_far
-
-
-def _head(asked: Asked) -> dict[str, Any]:
-    task = asked.task
-    return {
-        "task_id": task.task_id,
-        "db_id": task.db_id,
-        "hardness": str(task.hardness),
-        "question": task.question,
-        "sample": asked.sample,
-    }
 
 
 def _standing(verdict: Verdict) -> Standing:

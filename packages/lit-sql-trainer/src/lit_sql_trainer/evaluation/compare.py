@@ -6,10 +6,9 @@ refuses evaluations that do not measure the same thing, and names what differs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.evaluation.plan import differences
@@ -68,7 +67,7 @@ class Comparison:
     differs: tuple[str, ...]
     """What differs and is allowed to: the model, its settings."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The comparison as JSON values."""
         return {
             "first": _side(self.first),
@@ -136,7 +135,7 @@ def evaluation_folder(path: Path) -> Path:
     raise RunError(f"no evaluation at {str(path)!r}: make one with `lit-sql eval`")
 
 
-def paired_dict(paired: PairedComparison) -> dict[str, Any]:
+def paired_dict(paired: PairedComparison) -> dict[str, object]:
     """A paired comparison as JSON values."""
     return {
         "questions": paired.total,
@@ -169,7 +168,7 @@ def _answers(evaluation: Evaluation) -> dict[str, AnswerRecord]:
     return {task_id: chosen_record(group) for task_id, group in answered(evaluation.records).items()}
 
 
-def _without_answer(evaluation: Evaluation, before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
+def _without_answer(evaluation: Evaluation, before: Collection[str], after: Collection[str]) -> int:
     """How many questions have no answer in either."""
     asked = {record.task_id for record in evaluation.records}
     return len(asked - set(before) - set(after))
@@ -204,7 +203,7 @@ def _paired(
     return compare_paired([right(before[each]) for each in ids], [right(after[each]) for each in ids])
 
 
-def _side(evaluation: Evaluation) -> dict[str, Any]:
+def _side(evaluation: Evaluation) -> dict[str, object]:
     return {
         "path": str(evaluation.folder.path),
         "label": evaluation.plan["label"],

@@ -7,8 +7,7 @@ judge and reward as in training, one question after another.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
@@ -77,11 +76,11 @@ class Calls(BaseCallbackHandler):
 
     def on_chat_model_start(
         self,
-        serialized: dict[str, Any],
+        serialized: Mapping[str, object],
         messages: list[list[BaseMessage]],
         *,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
+        metadata: Mapping[str, object] | None = None,
+        **kwargs: object,
     ) -> None:
         """Record a prompt."""
         node = (metadata or {}).get("langgraph_node", "model")
@@ -89,7 +88,7 @@ class Calls(BaseCallbackHandler):
         for message in messages[0]:
             self.lines += _quoted(f"{ROLES.get(message.type, message.type)}: {message.text}")
 
-    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+    def on_llm_end(self, response: LLMResult, **kwargs: object) -> None:
         """Record a reply."""
         generation = response.generations[0][0]
         text = generation.message.text if isinstance(generation, ChatGeneration) else generation.text

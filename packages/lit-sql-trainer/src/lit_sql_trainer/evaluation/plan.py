@@ -6,12 +6,12 @@ Two evaluations with equal plans measure the same thing. An evaluation resumes o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import cast
 
 from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.evaluation.questions import Questions
-from lit_sql_trainer.evaluation.records import VERSION
+from lit_sql_trainer.evaluation.records import VERSION, Plan
 from lit_sql_trainer.evaluation.targets import Target
 from lit_sql_trainer.local.hosted import serving_settings
 from lit_sql_trainer.profile.overrides import to_plain
@@ -49,7 +49,7 @@ class Sampling:
         return 0.0 if self.samples == 1 else 1.0
 
 
-def make_plan(target: Target, questions: Questions, sampling: Sampling) -> dict[str, Any]:
+def make_plan(target: Target, questions: Questions, sampling: Sampling) -> Plan:
     """The plan as JSON values."""
     return {
         "version": VERSION,
@@ -66,14 +66,15 @@ def make_plan(target: Target, questions: Questions, sampling: Sampling) -> dict[
         "databases_digest": questions.databases_digest(),
         "unseen": sorted(questions.unseen() or ()),
         "rules": str(Rules.OFFICIAL),
-        **asdict(sampling),
+        "samples": sampling.samples,
         "temperature": sampling.heat,
+        "seed": sampling.seed,
         "rollout": to_plain(target.profile.rollout),
         "context_tokens": None if target.endpoint else serving_settings(target.profile).context_tokens,
     }
 
 
-def check_same(plan: Mapping[str, Any], begun: Mapping[str, Any], *, where: str) -> None:
+def check_same(plan: Plan, begun: Plan, *, where: str) -> None:
     """Refuse to resume an evaluation whose plan has changed.
 
     Raises:
@@ -87,19 +88,20 @@ def check_same(plan: Mapping[str, Any], begun: Mapping[str, Any], *, where: str)
         )
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def differences(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
     """What differs between two plans, each with both values; places (`PLACES`) do not count."""
     found: list[str] = []
     for key in dict.fromkeys([*one, *other]):
         if key in PLACES or one.get(key) == other.get(key):
             continue
         if key == "rollout":
-            found += [f"rollout.{name}" for name in differences(one.get(key) or {}, other.get(key) or {})]
+            rollouts = [cast("Mapping[str, object]", each.get(key) or {}) for each in (one, other)]
+            found += [f"rollout.{name}" for name in differences(*rollouts)]
         else:
             found.append(f"{key} ({_short(one.get(key))}, now {_short(other.get(key))})")
     return found
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:39]}…"

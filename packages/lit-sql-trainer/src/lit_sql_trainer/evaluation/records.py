@@ -16,7 +16,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine.lock import locked
@@ -24,6 +24,74 @@ from lit_sql_trainer.runs.folder import append_line, read_lines, replace_text, w
 from sql_reward import Outcome
 
 VERSION = 1
+
+
+class Plan(TypedDict):
+    """What decides the numbers of an evaluation; `evaluation.json`."""
+
+    version: int
+    label: str
+    model: str
+    model_path: str
+    endpoint: str
+    weights: str
+    data: str
+    split: str
+    questions: int
+    questions_digest: str
+    databases: int
+    databases_digest: str
+    unseen: list[str]
+    rules: str
+    samples: int
+    temperature: float
+    seed: int
+    rollout: Mapping[str, object]
+    context_tokens: int | None
+
+
+class Score(TypedDict):
+    """A share of the questions, with its 95 % interval."""
+
+    rate: float | None
+    """None without questions."""
+    low: float
+    high: float
+    right: float
+    questions: int
+
+
+class Line(TypedDict):
+    """What one part of the answers scores."""
+
+    name: str
+    suite: Score
+    single: Score
+
+
+class Summary(TypedDict):
+    """The numbers of an evaluation; `summary.json`."""
+
+    version: int
+    label: str
+    split: str
+    questions: int
+    answered: int
+    samples: int
+    temperature: float
+    failed: int
+    failures: dict[str, int]
+    lines: list[Line]
+    pass_at_k: dict[str, Score]
+    hardness: list[Line]
+    databases: list[Line]
+    seen: list[Line]
+    after_replies: list[Line]
+    replies: list[Line]
+    rewrites: dict[str, int]
+    outcomes: dict[str, int]
+    stops: dict[str, int]
+    empty_matches: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +153,16 @@ class AnswerRecord:
         """The verdict on the first query, which is the single-turn answer."""
         return self.standings[0]
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, object]:
         """The record as JSON values."""
         return asdict(self)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> AnswerRecord:
+    def from_row(cls, row: Mapping[str, object]) -> AnswerRecord:
         """The record that `to_row` wrote."""
-        fields: dict[str, Any] = dict(row)
-        fields["queries"] = tuple(row["queries"])
-        fields["standings"] = tuple(Standing(**standing) for standing in row["standings"])
+        fields = cast("dict[str, Any]", {**row})
+        fields["queries"] = tuple(fields["queries"])
+        fields["standings"] = tuple(Standing(**standing) for standing in fields["standings"])
         return cls(**fields)
 
 
@@ -120,15 +188,15 @@ class EvaluationFolder:
     def summary_file(self) -> Path:
         return self.path / "summary.json"
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> Plan:
         """The plan: what decides the numbers.
 
         Raises:
             RunError: the folder holds no evaluation, or a damaged one.
         """
-        return self._read(self.plan_file)
+        return cast("Plan", self._read(self.plan_file))
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Summary:
         """The numbers.
 
         Raises:
@@ -139,7 +207,7 @@ class EvaluationFolder:
                 f"evaluation {str(self.path)!r} has not ended: resume it with the command that began it, "
                 f"with --out {self.path}"
             )
-        return self._read(self.summary_file)
+        return cast("Summary", self._read(self.summary_file))
 
     def records(self) -> list[AnswerRecord]:
         """Every whole line so far.
@@ -184,13 +252,13 @@ class EvaluationFolder:
         text = "".join(json.dumps(record.to_row(), ensure_ascii=False) + "\n" for record in records)
         replace_text(self.verdicts_file, text)
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
+    def write_summary(self, summary: Summary) -> None:
         """Write the numbers."""
         write_json(self.summary_file, summary)
 
-    def _read(self, file: Path) -> dict[str, Any]:
+    def _read(self, file: Path) -> object:
         try:
-            return cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))
+            return json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{str(self.path)!r} is no evaluation ({file.name}: {error}): name a folder that `lit-sql eval` made"

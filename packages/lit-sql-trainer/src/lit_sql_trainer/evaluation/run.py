@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.agent.answering import Answering
 from lit_sql_trainer.data import embedded_data
@@ -16,7 +15,7 @@ from lit_sql_trainer.errors import FailureLimitError, RunError
 from lit_sql_trainer.evaluation.asking import Asked, Asker
 from lit_sql_trainer.evaluation.plan import Sampling, check_same, make_plan
 from lit_sql_trainer.evaluation.questions import Questions, read_questions
-from lit_sql_trainer.evaluation.records import AnswerRecord, EvaluationFolder
+from lit_sql_trainer.evaluation.records import AnswerRecord, EvaluationFolder, Plan, Summary
 from lit_sql_trainer.evaluation.summary import summarise
 from lit_sql_trainer.evaluation.targets import Target
 from lit_sql_trainer.evaluation.threads import Crew
@@ -39,10 +38,10 @@ class Evaluation:
     """An evaluation as far as it went."""
 
     folder: EvaluationFolder
-    plan: dict[str, Any]
+    plan: Plan
     records: tuple[AnswerRecord, ...]
     """In the order of the questions; those that failed included."""
-    summary: dict[str, Any] | None
+    summary: Summary | None
     """None when the evaluation was stopped before its end."""
 
 
@@ -112,7 +111,7 @@ def load_evaluation(path: Path) -> Evaluation:
     return Evaluation(folder=folder, plan=plan, records=tuple(folder.records()), summary=folder.summary())
 
 
-def _make(folder: EvaluationFolder, plan: dict[str, Any]) -> None:
+def _make(folder: EvaluationFolder, plan: Plan) -> None:
     """Make the folder with its plan, or check that the folder already has this plan."""
     path = folder.path
     if folder.plan_file.is_file():

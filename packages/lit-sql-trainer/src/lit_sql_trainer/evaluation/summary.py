@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
-from lit_sql_trainer.evaluation.records import AnswerRecord, Standing
+from lit_sql_trainer.evaluation.records import AnswerRecord, Line, Plan, Score, Standing, Summary
 from sql_reward.stats import majority_vote, pass_at_k, wilson_interval
 
 Z95 = 1.959963984540054
@@ -21,7 +20,7 @@ Groups = Mapping[str, Sequence[AnswerRecord]]
 """The records of each question, by task id, without failed records and without questions that have no other record."""
 
 
-def summarise(plan: Mapping[str, Any], records: Sequence[AnswerRecord]) -> dict[str, Any]:
+def summarise(plan: Plan, records: Sequence[AnswerRecord]) -> Summary:
     """All numbers of an evaluation, as JSON values.
 
     `lines` are the headlines: the score of a single turn, of the agent, and, with several samples, of their majority.
@@ -88,7 +87,7 @@ def rewrites(records: Sequence[AnswerRecord]) -> dict[str, int]:
     }
 
 
-def score(shares: Sequence[float]) -> dict[str, Any]:
+def score(shares: Sequence[float]) -> Score:
     """The mean of one share for each question, with a 95 % interval.
 
     The interval is Wilson's when each question is right or wrong. Otherwise, for means over samples, it is ± 1.96
@@ -109,7 +108,7 @@ def score(shares: Sequence[float]) -> dict[str, Any]:
     return {"rate": rate, "low": low, "high": high, "right": right, "questions": total}
 
 
-def _line(name: str, groups: Groups, standing: Callable[[AnswerRecord], Standing]) -> dict[str, Any]:
+def _line(name: str, groups: Groups, standing: Callable[[AnswerRecord], Standing]) -> Line:
     def shares(right: Callable[[Standing], bool]) -> list[float]:
         return [sum(right(standing(record)) for record in group) / len(group) for group in groups.values()]
 
@@ -120,14 +119,14 @@ def _line(name: str, groups: Groups, standing: Callable[[AnswerRecord], Standing
     }
 
 
-def _pass_at_k(groups: Groups, samples: int) -> dict[str, dict[str, Any]]:
+def _pass_at_k(groups: Groups, samples: int) -> dict[str, Score]:
     """pass@k for the powers of two up to `samples`, and for `samples`, over the questions that have all samples."""
     whole = [[record.final.suite for record in group] for group in groups.values() if len(group) == samples]
     ks = sorted({samples, *(2**power for power in range(samples.bit_length()) if 2**power <= samples)})
     return {str(k): score([pass_at_k(samples, sum(right), k) for right in whole]) for k in ks} if samples > 1 else {}
 
 
-def _after_replies(groups: Groups) -> list[dict[str, Any]]:
+def _after_replies(groups: Groups) -> list[Line]:
     """What the agent would score if it stopped after 1, 2, … replies."""
     longest = max((len(record.standings) for group in groups.values() for record in group), default=0)
     return [
@@ -138,7 +137,7 @@ def _after_replies(groups: Groups) -> list[dict[str, Any]]:
 
 def _tables(
     records: Iterable[AnswerRecord], key: Callable[[AnswerRecord], str], order: Sequence[str] = ()
-) -> list[dict[str, Any]]:
+) -> list[Line]:
     parts: dict[str, list[AnswerRecord]] = {}
     for record in records:
         parts.setdefault(key(record), []).append(record)
@@ -153,7 +152,7 @@ def _tables(
     ]
 
 
-def _seen(records: Iterable[AnswerRecord], unseen: frozenset[str]) -> list[dict[str, Any]]:
+def _seen(records: Iterable[AnswerRecord], unseen: frozenset[str]) -> list[Line]:
     if not unseen:
         return []
     return _tables(records, lambda record: "unseen" if record.db_id in unseen else "seen", ("seen", "unseen"))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-Summary = Mapping[str, Any]
+from lit_sql_trainer.evaluation.records import Line, Score, Summary
 
 NAMES = {
     "single_turn": "0  single turn, same prompt",
@@ -24,9 +23,9 @@ def describe_summary(summary: Summary, *, baseline: bool = True) -> str:
     lines += _table("", [(NAMES[line["name"]].format(**summary), line) for line in head])
     for k, found in summary["pass_at_k"].items():
         lines.append(f"   pass@{k:<24} {_percent(found)}")
-    for title, key in (("by hardness", "hardness"), ("by database", "databases"), ("in training", "seen")):
-        if summary[key]:
-            lines += _table(title, [(part["name"] or "unknown", part) for part in summary[key]])
+    parts = {"by hardness": summary["hardness"], "by database": summary["databases"], "in training": summary["seen"]}
+    for title, scored in parts.items():
+        lines += _table(title, [(part["name"] or "unknown", part) for part in scored])
     if len(summary["after_replies"]) > 1:
         lines += _table("had it stopped after", [(_replies(part["name"]), part) for part in summary["after_replies"]])
         lines += _table("by replies used", [(_replies(part["name"]), part) for part in summary["replies"]])
@@ -55,7 +54,7 @@ def failures(summary: Summary) -> list[str]:
     return lines + [f"   {count} × {reason}" for reason, count in list(summary["failures"].items())[:5]]
 
 
-def _table(title: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+def _table(title: str, rows: Sequence[tuple[str, Line]]) -> list[str]:
     lines = [f"{title:32}{'suite of databases':>24}{'one database':>24}"] if rows else []
     for name, part in rows:
         count = part["suite"]["questions"]
@@ -63,7 +62,7 @@ def _table(title: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[st
     return lines
 
 
-def _percent(found: Mapping[str, Any]) -> str:
+def _percent(found: Score) -> str:
     if found["rate"] is None:
         return "-"
     return f"{100 * found['rate']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"

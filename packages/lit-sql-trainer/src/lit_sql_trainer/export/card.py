@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lit_sql_trainer.errors import ModelError, TrainerError
 from lit_sql_trainer.export.proof import Proof
@@ -13,6 +13,9 @@ from lit_sql_trainer.models.source import Source, read_json
 from lit_sql_trainer.profile.overrides import assignments, to_plain
 from spider_data import SpiderDataError, read_manifest, read_tasks
 from sql_reward.stats import wilson_interval
+
+if TYPE_CHECKING:
+    from lit_sql_trainer.evaluation.records import Score
 
 VERSIONS = ("lit-sql-trainer", "agentlightning", "torch", "transformers", "verl", "vllm")
 """Packages whose versions the card names."""
@@ -123,15 +126,14 @@ def _evaluated(folder: Path) -> str:
     from lit_sql_trainer.evaluation.run import load_evaluation
 
     try:
-        summary: Mapping[str, Any] | None = load_evaluation(folder).summary
+        summary = load_evaluation(folder).summary
     except TrainerError as error:
         raise type(error)(f"--evaluation {str(folder)!r}: {error}") from error
     if summary is None:
         return f"The evaluation in {folder.name!r} did not end."
-    lines: Sequence[Mapping[str, Any]] = summary["lines"]
     rows = [
-        f"| {str(line['name']).replace('_', ' ')} | {_score(line['suite'])} | {_score(line['single'])} |"
-        for line in lines
+        f"| {line['name'].replace('_', ' ')} | {_score(line['suite'])} | {_score(line['single'])} |"
+        for line in summary["lines"]
     ]
     decoding = "greedy" if not summary["temperature"] else f"temperature {summary['temperature']:g}"
     return (
@@ -141,7 +143,7 @@ def _evaluated(folder: Path) -> str:
     )
 
 
-def _score(found: Mapping[str, Any]) -> str:
+def _score(found: Score) -> str:
     if found["rate"] is None:
         return "–"
     return f"{100 * found['rate']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f})"
@@ -159,7 +161,7 @@ def _settings(source: Source) -> str:
     return f"{text} Changed: {', '.join(f'`{line}`' for line in changes)}." if changes else text
 
 
-def settings_of(source: Source) -> dict[str, Any]:
+def settings_of(source: Source) -> dict[str, object]:
     """The content of `lit_sql.json`: the run's settings, from which `lit-sql serve` knows the model's prompts."""
     plain = to_plain(source.profile) if source.profile is not None else None
     if plain is not None and plain.get("data") is not None:

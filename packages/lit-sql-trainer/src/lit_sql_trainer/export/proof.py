@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.errors import ExportError, ModelError
 from lit_sql_trainer.export.replies import LOOKED_AT, Asked, Speaker, prompts, telling_prompts
@@ -49,7 +48,7 @@ class Proof:
     digests: dict[str, str]
     """sha256 of type, shape and bytes of each tensor: the same in the checkpoint and in the written file."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The proof for `json.dumps`."""
         return asdict(self)
 

@@ -52,7 +52,7 @@ class Speaker:
         Raises:
             ModelError: the model cannot be loaded.
         """
-        auto_model, auto_tokenizer = _auto()
+        _, auto_model, auto_tokenizer = _auto()
         try:
             return cls(auto_model.from_pretrained(model, dtype=torch.float32), auto_tokenizer.from_pretrained(model))
         except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -65,10 +65,7 @@ class Speaker:
         Raises:
             ModelError: the tensors do not fit the configuration.
         """
-        from transformers import AutoConfig
-
-        auto_model, auto_tokenizer = _auto()
-        auto_config: Any = AutoConfig
+        auto_config, auto_model, auto_tokenizer = _auto()
         model = auto_model.from_config(auto_config.from_pretrained(config), dtype=torch.float32)
         try:
             absent, unexpected = model.load_state_dict(state, strict=False)
@@ -127,7 +124,7 @@ def telling_prompts(asked: Sequence[Asked], count: int, one: Speaker, other: Spe
     return [*replies[: count - 1], differ[0]]
 
 
-def _auto() -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _auto() -> tuple[Any, ...]:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    return AutoModelForCausalLM, AutoTokenizer  # transformers' own annotations are partial
+    return AutoConfig, AutoModelForCausalLM, AutoTokenizer  # transformers' own annotations are partial

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -53,10 +51,11 @@ def write_model(source: Source, state: State, folder: Path) -> None:
         for file in home.glob(pattern):
             shutil.copyfile(file, folder / file.name)
     _name_dtype(folder / "config.json", state)
-    hub: Any = importlib.import_module("huggingface_hub")  # its own annotations are partial
+    from huggingface_hub import save_torch_state_dict
+
     whole = {name: tensor.contiguous() for name, tensor in state.items()}
     try:
-        hub.save_torch_state_dict(whole, folder, max_shard_size=SHARD_SIZE)
+        save_torch_state_dict(whole, folder, max_shard_size=SHARD_SIZE)
     except SafetensorError as error:  # its only word for a disk that takes no more
         raise OSError(errno.EIO, str(error), str(folder)) from error
     for file in folder.iterdir():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Level(StrEnum):
@@ -76,7 +75,7 @@ class Report:
         """Whether nothing failed."""
         return not self.failures
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The report for `json.dumps`: `ok`, the counts, and the findings with their levels as words."""
         counts = {str(level): sum(finding.level is level for finding in self.findings) for level in Level}
         return {"ok": self.ok, "counts": counts, **asdict(self)}

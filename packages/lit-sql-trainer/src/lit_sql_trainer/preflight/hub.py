@@ -6,14 +6,13 @@ cache.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import httpx
 
@@ -41,27 +40,27 @@ class HubFile:
     """One JSON file of a model."""
 
     access: Access
-    content: Mapping[str, Any]
+    content: Mapping[str, str | float]
     detail: str = ""
 
 
 @lru_cache(maxsize=16)
 def hub_file(model: str, name: str) -> HubFile:
     """Fetch a small JSON file of a model."""
-    hub: Any = importlib.import_module("huggingface_hub")  # its own annotations are partial
+    from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
+
     try:
-        cached = hub.try_to_load_from_cache(model, name)
+        cached = try_to_load_from_cache(model, name)
     except ValueError as error:  # an id that no model can have
         return HubFile(access=Access.UNKNOWN, content={}, detail=str(error))
     if isinstance(cached, str):
         return HubFile(access=Access.CACHED, content=_parsed(Path(cached).read_text(encoding="utf-8")))
-    constants: Any = importlib.import_module("huggingface_hub.constants")
     if constants.HF_HUB_OFFLINE:
         return HubFile(access=Access.UNREACHABLE, content={}, detail="HF_HUB_OFFLINE is set")
     token = hub_token()
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.get(hub.hf_hub_url(model, name), headers=headers, timeout=WAIT_S, follow_redirects=True)
+        answer = httpx.get(hf_hub_url(model, name), headers=headers, timeout=WAIT_S, follow_redirects=True)
     except httpx.HTTPError as error:
         return HubFile(access=Access.UNREACHABLE, content={}, detail=str(error) or type(error).__name__)
     if answer.is_success:
@@ -80,13 +79,14 @@ def hub_file(model: str, name: str) -> HubFile:
 
 def hub_token() -> str | None:
     """The token of this machine: in HF_TOKEN, or from a login."""
-    hub: Any = importlib.import_module("huggingface_hub")
-    return cast("str | None", hub.get_token())
+    from huggingface_hub import get_token
+
+    return get_token()
 
 
-def _parsed(text: str) -> Mapping[str, Any]:
+def _parsed(text: str) -> Mapping[str, str | float]:
     try:
         value = json.loads(text)
     except ValueError:
         return {}
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+    return cast("Mapping[str, str | float]", value) if isinstance(value, dict) else {}

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def read_shape(folder: Path) -> ModelShape | None:
     return shape if counted is None else replace(shape, parameters=counted, exact=True)
 
 
-def shape_of(config: Mapping[str, Any]) -> ModelShape:
+def shape_of(config: Mapping[str, str | float]) -> ModelShape:
     """The shape that a configuration describes.
 
     Parameters: embeddings (twice unless tied), and for each layer the four attention projections (with biases as in
@@ -89,7 +89,7 @@ def count_parameters(folder: Path) -> int | None:
         try:
             with file.open("rb") as stream:
                 (length,) = struct.unpack("<Q", stream.read(8))
-                header = cast("dict[str, Any]", json.loads(stream.read(length)))
+                header = cast("dict[str, Mapping[str, Sequence[int]]]", json.loads(stream.read(length)))
         except (OSError, ValueError, struct.error):
             return None
         total += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

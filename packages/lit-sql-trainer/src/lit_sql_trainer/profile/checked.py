@@ -18,6 +18,8 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from lit_sql_trainer.errors import SettingProblem, SettingsError
 
 T = TypeVar("T")
+Schema = Mapping[str, Any]
+"""A JSON schema."""
 
 Count = Annotated[int, Field(ge=0)]
 TwoOrMore = Annotated[int, Field(ge=2)]
@@ -46,7 +48,7 @@ def settings(section: str) -> Callable[[type[T]], type[T]]:
         born = made.__init__
 
         @functools.wraps(born)
-        def check(self: T, **values: Any) -> None:
+        def check(self: T, **values: object) -> None:
             try:
                 born(self, **values)
             except ValidationError as error:
@@ -58,19 +60,19 @@ def settings(section: str) -> Callable[[type[T]], type[T]]:
     return decorate
 
 
-def schema_of(kind: Any) -> dict[str, Any]:
+def schema_of(kind: type) -> Schema:
     """The JSON schema of settings: types, bounds, defaults, and what each of them is."""
     return TypeAdapter(kind).json_schema()
 
 
-def explanation(kind: Any, name: str) -> str:
+def explanation(kind: type, name: str) -> str:
     """What a field is, in one line: the first sentence of the docstring below it."""
     fields = getattr(kind, "__pydantic_fields__", {})
     text = " ".join((fields[name].description or "").split()) if name in fields else ""
     return text.partition(". ")[0].rstrip(".")
 
 
-def _problems(kind: Any, section: str, error: ValidationError) -> tuple[SettingProblem, ...]:
+def _problems(kind: type, section: str, error: ValidationError) -> tuple[SettingProblem, ...]:
     schema = schema_of(kind)
     problems: dict[str, SettingProblem] = {}
     for found in error.errors(include_url=False, include_context=False):
@@ -85,7 +87,7 @@ def _problems(kind: Any, section: str, error: ValidationError) -> tuple[SettingP
     return tuple(problems.values())
 
 
-def expected(schema: Mapping[str, Any], defined: Mapping[str, Any]) -> str:
+def expected(schema: Schema, defined: Schema) -> str:
     """What a value must be, in words, from its JSON schema."""
     if "anyOf" in schema:
         *kinds, last = [expected(each, defined) for each in schema["anyOf"]]
@@ -103,7 +105,7 @@ def expected(schema: Mapping[str, Any], defined: Mapping[str, Any]) -> str:
     return KINDS.get(schema.get("type", ""), "settings") + _bounds(schema)
 
 
-def _bounds(schema: Mapping[str, Any]) -> str:
+def _bounds(schema: Schema) -> str:
     if "minimum" in schema and "maximum" in schema:
         return f" between {schema['minimum']:g} and {schema['maximum']:g}"
     words = {
@@ -116,7 +118,7 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     return f" {' and '.join(said)}" if said else ""
 
 
-def _found(value: Any) -> str:
+def _found(value: object) -> str:
     """A wrong value as a person reads it, not a page of it."""
     shown = repr(value)
     return shown if len(shown) <= 80 else f"{shown[:80]}…"

@@ -13,15 +13,21 @@ import dataclasses
 import enum
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from lit_sql_trainer.errors import ConfigError, SettingProblem, SettingsError
 from lit_sql_trainer.profile.checked import explanation
 from lit_sql_trainer.profile.setting_names import find_setting
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    T = TypeVar("T", bound=DataclassInstance)
+else:
+    T = TypeVar("T")
 
 OPEN = "open"
 """Metadata of a mapping field: a function without arguments that gives the names it accepts, each with its type.
@@ -36,7 +42,7 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    kind: Any
+    kind: object
     """Type of its value."""
     mapping: str | None = None
     """Path of the mapping that holds it, when it is no field of its own."""
@@ -57,7 +63,7 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
         return settings
     known = dict(_walk(settings))
     fields = [path for path, setting in known.items() if setting.mapping is None]
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     wrong: list[ConfigError] = []
     for assignment in assignments:
         key, separator, text = assignment.partition(COMMENT)[0].partition("=")
@@ -73,8 +79,8 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
         if setting.mapping is None:
             changes[path] = value
         else:
-            held = changes.setdefault(setting.mapping, dict(_value(settings, setting.mapping)))
-            held[setting.name] = value
+            held = changes.get(setting.mapping) or attrgetter(setting.mapping)(settings)
+            changes[setting.mapping] = {**cast("Mapping[str, object]", held), setting.name: value}
     changed = _changed(settings, changes, wrong)  # together: values that only fit together may come in any order
     if len(wrong) == 1:
         raise wrong[0]
@@ -84,20 +90,20 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
     return changed
 
 
-def assignments(settings: Any) -> list[str]:
+def assignments(settings: DataclassInstance) -> list[str]:
     """Every setting as `key=value`, in the form that `apply_assignments` reads; of open names, those that are set."""
     lines: list[str] = []
     for path, setting in _walk(settings):
         if setting.mapping is None:
-            lines.append(f"{path}={_text(_value(settings, path))}")
+            lines.append(f"{path}={_text(attrgetter(path)(settings))}")
     for mapping in dict.fromkeys(setting.mapping for _, setting in _walk(settings) if setting.mapping is not None):
         prefix = mapping.rpartition(".")[0]
-        held = cast("Mapping[str, Any]", _value(settings, mapping))
+        held: Mapping[str, object] = attrgetter(mapping)(settings)
         lines += [f"{prefix}.{name}={_text(value)}".lstrip(".") for name, value in held.items()]
     return lines
 
 
-def explained(settings: Any) -> list[str]:
+def explained(settings: DataclassInstance) -> list[str]:
     """As `assignments`, each with what it is in one line."""
     known = dict(_walk(settings))
     lines: list[str] = []
@@ -107,7 +113,7 @@ def explained(settings: Any) -> list[str]:
     return lines
 
 
-def parse_value(text: str, kind: Any, key: str) -> Any:
+def parse_value(text: str, kind: object, key: str) -> object:
     """The value of type `kind` that `text` writes. Tuples are comma-separated; `none` is None where it is allowed.
 
     Raises:
@@ -127,7 +133,7 @@ def parse_value(text: str, kind: Any, key: str) -> Any:
     try:
         if kind is bool:
             return _BOOLEANS[text.lower()]
-        return kind(text)
+        return cast("Callable[[str], object]", kind)(text)
     except (ValueError, KeyError, TypeError) as error:
         raise _no_value(key, text, _expected(kind)) from error
 
@@ -136,34 +142,34 @@ def _no_value(key: str, text: str, wanted: str) -> SettingsError:
     return SettingsError([SettingProblem(setting=key, found=repr(text), expected=wanted)])
 
 
-def to_plain(settings: Any) -> dict[str, Any]:
+def to_plain(settings: DataclassInstance) -> dict[str, object]:
     """The settings as nested plain values, ready for JSON; `from_plain` reads them back."""
     return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
-def from_plain(kind: type[T], values: Mapping[str, Any]) -> T:
+def from_plain(kind: type[T], values: Mapping[str, object]) -> T:
     """The dataclass that `to_plain` wrote.
 
     Raises:
         ConfigError: a field is unknown or its value is none of its type, as after a change of version.
     """
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cast("Any", kind))})
+    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(kind)})
     if unknown:
         raise ConfigError(f"{kind.__name__} has no setting {unknown[0]!r}: was it written by another version?")
     return kind(**{name: _from_plain(hints[name], value, name) for name, value in values.items()})
 
 
-def _walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, _Setting]]:
+def _walk(settings: DataclassInstance, prefix: str = "") -> Iterator[tuple[str, _Setting]]:
     """Every setting by its path: the fields in declared order, then the names that a mapping accepts."""
-    hints = typing.get_type_hints(cast("Any", type(settings)))
-    opened: list[tuple[str, Callable[[], Mapping[str, Any]]]] = []
+    hints = typing.get_type_hints(type(settings))
+    opened: list[tuple[str, Callable[[], Mapping[str, object]]]] = []
     taken: set[str] = set()
     for field in dataclasses.fields(settings):
         path, value = prefix + field.name, getattr(settings, field.name)
         if OPEN in field.metadata:
             opened.append((path, field.metadata[OPEN]))
-        elif dataclasses.is_dataclass(value):
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             for inner, setting in _walk(value, f"{path}."):
                 taken.add(inner)
                 yield inner, setting
@@ -183,9 +189,9 @@ def _below(known: Mapping[str, _Setting], path: str) -> _Setting:
     return dataclasses.replace(setting, name=setting.name[:-1] + path[len(pattern) - 1 :])
 
 
-def _absent(settings: Any) -> dict[str, str]:
+def _absent(settings: DataclassInstance) -> dict[str, str]:
     """Paths of the fields that these settings do not have, because the part that would hold them is None."""
-    hints = typing.get_type_hints(cast("Any", type(settings)))
+    hints = typing.get_type_hints(type(settings))
     found: dict[str, str] = {}
     for field in dataclasses.fields(settings):
         kind = _dataclass_in(hints[field.name])
@@ -194,71 +200,65 @@ def _absent(settings: Any) -> dict[str, str]:
     return found
 
 
-def _dataclass_in(hint: Any) -> Any:
+def _dataclass_in(hint: object) -> type[DataclassInstance] | None:
     """The dataclass that a type is, or is when it is not None."""
     kinds = typing.get_args(hint) or (hint,)
-    return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
+    return next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
 
 
-def _value(settings: Any, path: str) -> Any:
-    for name in path.split("."):
-        settings = getattr(settings, name)
-    return settings
-
-
-def _changed(settings: T, changes: Mapping[str, Any], wrong: list[ConfigError]) -> T:
+def _changed(settings: T, changes: Mapping[str, object], wrong: list[ConfigError]) -> T:
     """The settings with the changes made; what is wrong with them is added to `wrong`, and left as it was."""
     own = {path: value for path, value in changes.items() if "." not in path}
     for name in dict.fromkeys(path.partition(".")[0] for path in changes if "." in path):
         inner = {path[len(name) + 1 :]: value for path, value in changes.items() if path.startswith(f"{name}.")}
         own[name] = _changed(getattr(settings, name), inner, wrong)
     try:
-        return dataclasses.replace(cast("Any", settings), **own) if own else settings
+        return dataclasses.replace(settings, **own) if own else settings
     except ConfigError as error:
         if isinstance(error, SettingsError) or not wrong:  # whether values fit together, only right ones can say
             wrong.append(error)
         return settings
 
 
-def _expected(kind: Any) -> str:
+def _expected(kind: object) -> str:
     if isinstance(kind, enum.EnumMeta):
         return f"one of {', '.join(str(member.value) for member in cast('type[enum.Enum]', kind))}"
-    names: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    names: dict[object, str] = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
     return names.get(kind) or str(getattr(kind, "expected", kind))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     plain = _plain(value)
     if isinstance(plain, list):
-        return ",".join(map(str, cast("list[Any]", plain)))
+        return ",".join(map(str, cast("list[object]", plain)))
     if plain is None or isinstance(plain, bool):
         return str(plain).lower()
     return str(plain)
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return to_plain(value)
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
-        return [_plain(each) for each in cast("tuple[Any, ...]", value)]
+        return [_plain(each) for each in cast("tuple[object, ...]", value)]
     if isinstance(value, Mapping):
-        return dict(cast("Mapping[str, Any]", value))
+        return dict(cast("Mapping[str, object]", value))
     return value
 
 
-def _from_plain(kind: Any, value: Any, name: str) -> Any:
+def _from_plain(kind: object, value: object, name: str) -> object:
     if value is None:
         return None
     if isinstance(value, Mapping):
         inner = _dataclass_in(kind)
-        held = cast("Mapping[str, Any]", value)
+        held = cast("Mapping[str, object]", value)
         return dict(held) if inner is None else from_plain(inner, held)
     if typing.get_origin(kind) is tuple:
-        return parse_value(",".join(map(str, value)), kind, name)
+        return parse_value(",".join(map(str, cast("Iterable[object]", value))), kind, name)
     if isinstance(value, str):
         return parse_value(value, kind, name)
     return value

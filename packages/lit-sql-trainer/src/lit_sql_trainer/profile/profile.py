@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.profile.checked import Count, Positive, PositiveNumber, settings
@@ -54,13 +53,13 @@ class RolloutSettings:
         """
         return self.deadline_s + self.request_timeout_s * (self.max_retries + 1)
 
-    def sampling(self, published: Mapping[str, Any], *, greedy: bool) -> dict[str, Any]:
+    def sampling(self, published: Mapping[str, object], *, greedy: bool) -> dict[str, object]:
         """Sampling parameters of a request: what the algorithm published with the model, completed by ours.
 
         `greedy` sets the temperature to 0 whatever was published, because the library publishes one set of
         parameters for training and validation alike.
         """
-        explore: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": self.max_tokens, **published}
+        explore: dict[str, object] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": self.max_tokens, **published}
         return {**explore, "temperature": 0.0, "top_p": 1.0} if greedy else explore
 
 

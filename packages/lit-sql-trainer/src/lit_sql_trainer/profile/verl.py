@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
-from typing import Any
 
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.profile.checked import (
@@ -300,7 +299,7 @@ class VerlSettings:
     actor_rollout_ref: ActorRolloutRef = field(default_factory=ActorRolloutRef)
     trainer: Trainer = field(default_factory=Trainer)
     lit_sql: LitSql = field(default_factory=LitSql)
-    extra: Mapping[str, Any] = field(default_factory=dict[str, Any], metadata={OPEN: key_kinds})
+    extra: Mapping[str, object] = field(default_factory=dict[str, object], metadata={OPEN: key_kinds})
     """Any other key of VERL: dotted path → value."""
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 RECORDED = "verl_keys.json"
 PACKAGES = ("verl", "agentlightning")
@@ -29,7 +29,7 @@ class KnownKeys:
 
     versions: Mapping[str, str]
     """Package → version that the keys come from."""
-    defaults: Mapping[str, Any]
+    defaults: Mapping[str, object]
     """Dotted path → default; references to other keys (`${…}`) as they are written."""
 
     @property
@@ -80,11 +80,11 @@ def composed_keys() -> KnownKeys:
     from omegaconf import OmegaConf  # pyright: ignore[reportMissingImports, reportUnknownVariableType]  as above
 
     with initialize_config_dir(version_base=None, config_dir=str(_folder("verl") / "trainer" / "config")):
-        composed = cast("Any", compose(config_name="ppo_trainer"))
+        composed = cast("object", compose(config_name="ppo_trainer"))
     added = OmegaConf.load(_folder("agentlightning") / "verl" / "config.yaml")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  as above
     OmegaConf.set_struct(composed, False)  # pyright: ignore[reportUnknownMemberType]  as above
     merged = OmegaConf.merge(composed, added)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  as above
-    plain = cast("dict[str, Any]", OmegaConf.to_container(merged, resolve=False))  # pyright: ignore[reportUnknownMemberType]  as above
+    plain = cast("dict[str, object]", OmegaConf.to_container(merged, resolve=False))  # pyright: ignore[reportUnknownMemberType]  as above
     for name in ("defaults", "hydra"):  # how Agent-lightning's file finds VERL's
         plain.pop(name, None)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
@@ -92,15 +92,15 @@ def composed_keys() -> KnownKeys:
     for path, target in [item for item in defaults.items() if item[0].endswith("._target_")]:
         part = path.removesuffix("_target_")
         written = {key.removeprefix(part).partition(".")[0] for key in defaults}
-        for name, default in _fields(target).items():
+        for name, default in _fields(str(target)).items():
             if name not in written:
                 defaults[part + name] = default
     return KnownKeys(versions=versions, defaults=defaults)
 
 
-def _fields(target: str) -> dict[str, Any]:
+def _fields(target: str) -> dict[str, object]:
     """Fields of VERL's dataclass `target`, which its YAML files need not write → default; read, not imported."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     wanted = [target.rpartition(".")[2]]
     classes = _config_classes()
     while wanted:
@@ -113,9 +113,9 @@ def _fields(target: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _config_classes() -> dict[str, tuple[list[str], dict[str, Any]]]:
+def _config_classes() -> dict[str, tuple[list[str], dict[str, object]]]:
     """Name → base names and public fields of every class in VERL's configuration modules."""
-    found: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    found: dict[str, tuple[list[str], dict[str, object]]] = {}
     for folder in ("trainer/config", "workers/config", "utils/profiler"):
         for file in sorted((_folder("verl") / folder).glob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -132,7 +132,7 @@ def _config_classes() -> dict[str, tuple[list[str], dict[str, Any]]]:
     return found
 
 
-def _literal(node: ast.expr | None) -> Any:
+def _literal(node: ast.expr | None) -> object:
     """The value that is written, or None for one that is computed."""
     try:
         return None if node is None else ast.literal_eval(node)
@@ -140,7 +140,7 @@ def _literal(node: ast.expr | None) -> Any:
         return None
 
 
-def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:
+def flattened(tree: Mapping[str, object]) -> dict[str, object]:
     """The leaves of a nested mapping by dotted path, in order; an empty mapping is a leaf."""
     return dict(_leaves(tree, ""))
 
@@ -149,19 +149,19 @@ def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:
 class Kind:
     """How the text of a key that only VERL knows becomes a value: as its default suggests."""
 
-    read: Callable[[str], Any]
+    read: Callable[[str], object]
     expected: str
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str) -> object:
         return self.read(text)
 
 
-def key_kinds() -> dict[str, Any]:
+def key_kinds() -> dict[str, object]:
     """Every key that VERL reads → the type of its values, for `--set`. `part.*` stands for any key below that part."""
     return {f"{path}.*" if default == {} else path: _kind(default) for path, default in known_keys().defaults.items()}
 
 
-def _kind(default: Any) -> Any:
+def _kind(default: object) -> object:
     if isinstance(default, bool):
         return bool
     if isinstance(default, int | float):
@@ -183,7 +183,7 @@ def read_number(text: str) -> int | float | None:
         return float(text)
 
 
-def read_value(text: str) -> Any:
+def read_value(text: str) -> object:
     """What JSON reads in it; true, false and none in any case; else the text itself."""
     words = {"true": True, "false": False, "none": None, "null": None}
     if text.lower() in words:
@@ -194,10 +194,10 @@ def read_value(text: str) -> Any:
         return text
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _leaves(tree: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
     for name, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
+            yield from _leaves(cast("Mapping[str, object]", value), f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.report.charts import Chart, Layer, line_chart, stack_chart
 from lit_sql_trainer.report.data import RunData
@@ -67,8 +67,8 @@ def _stack_css(runs: Sequence[RunData], n: int) -> str:
 
 
 def _policy(runs: Sequence[RunData]) -> list[Chart | None]:
-    def chart(title: str, value: Value, **options: Any) -> Chart | None:
-        return line_chart(title, _per_run(runs, value), **options)
+    def chart(title: str, value: Value, *, note: str, percent: bool = False) -> Chart | None:
+        return line_chart(title, _per_run(runs, value), note=note, percent=percent)
 
     lengths = [] if len(runs) > 1 else _per_run(runs, _key("response_tokens_max"), label="longest", shift=1)
     return [

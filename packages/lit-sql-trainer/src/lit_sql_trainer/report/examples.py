@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.rollouts.metrics import MetricLine
+from lit_sql_trainer.runs.folder import Record
 from sql_reward.stats import PairedComparison, compare_paired
-
-Record = Mapping[str, Any]
 
 
 class Change(StrEnum):

@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.report.curves import Z95
 from lit_sql_trainer.report.data import RunData
 from lit_sql_trainer.report.examples import Change, Example
 from lit_sql_trainer.rollouts.metrics import MetricLine
 from lit_sql_trainer.runs.console import duration
-from lit_sql_trainer.runs.folder import PLANNED_STEPS
-
-Record = Mapping[str, Any]
+from lit_sql_trainer.runs.folder import PLANNED_STEPS, Record
 
 MAX_TEXT = 300
 """Characters of a text that are shown; a template gives a query more."""
@@ -90,8 +88,8 @@ def groups(run: RunData) -> list[Group]:
 
 def turns(record: Record) -> list[Turn]:
     """The way of a rollout through the graph."""
-    written: Sequence[str | None] = record.get("sql") or []
-    path: Sequence[Record] = record.get("path") or []
+    written = cast("Sequence[str | None]", record.get("sql") or [])
+    path = cast("Sequence[Record]", record.get("path") or [])
     return [_turn(at, sql, path[at] if at < len(path) else {}) for at, sql in enumerate(written)]
 
 

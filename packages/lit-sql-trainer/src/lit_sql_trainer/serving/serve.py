@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from socket import socket
 
 import httpx
 
@@ -136,7 +136,7 @@ def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> Non
     server.name = model.name
 
     class Announcing(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
+        async def startup(self, sockets: list[socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
                 ready()
