@@ -141,7 +141,7 @@ def test_an_endpoint_that_dies_ends_the_evaluation(toy_data: Path, tmp_path: Pat
         right_answer, fault=lambda number: Fault.SERVER_ERROR if number > 6 else None, ids=False
     ) as endpoint:
         target = target_at(endpoint, "rollout.max_retries=0")
-        with pytest.raises(FailureLimitError, match=rf"the last {FAILURES_IN_A_ROW} questions failed.*go on"):
+        with pytest.raises(FailureLimitError, match=rf"the last {FAILURES_IN_A_ROW} questions failed.*resume"):
             evaluate(target, out=tmp_path / "e", data=toy_data, sampling=Sampling(samples=8), workers=1)
     kept = [json.loads(line) for line in lines_of(tmp_path / "e" / "verdicts.jsonl")]
     assert sum(not row["failed"] for row in kept) == 6
