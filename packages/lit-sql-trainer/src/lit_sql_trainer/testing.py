@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
-Reply = Callable[[dict[str, Any]], str]
+Json = dict[str, Any]
+"""A decoded JSON object."""
+Reply = Callable[[Json], str]
 """From a request body to the reply's text."""
 
 
@@ -51,7 +53,7 @@ class ScriptedEndpoint:
         self.reply = reply
         self.fault = fault
         self.ids = ids
-        self.requests: list[dict[str, Any]] = []
+        self.requests: list[Json] = []
         """Bodies, in the order of arrival; those that failed included."""
         self.paths: list[str] = []
         """Of the same requests."""
@@ -75,7 +77,7 @@ class ScriptedEndpoint:
         self._server.shutdown()
         self._server.server_close()
 
-    def take(self, path: str, body: dict[str, Any]) -> Fault | None:
+    def take(self, path: str, body: Json) -> Fault | None:
         """Remember a request and say how it shall fail."""
         with self._lock:
             self.requests.append(body)
@@ -84,16 +86,16 @@ class ScriptedEndpoint:
             self.faults += fault is not None
             return fault
 
-    def completion(self, body: dict[str, Any]) -> dict[str, Any]:
+    def completion(self, body: Json) -> Json:
         """The answer to a request, in OpenAI's form."""
         text = self.reply(body)
         prompt = "\n".join(str(message["content"]) for message in body["messages"])
-        choice: dict[str, Any] = {
+        choice: Json = {
             "index": 0,
             "message": {"role": "assistant", "content": text},
             "finish_reason": "stop",
         }
-        answer: dict[str, Any] = {
+        answer: Json = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion",
             "created": 1,
@@ -143,7 +145,7 @@ def _handler(endpoint: ScriptedEndpoint) -> type[BaseHTTPRequestHandler]:
                 case _:
                     self._send(200, endpoint.completion(body))
 
-        def _send(self, status: int, value: dict[str, Any]) -> None:
+        def _send(self, status: int, value: Json) -> None:
             data = json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -189,7 +191,7 @@ class PlayedRollout:
 
 
 def play_rollout(
-    agent: agl.LitAgent[Any], row: dict[str, Any], llm: agl.LLM, *, mode: str = "train", seed: int | None = None
+    agent: agl.LitAgent[Json], row: Json, llm: agl.LLM, *, mode: str = "train", seed: int | None = None
 ) -> PlayedRollout:
     """Play one rollout through the library's runner, tracer and an in-memory store, in this process.
 
@@ -203,15 +205,13 @@ def play_rollout(
     return asyncio.run(_play(agent, row, llm, mode, seed))
 
 
-async def _play(
-    agent: agl.LitAgent[Any], row: dict[str, Any], llm: agl.LLM, mode: str, seed: int | None
-) -> PlayedRollout:
+async def _play(agent: agl.LitAgent[Json], row: Json, llm: agl.LLM, mode: str, seed: int | None) -> PlayedRollout:
     import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  late, as above
 
     from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE, SAMPLING_SEED
 
     store = agl.InMemoryLightningStore()
-    runner: Any = agl.LitAgentRunner[Any](agl.AgentOpsTracer())
+    runner = agl.LitAgentRunner[Json](agl.AgentOpsTracer())
     error: BaseException | None = None
     with runner.run_context(agent=agent, store=store):
         resources = await store.add_resources({MODEL_RESOURCE: llm})
@@ -224,7 +224,7 @@ async def _play(
         attempted = await store.dequeue_rollout(worker_id="stage")
         assert attempted is not None  # it was put in just now
         try:
-            await runner._step_impl(attempted, raise_on_exception=True)
+            await runner._step_impl(attempted, raise_on_exception=True)  # pyright: ignore[reportPrivateUsage]  the only way to one
         except Exception as caught:  # noqa: BLE001  what it is, is for the caller to say
             error = caught
     rollout = await store.get_rollout_by_id(attempted.rollout_id)

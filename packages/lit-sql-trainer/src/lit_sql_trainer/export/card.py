@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lit_sql_trainer.errors import ModelError, TrainerError
 from lit_sql_trainer.export.proof import Proof
@@ -67,7 +67,7 @@ def _made(source: Source) -> str:
         found = read_json(source.run.path / "environment.json")
     except ModelError:
         return text
-    versions: Mapping[str, str] = found.get("versions", {})
+    versions = cast("Mapping[str, str]", found.get("versions", {}))
     shown = ", ".join(f"{name} {versions[name]}" for name in VERSIONS if name in versions)
     return f"{text} Trained on {str(found.get('started', ''))[:10]} with {shown}."
 

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -49,7 +49,7 @@ class TrainingState:
 
 
 def save_checkpoint(
-    folder: Path, name: str, *, policy: Policy, state: TrainingState, optimiser: dict[str, Any] | None = None
+    folder: Path, name: str, *, policy: Policy, state: TrainingState, optimiser: dict[str, object] | None = None
 ) -> Path:
     """Write checkpoint `name` under `folder`, replacing the one of that name in one move; its path.
 
@@ -156,7 +156,7 @@ def read_state(path: Path) -> TrainingState:
     return state
 
 
-def read_optimiser(path: Path) -> dict[str, Any]:
+def read_optimiser(path: Path) -> dict[str, object]:
     """The optimiser's state of a checkpoint that can be resumed.
 
     Raises:
@@ -171,4 +171,4 @@ def read_optimiser(path: Path) -> dict[str, Any]:
         raise RunError(f"{file} is damaged ({type(error).__name__})") from error
     if not isinstance(state, dict) or not state.keys() >= {"state", "param_groups"}:
         raise RunError(f"{file} is damaged (it holds no state of an optimiser)")
-    return cast("dict[str, Any]", state)
+    return cast("dict[str, object]", state)

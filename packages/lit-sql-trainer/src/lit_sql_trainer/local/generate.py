@@ -19,11 +19,12 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import cast
 
 import torch
 
 from lit_sql_trainer.errors import ModelError
+from lit_sql_trainer.local.causal import CausalModel
 from lit_sql_trainer.local.key_values import KeyValueStore, columns_for
 from lit_sql_trainer.rollouts.seeds import noise_seed
 
@@ -76,7 +77,7 @@ class Generator:
 
     def __init__(
         self,
-        model: Any,
+        model: CausalModel,
         *,
         end_ids: Sequence[int],
         decode: Callable[[Sequence[int]], str],
@@ -286,5 +287,5 @@ def _inverse_cdf(logprobs: torch.Tensor, uniform: torch.Tensor, top_p: torch.Ten
     return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp_(max=logprobs.shape[-1] - 1)
 
 
-def _minimum(model: Any) -> float:
+def _minimum(model: CausalModel) -> float:
     return float(torch.finfo(model.dtype).min)

@@ -8,7 +8,6 @@ prompts (`columns_for`) and the number of tokens written since then say, not as 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from transformers.cache_utils import Cache
@@ -40,7 +39,7 @@ class KeyValueStore(Cache):
         key_states: torch.Tensor,
         value_states: torch.Tensor,
         layer_idx: int,
-        cache_kwargs: dict[str, Any] | None = None,
+        cache_kwargs: object = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store what a layer computed and return all that its queries may look at."""
         if self.reading is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -123,11 +123,11 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         return tally.stats(rate)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """The optimiser's state, for a checkpoint."""
         return self.optimiser.state_dict()
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, object]) -> None:
         """Take up the state of a checkpoint; the weights are restored by loading them."""
         self.optimiser.load_state_dict(state)
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.errors import RunError, TrainerError
 from lit_sql_trainer.local.checkpoint import BEST, LAST, TrainingState, save_checkpoint
@@ -143,7 +142,7 @@ class TrainingLoop:
             self._save(LAST, optimiser=self.learner.state())
             self.saved_step = self.state.step
 
-    def _save(self, name: str, *, optimiser: dict[str, Any] | None = None) -> None:
+    def _save(self, name: str, *, optimiser: dict[str, object] | None = None) -> None:
         path = save_checkpoint(
             self.checkpoints, name, policy=self.learner.policy, state=self.state, optimiser=optimiser
         )

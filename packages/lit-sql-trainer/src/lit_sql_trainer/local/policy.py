@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 
 from lit_sql_trainer.errors import ModelError
+from lit_sql_trainer.local.causal import CausalModel, Tokenizer
 from lit_sql_trainer.local.generate import Generator
 from lit_sql_trainer.rollouts.episodes import Sampled
 
@@ -20,8 +21,8 @@ _SMALL = 20_000_000  # parameters
 class Policy:
     """A causal language model with its tokenizer, in float32."""
 
-    model: Any
-    tokenizer: Any
+    model: CausalModel
+    tokenizer: Tokenizer
     end_ids: tuple[int, ...]
     """Tokens that end a reply."""
 
@@ -53,7 +54,7 @@ class Policy:
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
 
-def is_small(model: Any) -> bool:
+def is_small(model: CausalModel) -> bool:
     """Whether a model has a few million parameters and is on a CPU: more than one thread would only wait for others."""
     return model.device.type == "cpu" and sum(parameter.numel() for parameter in model.parameters()) < _SMALL
 
@@ -68,12 +69,10 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> Policy:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    auto_model: Any = AutoModelForCausalLM  # transformers' own annotations are partial
-    auto_tokenizer: Any = AutoTokenizer
     try:
-        tokenizer = auto_tokenizer.from_pretrained(path)
-        model = auto_model.from_pretrained(path, dtype=torch.float32)
-        model = model.to(device)
+        tokenizer = cast("Tokenizer", AutoTokenizer.from_pretrained(path))  # pyright: ignore[reportUnknownMemberType]
+        loaded = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)  # pyright: ignore[reportUnknownMemberType]
+        model = cast("CausalModel", loaded).to(device)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise ModelError(f"cannot load a model and its tokenizer from {str(path)!r}: {error}") from error
     policy = Policy(model=model, tokenizer=tokenizer, end_ids=_end_ids(model, tokenizer))
@@ -181,11 +180,10 @@ def _forward(
     return indices, logprobs_V.gather(-1, target[:, None])[:, 0], entropies
 
 
-def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    configured: Any = getattr(model.generation_config, "eos_token_id", None)
-    ids: list[Any] = [configured] if configured is None or isinstance(configured, int) else list(configured)
-    ids.append(tokenizer.eos_token_id)
-    known = tuple(sorted({int(token) for token in ids if token is not None}))
+def _end_ids(model: CausalModel, tokenizer: Tokenizer) -> tuple[int, ...]:
+    configured: int | Sequence[int] | None = getattr(model.generation_config, "eos_token_id", None)
+    ids = list(configured) if isinstance(configured, Sequence) else [configured]
+    known = tuple(sorted({int(token) for token in (*ids, tokenizer.eos_token_id) if token is not None}))
     if not known:
         raise ModelError("neither the model nor its tokenizer names an end token, so no reply would ever end")
     return known

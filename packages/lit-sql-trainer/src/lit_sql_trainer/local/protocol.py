@@ -11,12 +11,12 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from reprlib import Repr
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-_NEUTRAL: dict[str, tuple[Any, ...]] = {  # parameter: the values that change nothing
+_NEUTRAL: dict[str, tuple[object, ...]] = {  # parameter: the values that change nothing
     "n": (None, 1),
     "stream": (None, False),
     "tools": (None, []),
@@ -43,7 +43,7 @@ class RequestError(Exception):
         self.param = param
         self.code = code
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> dict[str, object]:
         """The JSON answer."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
@@ -70,7 +70,7 @@ def _joined(content: object) -> object:
 
 
 def _text_of(part: object) -> str | None:
-    text = cast("Mapping[str, Any]", part).get("text") if isinstance(part, Mapping) else None
+    text = cast("Mapping[str, object]", part).get("text") if isinstance(part, Mapping) else None
     return text if isinstance(text, str) else None
 
 
@@ -152,7 +152,7 @@ def parse_chat_request(body: object, *, model: str) -> ChatRequest:
     """
     if not isinstance(body, Mapping):
         raise RequestError(400, f"the body must be a JSON object, got {type(body).__name__}")
-    fields = cast("Mapping[str, Any]", body)
+    fields = cast("Mapping[str, object]", body)
     asked = fields.get("model")
     if isinstance(asked, str) and asked != model:
         message = f"the model {_SHORT.repr(asked)} does not exist here; this server offers {model!r}"
@@ -200,7 +200,7 @@ def _param(place: Sequence[int | str]) -> str:
     return text.removeprefix(".")
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]

@@ -20,9 +20,8 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,6 +30,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from lit_sql_trainer.errors import ModelError, SetupError
 from lit_sql_trainer.local.batcher import Batcher
+from lit_sql_trainer.local.causal import Tokenizer
 from lit_sql_trainer.local.gate import Gate
 from lit_sql_trainer.local.generate import FinishReason, Generator, Reply, Request
 from lit_sql_trainer.local.protocol import ChatRequest, RequestError, parse_chat_request, read_json
@@ -48,7 +48,7 @@ class LocalServer:
     """Serves one model. `start` it, use `url`, `stop` it; hold `batcher.weights` while changing the model."""
 
     generator: Generator
-    tokenizer: Any
+    tokenizer: Tokenizer
     context_tokens: int
     max_new_tokens: int = 256
     """Reply length of a request that names none, as far as the context allows."""
@@ -130,10 +130,10 @@ class LocalServer:
         app.get("/health")(self._health)
         return Gate(app, any_host=any_host)
 
-    async def _health(self) -> dict[str, Any]:
+    async def _health(self) -> dict[str, object]:
         return {"status": "ok", "model": self.name, "steps": self.generator.steps}
 
-    async def _models(self) -> dict[str, Any]:
+    async def _models(self) -> dict[str, object]:
         return {"object": "list", "data": [{"id": self.name, "object": "model", "created": 0, "owned_by": "local"}]}
 
     async def _chat(self, http: HttpRequest) -> Response:
@@ -170,9 +170,7 @@ class LocalServer:
         chat = parse_chat_request(read_json(body), model=self.name)
         messages = [message.to_template() for message in chat.messages]
         with self._tokenizing:
-            prompt_ids: Sequence[int] = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=True
-            )
+            prompt_ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
         room = self.context_tokens - len(prompt_ids)
         wanted = chat.reply_tokens or min(self.max_new_tokens, max(room, 1))
         if wanted > room:
@@ -193,18 +191,18 @@ class LocalServer:
         )
         return chat, request
 
-    def _answer(self, chat: ChatRequest, request: Request, reply: Reply) -> dict[str, Any]:
+    def _answer(self, chat: ChatRequest, request: Request, reply: Reply) -> dict[str, object]:
         response_id = f"chatcmpl-{uuid.uuid4().hex}"
         self._remember(
             response_id, Sampled(prompt_ids=request.prompt_ids, token_ids=reply.token_ids, logprobs=reply.logprobs)
         )
-        choice: dict[str, Any] = {
+        choice: dict[str, object] = {
             "index": 0,
             "message": {"role": "assistant", "content": self._text(request, reply)},
             "finish_reason": reply.finish.value,
             "logprobs": self._logprobs(reply) if chat.logprobs else None,
         }
-        answer: dict[str, Any] = {
+        answer: dict[str, object] = {
             "id": response_id,
             "object": "chat.completion",
             "created": int(time.time()),
@@ -232,7 +230,7 @@ class LocalServer:
         cuts = [place for place in (text.find(stop) for stop in request.stop) if place >= 0]
         return text[: min(cuts)] if cuts and reply.finish is FinishReason.STOP else text
 
-    def _logprobs(self, reply: Reply) -> dict[str, Any]:
+    def _logprobs(self, reply: Reply) -> dict[str, object]:
         with self._tokenizing:
             tokens = [str(self.tokenizer.decode([token])) for token in reply.token_ids]
         content = [

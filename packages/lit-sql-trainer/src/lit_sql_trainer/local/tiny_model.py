@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.local.demonstrations import Demonstration, demonstrations
 from lit_sql_trainer.local.warm_start import Example, Report, WarmStartSettings, warm_start
 
 if TYPE_CHECKING:
+    from lit_sql_trainer.local.causal import CausalModel, Tokenizer
     from spider_data import SpiderTask
 
 RECIPE = "tiny_model.json"
@@ -118,12 +119,13 @@ def _mistake(task: SpiderTask, draw: random.Random) -> str | None:
     return noisy_demonstration(task, draw) if task.task_id.startswith("mini-") else None
 
 
-def build_tokenizer(shown: Sequence[Demonstration], settings: TinyModelSettings) -> Any:
+def build_tokenizer(shown: Sequence[Demonstration], settings: TinyModelSettings) -> Tokenizer:
     """A byte-level BPE tokenizer with a ChatML template, trained on the demonstrations' text."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    inner = Tokenizer(models.BPE())
+    inner = tokenizers.Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
@@ -136,7 +138,7 @@ def build_tokenizer(shown: Sequence[Demonstration], settings: TinyModelSettings)
     )
     texts = (text for each in shown for text in (*[message["content"] for message in each.messages], each.reply))
     inner.train_from_iterator(texts, trainer)  # pyright: ignore[reportUnknownMemberType]  tokenizers leaves it untyped
-    return PreTrainedTokenizerFast(
+    made = PreTrainedTokenizerFast(
         tokenizer_object=inner,
         eos_token=END,
         pad_token=PAD,
@@ -145,9 +147,10 @@ def build_tokenizer(shown: Sequence[Demonstration], settings: TinyModelSettings)
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )
+    return cast("Tokenizer", made)
 
 
-def new_model(tokenizer: Any, settings: TinyModelSettings) -> Any:
+def new_model(tokenizer: Tokenizer, settings: TinyModelSettings) -> CausalModel:
     """Random weights, fixed by the seed."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -168,18 +171,18 @@ def new_model(tokenizer: Any, settings: TinyModelSettings) -> Any:
         pad_token_id=tokenizer.pad_token_id,
         attn_implementation="eager",  # faster than sdpa at this size on a CPU
     )
-    return Qwen2ForCausalLM(config)
+    return cast("CausalModel", Qwen2ForCausalLM(config))
 
 
-def encode(tokenizer: Any, shown: Demonstration) -> Example:
+def encode(tokenizer: Tokenizer, shown: Demonstration) -> Example:
     """Token ids as the server makes them: the chat template for the prompt, the reply's text and the end token."""
     prompt = tokenizer.apply_chat_template(list(shown.messages), add_generation_prompt=True, tokenize=True)
     reply = tokenizer.encode(shown.reply, add_special_tokens=False)
-    return Example(prompt_ids=tuple(prompt), reply_ids=(*reply, tokenizer.eos_token_id))
+    return Example(prompt_ids=tuple(prompt), reply_ids=(*reply, cast("int", tokenizer.eos_token_id)))
 
 
 def _save(
-    model: Any, tokenizer: Any, folder: Path, settings: TinyModelSettings, shown: Sequence[Demonstration]
+    model: CausalModel, tokenizer: Tokenizer, folder: Path, settings: TinyModelSettings, shown: Sequence[Demonstration]
 ) -> Path:
     import torch
 

@@ -11,11 +11,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.local.causal import CausalModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ Report = Callable[[int, float, float], None]
 
 
 def warm_start(
-    model: Any, examples: Sequence[Example], settings: WarmStartSettings, report: Report | None = None
+    model: CausalModel, examples: Sequence[Example], settings: WarmStartSettings, report: Report | None = None
 ) -> None:
     """Train `model` in place. Deterministic for one seed and number of threads."""
     if not examples:
@@ -78,7 +78,7 @@ def warm_start(
     model.eval()
 
 
-def reply_loss(model: Any, batch: Sequence[Example]) -> torch.Tensor:
+def reply_loss(model: CausalModel, batch: Sequence[Example]) -> torch.Tensor:
     """Mean cross-entropy of the reply tokens of a batch, in nats."""
     longest = max(len(each.prompt_ids) + len(each.reply_ids) for each in batch)
     reply = max(len(each.reply_ids) for each in batch)
@@ -91,8 +91,8 @@ def reply_loss(model: Any, batch: Sequence[Example]) -> torch.Tensor:
         seen[row, longest - len(both) :] = 1
         counts[row, reply - len(each.reply_ids) :] = 1
     positions = (seen.cumsum(1) - 1).clamp(min=0)
-    hidden = model.model(input_ids=ids, attention_mask=seen, position_ids=positions).last_hidden_state
-    logprobs = torch.log_softmax(model.lm_head(hidden[:, -reply - 1 : -1]).float(), -1)
+    hidden = model.base_model(input_ids=ids, attention_mask=seen, position_ids=positions).last_hidden_state
+    logprobs = torch.log_softmax(model.get_output_embeddings()(hidden[:, -reply - 1 : -1]).float(), -1)
     picked = logprobs.gather(-1, ids[:, -reply:, None])[..., 0]
     return -(picked * counts).sum() / counts.sum()
 

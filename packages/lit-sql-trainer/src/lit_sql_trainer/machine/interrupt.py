@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 GRACE_S = 10.0
@@ -51,7 +50,7 @@ class Interrupt:
         self._asked_at = 0.0
         self._on_request = on_request
         self._owner = os.getpid()
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._runner_was_asked = False
 
     @property

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.errors import ConfigError, ModelError, RunError
 from lit_sql_trainer.models.checkpoints import Checkpoint, last_checkpoint
@@ -68,7 +68,7 @@ class Source:
         """The update after which the weights were saved; None when no file says."""
         for file in (self.path / "state.json", self.path.parent / "lit_sql_state.json"):
             if file.is_file():
-                return int(read_json(file).get("step", 0))
+                return cast("int", read_json(file).get("step", 0))
         found = re.search(r"global_step_(\d+)", str(self.path))
         return int(found[1]) if found else None
 
@@ -138,14 +138,14 @@ def find_model(what: Path | str, *, runs: Path = Path("runs"), checkpoint: Check
     return Model(folder=source.path, name=name, profile=source.profile or _exported_profile(source.path))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, object]:
     """Read a JSON object from a file.
 
     Raises:
         ModelError: the file cannot be read.
     """
     try:
-        return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
+        return cast("dict[str, object]", json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ModelError(f"{str(path)!r} cannot be read ({error}): is the checkpoint complete?") from error
 
@@ -192,7 +192,7 @@ def _profile(run: RunFolder | None) -> Profile | None:
 
 def _base(folder: Path, kind: Kind, run: RunFolder | None) -> str | None:
     if run is not None:
-        return model_source(run.config().get("model"))
+        return model_source(cast("str | None", run.config().get("model")))
     if kind is Kind.ADAPTER:
         return cast("str | None", read_json(folder / ADAPTER).get("base_model_name_or_path"))
     return None
@@ -204,7 +204,7 @@ def _exported_profile(folder: Path) -> Profile | None:
     if not file.is_file():
         return None
     try:
-        plain: Any = json.loads(file.read_text(encoding="utf-8"))["profile"]
+        plain: dict[str, object] | None = json.loads(file.read_text(encoding="utf-8"))["profile"]
         return None if plain is None else from_plain(Profile, plain)
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise ModelError(f"{str(file)!r} cannot be read ({error}): export the model again") from error

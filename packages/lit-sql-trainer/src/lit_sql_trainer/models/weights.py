@@ -14,17 +14,28 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import torch
 
 from lit_sql_trainer.errors import ModelError
 from lit_sql_trainer.models.source import ADAPTER, SHARD, Kind, Source, read_json
 
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
 State = dict[str, torch.Tensor]
 """Tensors by name."""
 _RANK = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt$")
 _PREFIX = "base_model.model."
+
+
+class AdapterConfig(TypedDict, total=False):
+    """The scale in peft's `adapter_config.json`; `merge_adapter` refuses a file that also turns on another feature."""
+
+    r: int
+    lora_alpha: float
+    use_rslora: bool
 
 
 def read_weights(source: Source) -> State:
@@ -47,7 +58,9 @@ def read_weights(source: Source) -> State:
                     f"an adapter needs its base model, and {source.base!r} is no folder here: name one with --base"
                 )
             return merge_adapter(
-                read_folder(Path(source.base)), read_folder(source.path), read_json(source.path / ADAPTER)
+                read_folder(Path(source.base)),
+                read_folder(source.path),
+                cast("AdapterConfig", read_json(source.path / ADAPTER)),
             )
 
 
@@ -57,7 +70,8 @@ def read_folder(folder: Path) -> State:
     Raises:
         ModelError: there are none, or one is damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]  typed in part
 
     files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -65,9 +79,7 @@ def read_folder(folder: Path) -> State:
     state: State = {}
     for file in files:
         try:
-            opened: Any = safe_open(file, framework="pt")  # the library's annotations are partial
-            with opened as tensors:
-                state |= {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118  no mapping
+            state |= dict(sorted(load_file(file).items()))
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{str(file)!r} cannot be read: {error}; is it complete?") from error
     return state
@@ -87,22 +99,27 @@ def read_shards(folder: Path) -> State:
     if missing:
         raise ModelError(f"{str(folder)!r} lacks the shards of ranks {missing} of {world}: copy the whole folder")
     shards = [
-        cast("dict[str, Any]", torch.load(ranks[world, rank], map_location="cpu", weights_only=True))
+        cast("dict[str, object]", torch.load(ranks[world, rank], map_location="cpu", weights_only=True))
         for rank in range(world)
     ]
     state: State = {}
     for name in list(shards[0]):
         parts = [shard.pop(name) for shard in shards]
-        if isinstance(parts[0], DTensor):
-            state[name] = _joined(name, parts)
-        elif isinstance(parts[0], torch.Tensor) and (world == 1 or all(torch.equal(parts[0], each) for each in parts)):
-            state[name] = parts[0]
+        first = parts[0]
+        if isinstance(first, DTensor):
+            state[name] = _joined(name, cast("list[DTensor]", parts))
+        elif isinstance(first, torch.Tensor) and (
+            world == 1 or all(torch.equal(first, each) for each in cast("list[torch.Tensor]", parts))
+        ):
+            state[name] = first
         else:
             raise ModelError(f"{name!r} in {str(folder)!r} is no DTensor and differs between ranks: use FSDP2, or FSDP")
     return state
 
 
-def merge_adapter(base: Mapping[str, torch.Tensor], adapter: Mapping[str, torch.Tensor], config: Any) -> State:
+def merge_adapter(
+    base: Mapping[str, torch.Tensor], adapter: Mapping[str, torch.Tensor], config: AdapterConfig
+) -> State:
     """Add a LoRA to its base; return the merged tensors.
 
     Raises:
@@ -142,8 +159,7 @@ def digests(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
 def digest(tensor: torch.Tensor) -> str:
     """sha256 of a tensor's type, shape and bytes."""
     found = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)}\0".encode())
-    numbers: Any = tensor.detach().contiguous().flatten().view(torch.uint8)  # numpy's arrays are typed in part
-    found.update(numbers.numpy().data)
+    found.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data)  # pyright: ignore[reportUnknownMemberType]  partly typed
     return found.hexdigest()
 
 
@@ -163,7 +179,7 @@ def untied(state: State, *, tied: bool) -> State:
     return {name: tensor for name, tensor in state.items() if not (twice and name == head)}
 
 
-def _joined(name: str, parts: Sequence[Any]) -> torch.Tensor:
+def _joined(name: str, parts: Sequence[DTensor]) -> torch.Tensor:
     """One tensor from the local parts of a DTensor; over (replicas, shards) this is the first replica."""
     from torch.distributed.tensor import Replicate, Shard
 
@@ -171,13 +187,14 @@ def _joined(name: str, parts: Sequence[Any]) -> torch.Tensor:
     mesh, placements = parts[0].device_mesh, tuple(parts[0].placements)
     if len(placements) == 2 and isinstance(placements[0], Replicate):
         parts, placements = parts[: mesh.mesh.shape[-1]], placements[1:]
+    held = [part._local_tensor for part in parts]  # pyright: ignore[reportPrivateUsage]  see above
     if len(placements) != 1:
         raise ModelError(f"{name!r} is split over {placements}, expected one dimension of shards")
     if isinstance(placements[0], Replicate):
-        return parts[0]._local_tensor
+        return held[0]
     if not isinstance(placements[0], Shard):
         raise ModelError(f"{name!r} is split as {placements[0]}, expected Shard or Replicate")
-    joined = torch.cat([part._local_tensor for part in parts], dim=placements[0].dim)
+    joined = torch.cat(held, dim=placements[0].dim)
     if joined.shape != parts[0].shape:
         raise ModelError(f"{name!r} has shape {list(joined.shape)} in all, expected {list(parts[0].shape)}")
     return joined
@@ -194,12 +211,12 @@ def _split(state: State) -> tuple[State, State]:
     return base, adapter
 
 
-def _adapter_config(source: Source) -> Mapping[str, Any]:
+def _adapter_config(source: Source) -> AdapterConfig:
     """The adapter's configuration: VERL's file beside it, else the run's settings."""
     file = source.path / "lora_adapter" / ADAPTER
     if file.is_file():
-        return read_json(file)
+        return cast("AdapterConfig", read_json(file))
     if source.profile is not None and source.profile.verl is not None:
         model = source.profile.verl.actor_rollout_ref.model
-        return {"r": model.lora_rank, "lora_alpha": model.lora_alpha}
+        return {"r": model.lora_rank or 0, "lora_alpha": model.lora_alpha or 0}
     raise ModelError(f"{str(source.path)!r} has a LoRA and no {file.name} that tells its scale: export from the run")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lit_sql_trainer.errors import RolloutError
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
     from langchain_core.runnables import RunnableConfig
 
@@ -23,7 +24,7 @@ class BoundedChat:
     at most one call's time later. Without a `deadline_s` nothing is refused: each call then ends by itself.
     """
 
-    def __init__(self, chat: Any, *, deadline_s: float | None, seed: int) -> None:
+    def __init__(self, chat: BaseChatModel, *, deadline_s: float | None, seed: int) -> None:
         self._chat = chat
         self._seed = seed
         self._deadline_s = deadline_s

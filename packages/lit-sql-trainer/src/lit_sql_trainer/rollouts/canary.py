@@ -8,7 +8,7 @@ Pure: it sees spans and triplets only through the attributes that it reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from lit_sql_trainer.errors import CanaryError
 
@@ -21,16 +21,16 @@ class SpanLike(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def attributes(self) -> Mapping[str, Any]: ...
+    def attributes(self) -> Mapping[str, object]: ...
 
 
 class TripletLike(Protocol):
     """One adapted model call: `prompt` and `response` hold `token_ids`."""
 
     @property
-    def prompt(self) -> Any: ...
+    def prompt(self) -> Mapping[str, object] | None: ...
     @property
-    def response(self) -> Any: ...
+    def response(self) -> Mapping[str, object] | None: ...
 
 
 def canary(spans: Sequence[SpanLike], triplets: Sequence[TripletLike], *, active_agent: str | None = None) -> None:
@@ -82,7 +82,7 @@ def _cause(spans: Sequence[SpanLike], active_agent: str | None) -> str:
     )
 
 
-def _token_ids(side: Mapping[str, Any] | None) -> bool:
+def _token_ids(side: Mapping[str, object] | None) -> bool:
     return bool(side) and bool(side.get("token_ids"))
 
 

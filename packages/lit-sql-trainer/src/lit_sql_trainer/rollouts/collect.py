@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
@@ -30,6 +30,12 @@ _UNDER_WAY: tuple[agl.RolloutStatus, ...] = ("preparing", "running")
 
 class GivenUp(Exception):
     """Rollouts are left undone because somebody asked for it; holds how many."""
+
+
+class Adapter(Protocol):
+    """From the spans of a rollout to its trained calls."""
+
+    def adapt(self, source: Sequence[agl.Span], /) -> list[agl.Triplet]: ...
 
 
 class Ledger(Protocol):
@@ -65,7 +71,7 @@ class Collector:
         self,
         *,
         store: agl.LightningStore,
-        adapter: agl.TraceAdapter[Any],
+        adapter: Adapter,
         ledger: Ledger,
         settings: Limits,
         drops: DropWindow,
@@ -151,7 +157,7 @@ class Collector:
         """Where a rollout finds its model; one place here, several where several servers share the work."""
         return self.resources_id
 
-    def metadata_of(self, planned: PlannedRollout, *, step: int) -> dict[str, Any]:
+    def metadata_of(self, planned: PlannedRollout, *, step: int) -> dict[str, object]:
         """What travels with a rollout to the agent."""
         return {
             SAMPLING_SEED: planned.seed,
@@ -184,7 +190,7 @@ class Collector:
         try:
             if rollout.status != "succeeded":
                 raise RolloutError(self._failure(rollout, spans))
-            triplets: list[agl.Triplet] = self.adapter.adapt(spans) if spans else []
+            triplets = self.adapter.adapt(spans) if spans else []
             if not self.proven:
                 canary(spans, triplets, active_agent=getattr(self.adapter, "agent_match", None))
                 self.proven = True
@@ -208,9 +214,9 @@ class Collector:
             )
         )  # fmt: skip
 
-    def _sampled(self, triplet: Any) -> Sampled:
+    def _sampled(self, triplet: agl.Triplet) -> Sampled:
         """What the server sampled for a traced call; the trace must agree with it token by token."""
-        response_id = triplet.metadata.get("response_id")
+        response_id = cast("str", triplet.metadata.get("response_id"))  # no ledger knows None
         sampled = self.ledger.take(response_id)
         if sampled is None:
             raise RolloutError(f"the trace names a reply that the server does not know: {response_id!r}")
@@ -241,5 +247,5 @@ def _reward(spans: Sequence[agl.Span]) -> float:
     return float(reward)
 
 
-def _exception(attributes: Mapping[str, Any]) -> str:
+def _exception(attributes: Mapping[str, object]) -> str:
     return str(attributes.get("exception.message") or "").partition("\n")[0][:200]

@@ -6,7 +6,6 @@ Imports the library: import this module late, after `machine.environment.guard_e
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
@@ -75,11 +74,11 @@ def make_store(max_span_megabytes: int) -> agl.InMemoryLightningStore:
 
 
 def fit(
-    trainer: agl.Trainer, agent: agl.LitAgent[dict[str, Any]], data: TrainingData, *, say: Callable[[str], None]
+    trainer: agl.Trainer, agent: agl.LitAgent[dict[str, object]], data: TrainingData, *, say: Callable[[str], None]
 ) -> None:
     """Train on the tasks of `data`; a runner that ended badly is said: its rollouts were dropped and counted."""
-    rows: list[dict[str, Any]] = [dict(task.to_row()) for task in data.train]
-    validation: list[dict[str, Any]] = [dict(task.to_row()) for task in data.validation]
+    rows: list[dict[str, object]] = [dict(task.to_row()) for task in data.train]
+    validation: list[dict[str, object]] = [dict(task.to_row()) for task in data.validation]
     try:
         trainer.fit(agent, rows, val_dataset=validation)
     except RuntimeError as error:

@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine.lock import locked
@@ -81,14 +81,14 @@ class RunFolder:
     def library_log(self) -> Path:
         return self.path / LIBRARY_LOG
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, object]:
         """The resolved settings that this run was started with.
 
         Raises:
             RunError: the file is missing or damaged.
         """
         try:
-            return cast("dict[str, Any]", json.loads(self.config_file.read_text(encoding="utf-8")))
+            return cast("dict[str, object]", json.loads(self.config_file.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise RunError(f"{self.config_file} cannot be read ({error}): is {self.name!r} a run folder?") from error
 
@@ -238,7 +238,7 @@ def _mend(handle: int) -> int:
     return end
 
 
-def read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, object]]:
     """The records of a JSON-lines file; a torn line is left out, a missing file is empty.
 
     Raises:
@@ -258,13 +258,13 @@ def read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def parse_line(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, object] | None:
     """The record of a line; None where a kill, a full disk or a crash of the machine left half a one."""
     try:
         record: object = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return cast("dict[str, Any]", record) if isinstance(record, dict) else None
+    return cast("dict[str, object]", record) if isinstance(record, dict) else None
 
 
 def keep_lines(path: Path, keep: Callable[[Record], bool]) -> None:

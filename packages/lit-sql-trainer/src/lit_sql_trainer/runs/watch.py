@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.monitors import replay
 from lit_sql_trainer.profile.monitors import MonitorSettings
@@ -90,7 +90,7 @@ class NewLines:
         self._path = path
         self._offset = path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[dict[str, object]]:
         """The lines since the last call, without one that is still being written."""
         if not self._path.exists():
             return []

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any
 
 from agentlightning.algorithm.verl import VERL
 from agentlightning.types import Dataset
 from ray.exceptions import RayError, RayTaskError
 
 from lit_sql_trainer.errors import RunError, SetupError, TrainerError
+from lit_sql_trainer.rollouts.plan import Row
 from lit_sql_trainer.verl.daemon import SqlDaemon
+from lit_sql_trainer.verl.foreign import Foreign, VerlConfig
 from lit_sql_trainer.verl.trainer import SqlTrainer
 
 RAY_STARTS = 3
@@ -34,19 +35,19 @@ class SqlVerl(VERL):
 
     def __init__(
         self,
-        config: dict[str, Any],
+        config: VerlConfig,
         *,
-        ray_options: Mapping[str, Any],
+        ray_options: Mapping[str, object],
         trainer_cls: type[SqlTrainer] = SqlTrainer,
         daemon_cls: type[SqlDaemon] = SqlDaemon,
         beside: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        daemon: Any = daemon_cls  # none of the library's daemons: it only hands the class over to our trainer
+        daemon: Foreign = daemon_cls  # none of the library's daemons: it only hands the class over to our trainer
         super().__init__(config, trainer_cls=trainer_cls, daemon_cls=daemon)
         self._beside = beside
         self._ray_options = dict(ray_options)
 
-    def run(self, train_dataset: Dataset[Any] | None = None, val_dataset: Dataset[Any] | None = None) -> None:
+    def run(self, train_dataset: Dataset[Row] | None = None, val_dataset: Dataset[Row] | None = None) -> None:
         """Start Ray, train, stop Ray.
 
         Raises:
@@ -66,7 +67,7 @@ class SqlVerl(VERL):
             ray.shutdown()
 
 
-def _start_ray(options: Mapping[str, Any]) -> None:
+def _start_ray(options: Mapping[str, object]) -> None:
     """Start Ray, or join the cluster that RAY_ADDRESS names.
 
     Ray gives itself half a minute, which is not always enough where other work holds the cores.

@@ -9,7 +9,6 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine import admission
@@ -22,6 +21,7 @@ from lit_sql_trainer.profile.verl import Device
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.job import Ended, Job, resumed_run
 from lit_sql_trainer.verl.config import check_config, verl_config
+from lit_sql_trainer.verl.foreign import Section, VerlConfig
 from lit_sql_trainer.verl.launch import train_with_verl
 
 OUTPUT_VARIABLE = "GITHUB_OUTPUT"
@@ -37,7 +37,7 @@ class VerlBackEnd:
     def __init__(self, *, val_only: bool = False) -> None:
         self._val_only = val_only
         self._start: VerlCheckpoint | None = None
-        self._config: dict[str, Any] = {}
+        self._config: VerlConfig = {}
 
     def resumed(self, profile: Profile, resume: Path | str, runs: Path) -> RunFolder:
         """The run to go on with, from the checkpoint that is named or its last one.
@@ -142,7 +142,7 @@ def planned_steps(profile: Profile, tasks: int) -> int:
     return by_epochs if trainer.total_training_steps is None else trainer.total_training_steps
 
 
-def announce(config: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> list[str]:
+def announce(config: Section, environment: Mapping[str, str] = os.environ) -> list[str]:
     """Project and experiment as lines to print; also appended to the file that GITHUB_OUTPUT names."""
     trainer = config["trainer"]
     lines = [f"{name}={trainer[name]}" for name in ("project_name", "experiment_name")]

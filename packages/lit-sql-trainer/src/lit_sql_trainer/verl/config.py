@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.machine.devices import Attention
@@ -21,6 +21,7 @@ from lit_sql_trainer.profile.verl import Logger
 from lit_sql_trainer.profile.verl_keys import KnownKeys, flattened, known_keys
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.verl import lora
+from lit_sql_trainer.verl.foreign import Section, VerlConfig
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, RunFacts
 
@@ -41,7 +42,7 @@ def verl_config(
     checkpoints: Path | None = None,
     resume_from: Path | None = None,
     attention: Attention = Attention.FLASH,
-) -> dict[str, Any]:
+) -> VerlConfig:
     """What VERL is told: the tutorial's dictionary with this profile's values, nested, of plain values.
 
     Args:
@@ -57,7 +58,7 @@ def verl_config(
     """
     settings = profile.gpu
     extra = dict(settings.extra)
-    config = cast("dict[str, Any]", _written(to_plain(dataclasses.replace(settings, extra={}))))
+    config = cast("VerlConfig", _written(to_plain(dataclasses.replace(settings, extra={}))))
     del config["extra"]
     trainer = config["trainer"]
     trainer["logger"] = list(dict.fromkeys([Logger.CONSOLE.value, *trainer["logger"]]))
@@ -91,9 +92,9 @@ def verl_config(
     return config
 
 
-def run_config(config: Mapping[str, Any], *, run: RunFolder, model: str, facts: RunFacts) -> dict[str, Any]:
+def run_config(config: Section, *, run: RunFolder, model: str, facts: RunFacts) -> VerlConfig:
     """VERL's dictionary with what only this run knows: model, folders, name, and the facts that our trainer reads."""
-    composed: dict[str, Any] = _copy(config)
+    composed = cast("VerlConfig", _copy(config))
     composed.setdefault(SETTINGS_KEY, {})
     composed[RUN_KEY] = to_plain(facts)
     composed.setdefault("actor_rollout_ref", {}).setdefault("model", {})["path"] = model
@@ -105,7 +106,7 @@ def run_config(config: Mapping[str, Any], *, run: RunFolder, model: str, facts: 
     return composed
 
 
-def check_sizes(config: Mapping[str, Any], *, train_tasks: int) -> None:
+def check_sizes(config: Section, *, train_tasks: int) -> None:
     """Refuse sizes that do not fit before anything is loaded.
 
     Raises:
@@ -118,14 +119,14 @@ def check_sizes(config: Mapping[str, Any], *, train_tasks: int) -> None:
             f"different tasks; lower it"
         )
     facts = config[RUN_KEY]
-    settings = cast("Mapping[str, Any]", config[SETTINGS_KEY])
+    settings = cast("Section", config[SETTINGS_KEY])
     factor = float(settings.get("refill_factor", 1.0))
     update_plan(
         {"algorithm": {"adv_estimator": "grpo"}, **config}, max_calls=int(facts["max_calls"]), refill_factor=factor
     )
 
 
-def check_config(config: Mapping[str, Any], keys: KnownKeys | None = None) -> None:
+def check_config(config: Section, keys: KnownKeys | None = None) -> None:
     """Look every key of a dictionary for VERL up, because VERL itself takes misspelt ones without a word.
 
     Args:
@@ -143,7 +144,7 @@ def check_config(config: Mapping[str, Any], keys: KnownKeys | None = None) -> No
             raise ConfigError(f"VERL reads no key {path!r} ({keys.source}){hint}")
 
 
-def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def differences(config: Section, other: Section) -> dict[str, tuple[object, object]]:
     """Dotted keys whose values differ → (value in `config`, value in `other`); None stands for a key that is absent."""
     ours, theirs = flattened(config), flattened(other)
     return {
@@ -153,28 +154,28 @@ def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str
     }
 
 
-def _written(value: Any) -> Any:
+def _written(value: object) -> object:
     """The value without what is None, which means "VERL's default"."""
     if not isinstance(value, dict):
         return value
-    tree = cast("dict[str, Any]", value)
+    tree = cast("dict[str, object]", value)
     return {name: _written(inner) for name, inner in tree.items() if inner is not None}
 
 
-def _put(tree: dict[str, Any], path: str, value: Any) -> None:
+def _put(tree: VerlConfig, path: str, value: object) -> None:
     *parents, leaf = path.split(".")
     for name in parents:
         tree = tree.setdefault(name, {})
     tree[leaf] = value
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: object) -> object:
     if isinstance(value, Mapping):
-        return {key: _copy(each) for key, each in cast("Mapping[str, Any]", value).items()}
+        return {key: _copy(each) for key, each in cast("Mapping[str, object]", value).items()}
     if isinstance(value, list | tuple):
-        return [_copy(each) for each in cast("Sequence[Any]", value)]
+        return [_copy(each) for each in cast("Sequence[object]", value)]
     return str(value) if isinstance(value, Path) else value
 
 
-RL_TRAINING_CONFIG: dict[str, Any] = verl_config(QWEN)
+RL_TRAINING_CONFIG = verl_config(QWEN)
 """The tutorial's dictionary as `train qwen` uses it: `agl.VERL(RL_TRAINING_CONFIG)` takes it as it is."""

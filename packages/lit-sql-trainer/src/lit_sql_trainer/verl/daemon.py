@@ -14,16 +14,17 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.rollouts.collect import Collector
+from lit_sql_trainer.rollouts.collect import Adapter, Collector
 from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.rollouts.episodes import Collected, Sampled
 from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.wire import FRESH_SEEDS, MODEL_RESOURCE
+from lit_sql_trainer.verl.foreign import Foreign
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class TracedTokens:
     vLLM keeps no record of what it sampled, so the trace itself is the only source.
     """
 
-    def __init__(self, adapter: agl.TraceAdapter[Any]) -> None:
+    def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
         self._seen: dict[str, Sampled] = {}
         self.agent_match = getattr(adapter, "agent_match", None)
@@ -54,7 +55,7 @@ class TracedTokens:
     def adapt(self, spans: Sequence[agl.Span]) -> list[agl.Triplet]:
         """The trained calls of one rollout. Forgets those of the rollout before."""
         self._seen.clear()
-        triplets: list[agl.Triplet] = list(self._adapter.adapt(spans))
+        triplets = self._adapter.adapt(spans)
         for triplet in triplets:
             prompt, reply = triplet.prompt.get("token_ids"), triplet.response.get("token_ids")
             if prompt and reply:
@@ -71,7 +72,7 @@ class TracedTokens:
 class SqlCollector(Collector):
     """A collector whose rollouts are spread over several servers, all of one task on the same one."""
 
-    def __init__(self, *, resources_ids: Sequence[str], **parts: Any) -> None:
+    def __init__(self, *, resources_ids: Sequence[str], **parts: Foreign) -> None:
         super().__init__(resources_id=resources_ids[0], **parts)
         self._resources_ids = list(resources_ids)
 
@@ -79,7 +80,7 @@ class SqlCollector(Collector):
         """The rollouts of a task share a prompt, which their server then reads once."""
         return self._resources_ids[planned.group % len(self._resources_ids)]
 
-    def metadata_of(self, planned: PlannedRollout, *, step: int) -> dict[str, Any]:
+    def metadata_of(self, planned: PlannedRollout, *, step: int) -> dict[str, object]:
         """vLLM takes a seed as it is, so each turn needs one of its own."""
         return {**super().metadata_of(planned, step=step), FRESH_SEEDS: True}
 
@@ -99,7 +100,7 @@ class SqlDaemon:
         self,
         *,
         store: agl.LightningStore,
-        adapter: agl.TraceAdapter[Any],
+        adapter: Adapter,
         model: str,
         temperature: float,
         settings: DaemonSettings,
@@ -163,5 +164,5 @@ class SqlDaemon:
             ids.append((await self._store.add_resources({MODEL_RESOURCE: llm})).resources_id)
         return ids
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def _wait(self, work: Coroutine[object, None, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -11,7 +11,7 @@ import importlib
 import os
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from lit_sql_trainer.data import TrainingData
 from lit_sql_trainer.machine import environment
@@ -22,6 +22,7 @@ from lit_sql_trainer.runs.console import Display
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import NewLines
 from lit_sql_trainer.verl.config import check_sizes, run_config
+from lit_sql_trainer.verl.foreign import Section
 from lit_sql_trainer.verl.relay import RunFacts
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ WORKER_ENVIRONMENT = {
 def train_with_verl(
     profile: Profile,
     *,
-    config: Mapping[str, Any],
+    config: Section,
     run: RunFolder,
     data: TrainingData,
     model: str,
     display: Display,
     interrupt: Interrupt | None = None,
     port: int | None = None,
-    ray_options: Mapping[str, Any] | None = None,
+    ray_options: Mapping[str, object] | None = None,
     trainer_cls: type[SqlTrainer] | None = None,
     daemon_cls: type[SqlDaemon] | None = None,
     agent: LitSQLAgent | None = None,
@@ -95,7 +96,7 @@ def train_with_verl(
     fit(trainer, agent, data, say=lambda text: display.note(f"{text}; see {run.library_log}"))
 
 
-def gpu_ray_options() -> dict[str, Any]:
+def gpu_ray_options() -> dict[str, object]:
     """`ray.init` on a machine with GPUs: Ray counts them itself."""
     return {
         "include_dashboard": False,

@@ -15,8 +15,8 @@ would go on as before, from the untouched weights.
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from typing import Protocol
 
 from lit_sql_trainer.errors import RunError
 
@@ -25,7 +25,21 @@ LIBRARY = "lit_sql_trainer.verl.lora_hook"
 _DONE = "_changed_for_adapters"
 
 
-def name_adapter(engine: Any, *, number: int, request: Callable[[], Any]) -> None:
+class Engine(Protocol):
+    """Of vLLM's `AsyncLLM`, what is changed and what is asked."""
+
+    generate: Callable[..., AsyncIterator[object]]
+
+    async def list_loras(self) -> Collection[int]: ...
+
+
+class Rollout(Protocol):
+    """Of VERL's `vLLMAsyncRollout`, what is changed."""
+
+    update_weights: Callable[..., Awaitable[None]]
+
+
+def name_adapter(engine: type[Engine], *, number: int, request: Callable[[], object]) -> None:
     """Have `engine.generate` use adapter `number` in requests that name none, as soon as the engine holds it.
 
     Doing it twice changes nothing. VERL's first synchronisation loads the model without an adapter: until the second,
@@ -36,14 +50,19 @@ def name_adapter(engine: Any, *, number: int, request: Callable[[], Any]) -> Non
         number: under which VERL loads the adapter.
         request: makes vLLM's `LoRARequest` for it.
     """
-    plain: Any = engine.generate
+    plain = engine.generate
     if getattr(plain, _DONE, False):
         return
 
     @functools.wraps(plain)
     async def generate(
-        self: Any, prompt: Any, sampling_params: Any, request_id: str, lora_request: Any = None, **options: Any
-    ) -> AsyncIterator[Any]:
+        self: Engine,
+        prompt: object,
+        sampling_params: object,
+        request_id: str,
+        lora_request: object = None,
+        **options: object,
+    ) -> AsyncIterator[object]:
         if lora_request is None and number in await self.list_loras():
             lora_request = request()
         async for output in plain(self, prompt, sampling_params, request_id, lora_request, **options):
@@ -53,19 +72,19 @@ def name_adapter(engine: Any, *, number: int, request: Callable[[], Any]) -> Non
     engine.generate = generate
 
 
-def refuse_empty(rollout: Any) -> None:
+def refuse_empty(rollout: type[Rollout]) -> None:
     """Have `rollout.update_weights` refuse an adapter without weights with `RunError`; doing it twice changes nothing.
 
     Args:
         rollout: VERL's `vLLMAsyncRollout`; it is given pairs of name and tensor, of the adapter alone once the base is
             in place.
     """
-    plain: Any = rollout.update_weights
+    plain = rollout.update_weights
     if getattr(plain, _DONE, False):
         return
 
     @functools.wraps(plain)
-    async def update_weights(self: Any, weights: Any, **options: Any) -> None:
+    async def update_weights(self: Rollout, weights: Iterable[object], **options: object) -> None:
         if options.get("peft_config") and options.get("base_sync_done"):
             weights = list(weights)
             if not weights:
@@ -86,7 +105,7 @@ def apply() -> None:
     from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    def request() -> Any:
+    def request() -> object:
         return LoRARequest(lora_name=VLLM_LORA_NAME, lora_int_id=VLLM_LORA_INT_ID, lora_path=VLLM_LORA_PATH)
 
     refuse_empty(vLLMAsyncRollout)

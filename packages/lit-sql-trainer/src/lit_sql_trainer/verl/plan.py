@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.verl.foreign import Section
 
 FIXED_MODE = "seq-mean-token-sum-norm"
 """VERL's loss aggregation that divides by a constant, whatever a micro-batch holds."""
@@ -59,7 +60,7 @@ class UpdatePlan:
         return float(self.capacity * self.ranks)
 
 
-def update_plan(config: Mapping[str, Any], *, max_calls: int, refill_factor: float) -> UpdatePlan:
+def update_plan(config: Section, *, max_calls: int, refill_factor: float) -> UpdatePlan:
     """The plan for a composed VERL configuration.
 
     Args:
@@ -113,7 +114,7 @@ def _worker_size(rows: int, *, n: int, ranks: int, micro: int) -> int:
     return size
 
 
-def _check_supported(config: Mapping[str, Any], actor: Mapping[str, Any]) -> None:
+def _check_supported(config: Section, actor: Section) -> None:
     algorithm = _section(config, "algorithm")
     wanted = {
         "algorithm.adv_estimator": (algorithm.get("adv_estimator"), "grpo"),
@@ -130,11 +131,11 @@ def _check_supported(config: Mapping[str, Any], actor: Mapping[str, Any]) -> Non
         )
 
 
-def _section(config: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+def _section(config: Section, path: str) -> Section:
     section = config
     for name in path.split("."):
         inner = section.get(name)
         if not isinstance(inner, Mapping):
             raise ConfigError(f"the VERL configuration has no section {path!r}: start from `verl_config(profile)`")
-        section = cast("Mapping[str, Any]", inner)
+        section = cast("Section", inner)
     return section

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import cast
 
 from lit_sql_trainer.profile.monitors import MonitorSettings
 
@@ -43,10 +43,10 @@ class LinesOnly:
     ) -> None:
         """Nothing to put away."""
 
-    def step(self, metrics: Mapping[str, Any]) -> None:
+    def step(self, metrics: Mapping[str, object]) -> None:
         """Shown elsewhere."""
 
-    def validation(self, metrics: Mapping[str, Any]) -> None:
+    def validation(self, metrics: Mapping[str, object]) -> None:
         """Shown elsewhere."""
 
     def note(self, text: str) -> None:
@@ -54,12 +54,12 @@ class LinesOnly:
         print(text)
 
 
-def flat_numbers(metrics: Mapping[str, Any], prefix: str) -> dict[str, float]:
+def flat_numbers(metrics: Mapping[str, object], prefix: str) -> dict[str, float]:
     """The numbers of nested metrics as `prefix/a/b`, which is what VERL's loggers take; anything else is left out."""
     flat: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):
-            flat |= flat_numbers(cast("Mapping[str, Any]", value), f"{prefix}/{name}")
+            flat |= flat_numbers(cast("Mapping[str, object]", value), f"{prefix}/{name}")
         elif isinstance(value, int | float):
             flat[f"{prefix}/{name}"] = float(value)
     return flat

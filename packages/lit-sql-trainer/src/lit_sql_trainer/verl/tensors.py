@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -18,7 +17,7 @@ from lit_sql_trainer.verl.rows import Row, padding_rows, row_coefficients
 
 
 def mini_batch_tensors(
-    rows: Sequence[Row], *, plan: UpdatePlan, normaliser: float, pad_token: int, meta: dict[str, Any]
+    rows: Sequence[Row], *, plan: UpdatePlan, normaliser: float, pad_token: int, meta: dict[str, object]
 ) -> DataProto:
     """One mini-batch: prompts padded on the left, replies on the right, advantages on the replies' tokens.
 

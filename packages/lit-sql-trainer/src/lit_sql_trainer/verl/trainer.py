@@ -22,7 +22,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from agentlightning.verl.trainer import AgentLightningTrainer
 from omegaconf import OmegaConf, open_dict
@@ -50,6 +50,7 @@ from lit_sql_trainer.rollouts.seeds import TaskOrder
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import RunWatcher
 from lit_sql_trainer.verl.daemon import DaemonSettings, SqlDaemon
+from lit_sql_trainer.verl.foreign import Foreign, VerlConfig
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, LinesOnly, RunFacts, flat_numbers
 from lit_sql_trainer.verl.rows import Row, deal, trained_rows
@@ -60,8 +61,8 @@ from lit_sql_trainer.verl.tensors import mini_batch_tensors
 class SqlTrainer(AgentLightningTrainer):
     """See the module. Made by the library with VERL's composed configuration, which holds our sections too."""
 
-    def __init__(self, *, config: Any, **parts: Any) -> None:
-        plain = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
+    def __init__(self, *, config: Foreign, **parts: Foreign) -> None:
+        plain = cast("VerlConfig", OmegaConf.to_container(config, resolve=True))
         self.facts = from_plain(RunFacts, plain[RUN_KEY])
         self.settings = from_plain(LitSql, plain.get(SETTINGS_KEY) or {})
         self.plan = update_plan(plain, max_calls=self.facts.max_calls, refill_factor=self.settings.refill_factor)
@@ -110,7 +111,7 @@ class SqlTrainer(AgentLightningTrainer):
 
     def _open(self) -> None:
         trainer = self.config.trainer
-        self.tracking: Any = Tracking(
+        self.tracking: Foreign = Tracking(
             project_name=trainer.project_name,
             experiment_name=trainer.experiment_name,
             default_backend=trainer.logger,
@@ -130,7 +131,7 @@ class SqlTrainer(AgentLightningTrainer):
                 )
             self.saved_step = self.global_steps
         limits = self.settings
-        daemon_cls: Any = self.daemon_cls  # the library hands over the class that it was given
+        daemon_cls: Foreign = self.daemon_cls  # the library hands over the class that it was given
         self.daemon: SqlDaemon = daemon_cls(
             store=self.store,
             adapter=self.adapter,
@@ -265,7 +266,7 @@ class SqlTrainer(AgentLightningTrainer):
             "host_memory_gb": _mean_of(outputs, "perf/cpu_memory_used_gb"),
         }
 
-    def optimiser_step(self, batch: Any) -> dict[str, Any]:
+    def optimiser_step(self, batch: Foreign) -> dict[str, float]:
         """One mini-batch through VERL's actor; its metrics, averaged over micro-batches and workers."""
         return reduce_metrics(self.actor_rollout_wg.update_actor(batch).meta_info["metrics"])
 
@@ -320,7 +321,7 @@ class SqlTrainer(AgentLightningTrainer):
         except (RayError, OSError) as error:
             print(f"the finished steps could not be saved: {error}")
 
-    def _rows(self, dataset: Any) -> list[dict[str, Any]]:
+    def _rows(self, dataset: Foreign) -> list[dict[str, object]]:
         return [dict(dataset.dataframe[index]) for index in range(len(dataset.dataframe))]
 
 
@@ -330,6 +331,6 @@ def _cause(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _mean_of(outputs: Sequence[dict[str, Any]], name: str) -> float | None:
+def _mean_of(outputs: Sequence[dict[str, float]], name: str) -> float | None:
     values = [float(output[name]) for output in outputs if name in output]
     return sum(values) / len(values) if values else None
