@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from lit_sql_trainer.errors import ConfigError, ModelError, RunError
 from lit_sql_trainer.models.checkpoints import Checkpoint, last_checkpoint
@@ -138,7 +138,7 @@ def find_model(what: Path | str, *, runs: Path = Path("runs"), checkpoint: Check
     return Model(folder=source.path, name=name, profile=source.profile or _exported_profile(source.path))
 
 
-def read_json(path: Path) -> dict[str, object]:
+def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file.
 
     Raises:

@@ -74,11 +74,11 @@ def make_store(max_span_megabytes: int) -> agl.InMemoryLightningStore:
 
 
 def fit(
-    trainer: agl.Trainer, agent: agl.LitAgent[dict[str, object]], data: TrainingData, *, say: Callable[[str], None]
+    trainer: agl.Trainer, agent: agl.LitAgent[dict[str, str | int]], data: TrainingData, *, say: Callable[[str], None]
 ) -> None:
     """Train on the tasks of `data`; a runner that ended badly is said: its rollouts were dropped and counted."""
-    rows: list[dict[str, object]] = [dict(task.to_row()) for task in data.train]
-    validation: list[dict[str, object]] = [dict(task.to_row()) for task in data.validation]
+    rows = [dict(task.to_row()) for task in data.train]
+    validation = [dict(task.to_row()) for task in data.validation]
     try:
         trainer.fit(agent, rows, val_dataset=validation)
     except RuntimeError as error:

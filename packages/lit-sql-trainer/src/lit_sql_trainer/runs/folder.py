@@ -26,7 +26,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine.lock import locked
@@ -81,7 +81,7 @@ class RunFolder:
     def library_log(self) -> Path:
         return self.path / LIBRARY_LOG
 
-    def config(self) -> dict[str, object]:
+    def config(self) -> dict[str, Any]:
         """The resolved settings that this run was started with.
 
         Raises:
@@ -238,7 +238,7 @@ def _mend(handle: int) -> int:
     return end
 
 
-def read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, object]]:
+def read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, Any]]:
     """The records of a JSON-lines file; a torn line is left out, a missing file is empty.
 
     Raises:
@@ -258,7 +258,7 @@ def read_lines(path: Path, *, strict: bool = False) -> Iterator[dict[str, object
                 yield record
 
 
-def parse_line(line: bytes) -> dict[str, object] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
     """The record of a line; None where a kill, a full disk or a crash of the machine left half a one."""
     try:
         record: object = json.loads(line)
