@@ -76,9 +76,9 @@ def test_the_arithmetic_needs_neither_torch_nor_verl() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["tiny", "--cpu-proof"], "settings of its own"),
-        (["fast", "--cpu-proof", "--dev"], "settings of its own"),
-        (["fast", "--cpu-proof", "--set", "seed=1"], "settings of its own"),
+        (["tiny", "--cpu-proof"], "brings its own model, data and settings"),
+        (["fast", "--cpu-proof", "--dev"], "brings its own model, data and settings"),
+        (["fast", "--cpu-proof", "--set", "seed=1"], "brings its own model, data and settings"),
     ],
 )
 def test_the_proof_takes_no_other_options(arguments: list[str], said: str) -> None:
