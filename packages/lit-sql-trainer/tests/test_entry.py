@@ -49,6 +49,12 @@ entry.lit_sql()
 """
 
 
+def all_signals() -> None:
+    """Start as in a terminal's foreground: tests may run under `nohup` or in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("module", ["click", "lit_sql_trainer.commands.profiles", "lit_sql_trainer.profile.named"])
 def test_a_signal_during_the_imports_is_its_exit_code(module: str, number: int) -> None:
@@ -58,7 +64,7 @@ def test_a_signal_during_the_imports_is_its_exit_code(module: str, number: int) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=all_signals,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "importing\n"

@@ -222,11 +222,11 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--model" in finding["remedy"]
 
 
-def test_too_little_disk(monkeypatch: pytest.MonkeyPatch, sound_data: Path, paper_model: Path) -> None:
+def test_too_little_disk(monkeypatch: pytest.MonkeyPatch, sound_data: Path, paper_model: Path, tmp_path: Path) -> None:
     """Fault 6: what is free, what is needed, and where."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9 - 10**6, 10**6))
-    finding = only_failure(check("--data", sound_data, "--model", paper_model, "--only=disk", "--runs=/tmp/x"))
-    assert "0.0 GiB free at /tmp, about 0.8 GiB needed" in finding["found"]
+    finding = only_failure(check("--data", sound_data, "--model", paper_model, "--only=disk", f"--runs={tmp_path}/x"))
+    assert f"0.0 GiB free at {tmp_path}, about 0.8 GiB needed" in finding["found"]
     assert "--runs" in finding["remedy"]
 
 
