@@ -140,7 +140,7 @@ def test_a_second_ctrl_c_ends_at_once(gate: Gate, toy_data: Path, tmp_path: Path
     wait_for(ANSWERED, out / "verdicts.jsonl", gate, process)
     assert process.stdout is not None
     process.send_signal(signal.SIGINT)
-    while "once more" not in process.stdout.readline():
+    while "again to end at once" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0]
