@@ -198,8 +198,8 @@ def compare(first: Path, second: Path) -> None:
     click.echo(f"{paired.total:,} questions: both right {paired.both:,}, both wrong {paired.neither:,}")
     for title, ids in (("won", comparison.won), ("lost", comparison.lost), ("not judged", comparison.unjudged)):
         more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
-        told = f"{title} {len(ids):,}: {', '.join(ids[:SHOWN_IDS]) or '–'}{more}"
-        click.echo(fill(told, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+        line = f"{title} {len(ids):,}: {', '.join(ids[:SHOWN_IDS]) or '–'}{more}"
+        click.echo(fill(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
     interval = paired.interval
     click.echo(
         f"difference {paired.difference:+.4f} (95 % interval {interval.low:+.4f} to {interval.high:+.4f}), "

@@ -16,7 +16,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from sql_reward.errors import DatabaseNotFoundError, DatabaseUnreadableError, MachineError
 from sql_reward.sandbox.gate import GATE
@@ -234,4 +233,4 @@ def _start_of(file: Path, size: int) -> bytes:
 
 
 def _uri(path: Path, options: str) -> str:
-    return f"file:{quote(os.fsencode(path.absolute()))}?{options}"
+    return f"{path.absolute().as_uri()}?{options}"
