@@ -79,11 +79,6 @@ class SourceSchema:
     virtual: tuple[VirtualTable, ...] = ()
     """The virtual tables; those that hold rows of their own are among `tables` too."""
 
-    @cached_property
-    def by_name(self) -> dict[str, SourceTable]:
-        """Lower-case name to table: SQLite's names ignore case."""
-        return {table.name.lower(): table for table in self.tables}
-
 
 @contextmanager
 def reading(path: Path) -> Generator[sqlite3.Connection]:
