@@ -185,6 +185,37 @@ def test_a_failure_after_the_first_sign_of_life_is_an_error_object(
     assert "out of memory" in answer["error"]["message"]
 
 
+def ask_until_refused(server: LocalServer) -> list[int]:
+    """A client that tries again after a failure: the status of each answer, until nobody answers."""
+    statuses: list[int] = []
+    with contextlib.suppress(httpx.HTTPError):
+        while True:
+            statuses.append(post(server).status_code)
+    return statuses
+
+
+def test_clients_that_try_again_do_not_outlive_the_server(policy: Policy, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each request that came before the end is answered, later ones find nobody, and no traceback is printed."""
+
+    class GivenUp(Held):
+        def __call__(self, requests: Sequence[Request]) -> list[Reply]:
+            super().__call__(requests)
+            raise RuntimeError("given up")
+
+    model = GivenUp(busy=True)
+    server = LocalServer(generator=model, tokenizer=policy.tokenizer, context_tokens=256)  # pyright: ignore[reportArgumentType]
+    server.start()
+    with ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(ask_until_refused, server) for _ in range(8)]
+        while not model.steps:
+            time.sleep(0.01)
+        server.stop()
+        answers = [status for client in clients for status in client.result(30)]
+    assert answers
+    assert set(answers) == {500}
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_stopping_waits_for_no_reply(policy: Policy) -> None:
     """A request that the model works on gets a failure, and the server is gone."""
     before = set(threading.enumerate())
@@ -358,5 +389,17 @@ def test_a_failing_model_fails_its_callers_only() -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         batcher.submit(Request(prompt_ids=(1,), max_tokens=1, seed=1)).result(5)
     broken.clear()
+    assert batcher.submit(Request(prompt_ids=(1,), max_tokens=1, seed=4)).result(5).token_ids == (4,)
+    batcher.stop()
+
+
+def test_a_request_after_the_end_fails_at_once() -> None:
+    """Nobody would answer it; started again, the batcher serves."""
+    batcher = Batcher(echo)
+    batcher.start()
+    batcher.stop()
+    with pytest.raises(RuntimeError, match="the server has stopped"):
+        batcher.submit(Request(prompt_ids=(1,), max_tokens=1, seed=1)).result(5)
+    batcher.start()
     assert batcher.submit(Request(prompt_ids=(1,), max_tokens=1, seed=4)).result(5).token_ids == (4,)
     batcher.stop()

@@ -53,19 +53,24 @@ class Batcher:
         self._groups: dict[int, tuple[int, ...]] = {}
         self._ahead: dict[Request, Reply] = {}
         self._thread: threading.Thread | None = None
+        self._open = threading.Lock()
+        self._stopped = False
 
     def start(self) -> None:
         """Begin to decode."""
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="local-decode", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End after the batches that are already waiting, which fail at once where the sampler was told to abort.
 
-        Safe to call twice.
+        A request that comes later fails too: nobody would answer it. Safe to call twice.
         """
         if self._thread is not None:
-            self._jobs.put(None)
+            with self._open:
+                self._stopped = True
+                self._jobs.put(None)
             self._thread.join(timeout=30.0)
             self._thread = None
 
@@ -73,11 +78,15 @@ class Batcher:
         """The reply, as a future; a failure of the model is its exception."""
         reply: Future[Reply] = Future()
         ready = self._ahead.pop(request, None)
-        if ready is None:
-            self._jobs.put(_Job(request, reply))
-        else:
+        if ready is not None:
             self.counters.ahead += 1
             reply.set_result(ready)
+            return reply
+        with self._open:
+            if self._stopped:
+                reply.set_exception(RuntimeError("the server has stopped"))
+            else:
+                self._jobs.put(_Job(request, reply))
         return reply
 
     def expect(self, groups: Iterable[Sequence[int]]) -> None:

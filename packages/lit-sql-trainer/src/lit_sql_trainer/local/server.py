@@ -40,6 +40,8 @@ from lit_sql_trainer.rollouts.episodes import Sampled
 MODEL_NAME = "policy"
 BEAT_S = 1.0
 """How often a waiting client gets a sign of life."""
+GRACE_S = 3
+"""How long the failures of what was given up may take to reach their clients."""
 _LEDGER_LIMIT = 50_000  # replies remembered; a step of training takes out far fewer
 
 
@@ -87,7 +89,14 @@ class LocalServer:
         self.port = free_port() if self.port is None else check_port(self.port)
         self.generator.abort = False
         config = uvicorn.Config(
-            self.app(), host=LOOPBACK, port=self.port, log_level="error", access_log=False, ws="none", lifespan="off"
+            self.app(),
+            host=LOOPBACK,
+            port=self.port,
+            log_level="error",
+            access_log=False,
+            ws="none",
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_S,
         )
         self._web = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._web.run, name="local-server", daemon=True)
@@ -105,8 +114,8 @@ class LocalServer:
         if self._web is not None and self._thread is not None:
             self.generator.abort = True
             self.batcher.stop()
-            self._web.should_exit = self._web.force_exit = True  # no client is waited for
-            self._thread.join(timeout=5.0)
+            self._web.should_exit = True
+            self._thread.join(timeout=GRACE_S + 2.0)
             self._web = self._thread = None
 
     def take(self, response_id: str) -> Sampled | None:
