@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 from lit_sql_trainer import PROFILES, LitSQLAgent, RolloutSettings, evaluate, find_target, verl_config
 from lit_sql_trainer.cli import main as lit_sql
 from lit_sql_trainer.errors import CanaryError, FailureLimitError
-from lit_sql_trainer.rollouts.advantage import call_weights, group_advantages
+from lit_sql_trainer.rollouts import DropWindow, group_advantages
+from lit_sql_trainer.rollouts.advantage import call_weights
 from lit_sql_trainer.rollouts.canary import canary
-from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.testing import Fault, PlayedRollout, ScriptedEndpoint, play_rollout
 from spider_data import Manifest, Origin, SpiderTask, check_data, write_tasks
 from spider_data.manifest import write_manifest

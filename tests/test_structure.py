@@ -100,3 +100,38 @@ def test_rooms_of_the_trainer() -> None:
     trainer = PACKAGES["lit_sql_trainer"]
     assert len(list(trainer.glob("*.py"))) <= MOST_LOOSE
     assert len({file.parent for file in trainer.glob("*/*.py")}) <= MOST_ROOMS
+
+
+def given_by_faces() -> dict[tuple[str, str], str]:
+    """For every (module, name) that the `__init__` of a package or a room imports: that package or room."""
+    given: dict[tuple[str, str], str] = {}
+    for package in PACKAGES.values():
+        for face in sorted(package.rglob("__init__.py"), reverse=True):  # the package itself last: it wins
+            tree = ast.parse(face.read_text(encoding="utf-8"))
+            door = ".".join(face.parent.relative_to(package.parent).parts)
+            typed = [line for node in tree.body if isinstance(node, ast.If) for line in node.body]
+            for node in [*tree.body, *typed]:
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"{door}."):
+                    given.update({(str(node.module), alias.name): door for alias in node.names})
+    return given
+
+
+def test_tests_use_the_faces() -> None:
+    """No test imports a name from inside a room when the package's or the room's face gives it."""
+    given = given_by_faces()
+    assert given["lit_sql_trainer.runs.folder", "RunFolder"] == "lit_sql_trainer.runs"
+    assert given["lit_sql_trainer.profile.named", "PROFILES"] == "lit_sql_trainer"
+    root = Path(__file__).parents[1]
+    files = [
+        file for pattern in ("packages/*/tests", "apps/*/tests", "tests") for file in root.glob(f"{pattern}/**/*.py")
+    ]
+    past = [
+        f"{file}:{node.lineno} takes {alias.name} from {node.module}, not {given[node.module, alias.name]}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if (node.module, alias.name) in given
+    ]
+    assert len(files) > 100
+    assert not past, "\n".join(past)

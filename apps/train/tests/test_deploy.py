@@ -13,13 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lit_sql_trainer import PROFILES, Profile, verl_config
 from lit_sql_trainer.machine.devices import Attention
 from lit_sql_trainer.preflight.memory import Estimate, checkpoint_bytes, estimates, size
 from lit_sql_trainer.preflight.shape import ModelShape, shape_of
-from lit_sql_trainer.profile.named import PROFILES
-from lit_sql_trainer.profile.overrides import apply_assignments
-from lit_sql_trainer.profile.profile import Backend, Profile
-from lit_sql_trainer.verl.config import verl_config
+from lit_sql_trainer.profile import Backend, apply_assignments
 
 APP = Path(__file__).resolve().parents[1]
 ROOT = APP.parents[1]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.machine.environment import guard_environment
-from lit_sql_trainer.runs.folder import read_lines
+from lit_sql_trainer.runs import read_lines
 from lit_sql_trainer.testing import PlayedRollout, play_rollout
 from spider_data import SpiderTask, write_tasks
 

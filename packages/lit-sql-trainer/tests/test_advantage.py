@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_sql_trainer.profile.grpo import Weighting
-from lit_sql_trainer.rollouts.advantage import call_weights, group_advantages, refill_size
+from lit_sql_trainer.profile import Weighting
+from lit_sql_trainer.rollouts import group_advantages
+from lit_sql_trainer.rollouts.advantage import call_weights, refill_size
 
 reward_groups = st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), min_size=2, max_size=9)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from lit_sql_trainer import RolloutSettings
 from lit_sql_trainer.errors import CanaryError, RolloutError
-from lit_sql_trainer.profile.profile import TRAINED_NODES, RolloutSettings
+from lit_sql_trainer.profile import TRAINED_NODES
 from lit_sql_trainer.rollouts.canary import canary
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 from sql_graph import CheckMode
@@ -49,7 +50,7 @@ def play(stage: Any, toy_data: Path, toy_rows: list[dict[str, Any]], tmp_path: P
     ) -> Any:
         import agentlightning as agl
 
-        from lit_sql_trainer.agent.agent import LitSQLAgent
+        from lit_sql_trainer import LitSQLAgent
 
         url = endpoint if isinstance(endpoint, str) else endpoint.url
         agent = LitSQLAgent(data=data, settings=RolloutSettings(**settings), rollouts_file=tmp_path / "rollouts.jsonl")

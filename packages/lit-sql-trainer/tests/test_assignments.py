@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.profile.overrides import apply_assignments, assignments, from_plain, to_plain
+from lit_sql_trainer.profile import apply_assignments, assignments, from_plain, to_plain
 
 
 class Colour(StrEnum):

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from lit_sql_trainer import PROFILES, Profile
 from lit_sql_trainer.cli import main
 from lit_sql_trainer.commands.train import train_main
-from lit_sql_trainer.profile.named import PROFILES
-from lit_sql_trainer.profile.overrides import apply_assignments, assignments, from_plain, to_plain
-from lit_sql_trainer.profile.profile import Profile
-from lit_sql_trainer.runs.folder import create_run
+from lit_sql_trainer.profile import apply_assignments, assignments, from_plain, to_plain
+from lit_sql_trainer.runs import create_run
 
 
 def train(*arguments: object) -> Result:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lit_sql_trainer.runs import RunWatcher, append_line, create_run, events
 from lit_sql_trainer.runs.console import LiveDisplay, PlainDisplay, duration, open_display
-from lit_sql_trainer.runs.folder import append_line, create_run
 from lit_sql_trainer.runs.tally import tally
-from lit_sql_trainer.runs.watch import RunWatcher, events
 
 STEP: dict[str, Any] = {
     "step": 3,

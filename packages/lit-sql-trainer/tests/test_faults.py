@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.runs.folder import RunFolder, read_lines
-from lit_sql_trainer.runs.watch import events
+from lit_sql_trainer.runs import RunFolder, events, read_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from lit_sql_trainer.data import cache_folder, load_data
 from lit_sql_trainer.errors import DataError, ModelError
-from lit_sql_trainer.models.folder import check_model_folder, model_source
+from lit_sql_trainer.models import check_model_folder, model_source
 
 
 def test_a_whole_folder_is_read(toy_data: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.monitors import Monitor, MonitorBook, replay
 from lit_sql_trainer.monitors.rules import RULES
-from lit_sql_trainer.profile.monitors import MonitorSettings
+from lit_sql_trainer.profile import MonitorSettings
 from lit_sql_trainer.runs.tally import final_sql, is_constant, selects_star, tally
 
 STEPS = 40

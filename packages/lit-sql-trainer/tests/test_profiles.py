@@ -10,14 +10,21 @@ from typing import Any
 
 import pytest
 
+from lit_sql_trainer import PROFILES, RL_TRAINING_CONFIG, Profile, verl_config
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.profile.grpo import GrpoSettings
-from lit_sql_trainer.profile.named import PROFILES, QWEN, TINY
-from lit_sql_trainer.profile.overrides import apply_assignments, assignments, from_plain, to_plain
-from lit_sql_trainer.profile.profile import Backend, Profile
-from lit_sql_trainer.profile.verl import VerlSettings
+from lit_sql_trainer.profile import (
+    QWEN,
+    TINY,
+    Backend,
+    GrpoSettings,
+    VerlSettings,
+    apply_assignments,
+    assignments,
+    from_plain,
+    to_plain,
+)
 from lit_sql_trainer.profile.verl_keys import flattened
-from lit_sql_trainer.verl.config import RL_TRAINING_CONFIG, differences, verl_config
+from lit_sql_trainer.verl.config import differences
 
 HERE = Path(__file__).parent
 SNAPSHOTS = HERE / "snapshots"

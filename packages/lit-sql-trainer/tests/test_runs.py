@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run, open_run, read_lines, write_json
+from lit_sql_trainer.runs import RunFolder, append_line, create_run, open_run, read_lines, write_json
 
 
 def _append_many(path: Path, writer: int, lines: int) -> None:

@@ -19,12 +19,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lit_sql_trainer import PROFILES
 from lit_sql_trainer.cli import main
-from lit_sql_trainer.models.folder import model_source
-from lit_sql_trainer.models.source import Model, find_model
-from lit_sql_trainer.profile.named import PROFILES
-from lit_sql_trainer.profile.overrides import to_plain
-from lit_sql_trainer.runs.folder import create_run
+from lit_sql_trainer.models import Model, find_model, model_source
+from lit_sql_trainer.profile import to_plain
+from lit_sql_trainer.runs import create_run
 from lit_sql_trainer.serving.serve import Endpoint, Engine, ask_line, serve
 from spider_data import DatabaseCatalog, read_tasks
 

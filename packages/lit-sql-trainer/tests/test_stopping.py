@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_sql_trainer.runs.folder import RunFolder
-from lit_sql_trainer.runs.watch import events
+from lit_sql_trainer.runs import RunFolder, events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from lit_sql_trainer import PROFILES, verl_config
 from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.machine.devices import Attention
-from lit_sql_trainer.profile.named import PROFILES, QWEN
-from lit_sql_trainer.profile.overrides import apply_assignments
-from lit_sql_trainer.profile.profile import Backend
+from lit_sql_trainer.profile import QWEN, Backend, apply_assignments
 from lit_sql_trainer.profile.verl_keys import (
     KnownKeys,
     composed_keys,
@@ -25,7 +24,7 @@ from lit_sql_trainer.profile.verl_keys import (
     read_value,
     recorded_keys,
 )
-from lit_sql_trainer.verl.config import check_config, verl_config
+from lit_sql_trainer.verl.config import check_config
 from lit_sql_trainer.verl.lora import name_adapter, refuse_empty
 
 WITH_VERL = [profile for profile in PROFILES.values() if profile.backend is Backend.VERL]

@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from lit_sql_trainer import PROFILES, verl_config
 from lit_sql_trainer.commands.train import train_main
 from lit_sql_trainer.dryrun.stand_in import rehearsable
 from lit_sql_trainer.errors import DataError, ModelError, RunError, SetupError
 from lit_sql_trainer.machine import admission, environment
 from lit_sql_trainer.machine.devices import Accelerator, Attention, attention_backend, find_gpus, find_npus
-from lit_sql_trainer.models.checkpoints import last_checkpoint, run_of
+from lit_sql_trainer.models import last_checkpoint
+from lit_sql_trainer.models.checkpoints import run_of
 from lit_sql_trainer.preflight.subject import Subject
 from lit_sql_trainer.preflight.surroundings import check_versions
-from lit_sql_trainer.profile.named import LLAMA, NPU, PROFILES, QWEN
-from lit_sql_trainer.profile.overrides import apply_assignments
-from lit_sql_trainer.runs.folder import RunFolder, append_line
+from lit_sql_trainer.profile import LLAMA, NPU, QWEN, apply_assignments
+from lit_sql_trainer.runs import RunFolder, append_line
 from lit_sql_trainer.verl.back_end import announce, planned_steps, validating
-from lit_sql_trainer.verl.config import verl_config
 
 HEAVY = "{'agentlightning', 'torch', 'transformers', 'verl', 'vllm', 'ray', 'langchain_core'}"
 H100 = Accelerator(name="NVIDIA H100", memory_gib=80.0)

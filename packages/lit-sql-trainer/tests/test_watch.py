@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.profile.monitors import MonitorSettings
+from lit_sql_trainer.profile import MonitorSettings
 from lit_sql_trainer.report import report_or_say
-from lit_sql_trainer.runs.folder import RunFolder, create_run
-from lit_sql_trainer.runs.watch import RunWatcher, events
+from lit_sql_trainer.runs import RunFolder, RunWatcher, create_run, events
 
 STEP: dict[str, Any] = {"reward": 0.5, "rollouts": 16, "zero_variance_share": 1.0, "seconds": 1.0}
 VALIDATION: dict[str, Any] = {"reward": 0.5, "standard_error": 0.03, "rollouts": 20, "seconds": 1.0}

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from spider_data import DatabaseCatalog, Hardness, SpiderTask, mini_benchmark, read_tasks
+from spider_data import DatabaseCatalog, Hardness, Origin, SpiderTask, mini_benchmark, read_manifest, read_tasks
 from spider_data.cli.main import main
 from spider_data.errors import DiskFullError, TargetOccupiedError
-from spider_data.manifest import Origin, read_manifest
 from spider_data.mini import HABITS, UNSEEN, MiniReport, build_mini, noisy_demonstration, pattern_of
 from spider_data.mini.build import open_pool, pick
 from spider_data.mini.quality import says_something

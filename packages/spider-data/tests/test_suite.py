@@ -16,15 +16,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spider_data import DatabaseNotFoundError, SpiderDataError
 from spider_data.cli.main import main
-from spider_data.errors import (
-    DatabaseNotFoundError,
-    DatabaseUnreadableError,
-    DiskFullError,
-    SourceNotFoundError,
-    SpiderDataError,
-    TargetOccupiedError,
-)
+from spider_data.errors import DatabaseUnreadableError, DiskFullError, SourceNotFoundError, TargetOccupiedError
 from spider_data.readonly import quoted as ident
 from spider_data.suite import GoldFailsError, GoldsInvalidError, SchemaFailsError, make_suite, make_suites
 from spider_data.suite.power import choose

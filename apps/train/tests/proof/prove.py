@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer.profile.verl import Strategy
+from lit_sql_trainer.profile import Strategy
 from sql_train.proof.report import prove
 from sql_train.proof.run import Fault, ProofSettings
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.models.folder import model_source
+from lit_sql_trainer.models import model_source
 from sql_train.proof.checks import (
     Check,
     Evidence,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.errors import SetupError
-from lit_sql_trainer.profile.verl import Strategy
-from lit_sql_trainer.runs.folder import RunFolder, read_lines
+from lit_sql_trainer.profile import Strategy
+from lit_sql_trainer.runs import RunFolder, read_lines
 from sql_train.proof.checks import Evidence, batch_order
 from sql_train.proof.run import INSTALL, check_environment
 

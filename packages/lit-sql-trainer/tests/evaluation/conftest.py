@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.evaluation.targets import Target, find_target
+from lit_sql_trainer import Target, find_target
 from lit_sql_trainer.testing import ScriptedEndpoint
 
 TABLES = {"shop": "item", "school": "pupil"}

@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from lit_sql_trainer import Sampling, compare, evaluate
 from lit_sql_trainer.commands.compare import compare_command
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.evaluation.compare import compare
-from lit_sql_trainer.evaluation.plan import Sampling
-from lit_sql_trainer.evaluation.run import evaluate
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 from sql_reward.stats import mcnemar_p
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
+from lit_sql_trainer import Sampling, evaluate, find_target
 from lit_sql_trainer.errors import ConfigError, DataError, FailureLimitError, RunError, SetupError
-from lit_sql_trainer.evaluation.plan import Sampling
-from lit_sql_trainer.evaluation.run import FAILURES_IN_A_ROW, evaluate, load_evaluation
-from lit_sql_trainer.evaluation.targets import find_target
+from lit_sql_trainer.evaluation.run import FAILURES_IN_A_ROW, load_evaluation
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 
 from .conftest import lines_of, messages_text, right_answer, sql_block, target_at, wrong_about

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from lit_sql_trainer import evaluate
 from lit_sql_trainer.cli import main
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.evaluation.records import EvaluationFolder
-from lit_sql_trainer.evaluation.run import evaluate, load_evaluation
+from lit_sql_trainer.evaluation.run import load_evaluation
 from lit_sql_trainer.testing import ScriptedEndpoint
 
 from .conftest import lines_of, right_answer, target_at

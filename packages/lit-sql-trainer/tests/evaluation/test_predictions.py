@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lit_sql_trainer import evaluate
 from lit_sql_trainer.errors import ConfigError
 from lit_sql_trainer.evaluation.predictions import NO_ANSWER, export_predictions, one_line
-from lit_sql_trainer.evaluation.run import evaluate, questions_for
+from lit_sql_trainer.evaluation.run import questions_for
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 from sql_reward import judge
 from sql_reward.scoring import read_official_pairs

@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
+from lit_sql_trainer import compare, evaluate, find_target
 from lit_sql_trainer.errors import RunError
-from lit_sql_trainer.evaluation.compare import compare
-from lit_sql_trainer.evaluation.run import evaluate
-from lit_sql_trainer.evaluation.targets import find_target
-from lit_sql_trainer.models.checkpoints import Checkpoint
-from lit_sql_trainer.runs.folder import RunFolder, create_run, read_lines
-from lit_sql_trainer.runs.watch import events
+from lit_sql_trainer.models import Checkpoint
+from lit_sql_trainer.runs import RunFolder, create_run, events, read_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lit_sql_trainer.profile.named import PROFILES
-from lit_sql_trainer.profile.overrides import to_plain
-from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run
+from lit_sql_trainer import PROFILES
+from lit_sql_trainer.profile import to_plain
+from lit_sql_trainer.runs import RunFolder, append_line, create_run
 
 
 def shifted(model: Any, amount: float) -> Any:

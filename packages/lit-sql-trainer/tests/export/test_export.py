@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lit_sql_trainer.cli import main
-from lit_sql_trainer.runs.folder import RunFolder
+from lit_sql_trainer.runs import RunFolder
 
 torch = pytest.importorskip("torch", reason="needs the `cpu` dependency group")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lit_sql_trainer.errors import FailureLimitError
-from lit_sql_trainer.rollouts.drops import DropWindow
+from lit_sql_trainer.rollouts import DropWindow
 
 
 def test_the_sixth_of_256_stops_the_run() -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import pytest
 
 from lit_sql_trainer.machine.environment import free_port
-from lit_sql_trainer.profile.grpo import GrpoSettings
+from lit_sql_trainer.profile import GrpoSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the `cpu` dependency group")
 
 from lit_sql_trainer.local.learner import Learner, TrainedRollout  # noqa: E402
 from lit_sql_trainer.local.policy import Policy, load_policy, response_logprobs  # noqa: E402
-from lit_sql_trainer.profile.grpo import GrpoSettings, Weighting  # noqa: E402
-from lit_sql_trainer.rollouts.episodes import Sampled  # noqa: E402
+from lit_sql_trainer.profile import GrpoSettings, Weighting  # noqa: E402
+from lit_sql_trainer.rollouts import Sampled  # noqa: E402
 
 SETTINGS = GrpoSettings(learning_rate=1e-3, warmup_steps=1, max_grad_norm=1e9)
 

@@ -29,10 +29,14 @@ from lit_sql_trainer.local.learner import Learner  # noqa: E402
 from lit_sql_trainer.local.loop import TrainingLoop  # noqa: E402
 from lit_sql_trainer.local.policy import load_policy  # noqa: E402
 from lit_sql_trainer.local.server import LocalServer  # noqa: E402
-from lit_sql_trainer.profile.grpo import GrpoSettings  # noqa: E402
-from lit_sql_trainer.rollouts.drops import DropWindow  # noqa: E402
-from lit_sql_trainer.rollouts.episodes import Collected, Episode, Sampled  # noqa: E402
-from lit_sql_trainer.rollouts.plan import PlannedRollout  # noqa: E402
+from lit_sql_trainer.profile import GrpoSettings  # noqa: E402
+from lit_sql_trainer.rollouts import (  # noqa: E402
+    Collected,
+    DropWindow,
+    Episode,
+    PlannedRollout,
+    Sampled,
+)
 
 TASKS = [{"text": text} for text in ("one", "two", "three", "four", "five")]
 SETTINGS = GrpoSettings(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import agentlightning as agl
 
-from lit_sql_trainer.rollouts.pulse import HEARTBEAT_S, Pulse
+from lit_sql_trainer.rollouts import Pulse
+from lit_sql_trainer.rollouts.pulse import HEARTBEAT_S
 
 
 class Clock:

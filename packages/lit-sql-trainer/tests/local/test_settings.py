@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.errors import ConfigError, SettingsError
-from lit_sql_trainer.profile.grpo import GrpoSettings
-from lit_sql_trainer.profile.named import TINY
+from lit_sql_trainer.profile import TINY, GrpoSettings
 
 
 @pytest.mark.parametrize(

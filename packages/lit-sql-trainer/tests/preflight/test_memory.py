@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from lit_sql_trainer import PROFILES
 from lit_sql_trainer.machine.devices import Accelerator
-from lit_sql_trainer.models.folder import model_source
+from lit_sql_trainer.models import model_source
 from lit_sql_trainer.preflight import Family, Level, hardware, preflight
 from lit_sql_trainer.preflight.memory import GIB, checkpoint_bytes, estimates
 from lit_sql_trainer.preflight.shape import count_parameters, read_shape, shape_of
-from lit_sql_trainer.profile.named import PROFILES
-from lit_sql_trainer.profile.overrides import apply_assignments
+from lit_sql_trainer.profile import apply_assignments
 
 QWEN_1B5: dict[str, Any] = {
     "model_type": "qwen2",

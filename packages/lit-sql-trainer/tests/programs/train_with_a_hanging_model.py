@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from lit_sql_trainer import PROFILES, configure, train
-from lit_sql_trainer.errors import FailureLimitError, TrainerError
+from lit_sql_trainer import PROFILES, TrainerError, configure, train
+from lit_sql_trainer.errors import FailureLimitError
 from lit_sql_trainer.machine.environment import guard_environment
-from lit_sql_trainer.rollouts.drops import DropWindow
+from lit_sql_trainer.rollouts import DropWindow
 
 model, data, runs = map(Path, sys.argv[1:])
 guard_environment(local_model=True)

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from lit_sql_trainer.runs.folder import RunFolder
+from lit_sql_trainer.runs import RunFolder
 
 
 def _beside(name: str) -> ModuleType:

@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from lit_sql_trainer.runs.folder import RunFolder
+from lit_sql_trainer.runs import RunFolder
 from lit_sql_trainer.runs.tally import tally
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\" </td>"

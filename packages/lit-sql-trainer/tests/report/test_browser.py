@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer.report import write_report
-from lit_sql_trainer.runs.folder import RunFolder
+from lit_sql_trainer.runs import RunFolder
 
 pytestmark = pytest.mark.timeout(180)
 

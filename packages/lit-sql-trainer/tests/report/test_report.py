@@ -17,7 +17,7 @@ from lit_sql_trainer.cli import main
 from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.report import MAX_RUNS, write_curves, write_report
 from lit_sql_trainer.report.data import merge, read_run, thin
-from lit_sql_trainer.runs.folder import RunFolder, append_line
+from lit_sql_trainer.runs import RunFolder, append_line
 
 LOADING = ("src", "href", "action", "srcset", "poster", "data", "xlink:href")
 SVG = "{http://www.w3.org/2000/svg}"

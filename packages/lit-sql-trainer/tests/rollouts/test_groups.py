@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lit_sql_trainer.rollouts.episodes import Collected, DroppedRollout, Episode
-from lit_sql_trainer.rollouts.groups import Gathering, StepBatch, grouped
-from lit_sql_trainer.rollouts.metrics import describe_batch, describe_validation
+from lit_sql_trainer.rollouts import (
+    Collected,
+    DroppedRollout,
+    Episode,
+    Gathering,
+    StepBatch,
+    describe_batch,
+    describe_validation,
+    grouped,
+)
 from lit_sql_trainer.verl.relay import flat_numbers
 
 

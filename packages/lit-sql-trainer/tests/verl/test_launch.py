@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from lit_sql_trainer.commands.train import train_main
 from lit_sql_trainer.errors import ConfigError
-from lit_sql_trainer.profile.overrides import from_plain
-from lit_sql_trainer.runs.folder import RunFolder
+from lit_sql_trainer.profile import from_plain
+from lit_sql_trainer.runs import RunFolder
 from lit_sql_trainer.verl.config import check_sizes, run_config
 from lit_sql_trainer.verl.relay import RunFacts
 

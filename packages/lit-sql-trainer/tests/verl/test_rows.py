@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_sql_trainer.rollouts.advantage import group_advantages, silenced, without_contrast
+from lit_sql_trainer.rollouts import group_advantages
+from lit_sql_trainer.rollouts.advantage import silenced, without_contrast
 from lit_sql_trainer.verl.rows import Row, deal, padding_rows, row_coefficients, trained_rows
 
 

@@ -19,11 +19,19 @@ from verl import DataProto  # noqa: E402
 
 from lit_sql_trainer.errors import FailureLimitError, RunError  # noqa: E402
 from lit_sql_trainer.profile.verl import LitSql  # noqa: E402
-from lit_sql_trainer.rollouts.drops import DropWindow  # noqa: E402
-from lit_sql_trainer.rollouts.episodes import Collected, DroppedRollout, Episode, Sampled  # noqa: E402
-from lit_sql_trainer.rollouts.plan import PlannedRollout  # noqa: E402
-from lit_sql_trainer.runs.folder import RunFolder, read_lines  # noqa: E402
-from lit_sql_trainer.runs.watch import RunWatcher  # noqa: E402
+from lit_sql_trainer.rollouts import (  # noqa: E402
+    Collected,
+    DroppedRollout,
+    DropWindow,
+    Episode,
+    PlannedRollout,
+    Sampled,
+)
+from lit_sql_trainer.runs import (  # noqa: E402
+    RunFolder,
+    RunWatcher,
+    read_lines,
+)
 from lit_sql_trainer.verl.plan import update_plan  # noqa: E402
 from lit_sql_trainer.verl.relay import LinesOnly, RunFacts  # noqa: E402
 from lit_sql_trainer.verl.state import VerlState, read_state  # noqa: E402

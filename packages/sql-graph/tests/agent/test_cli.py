@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
 
+from sql_graph import UsageError
 from sql_graph.cli import main
 from sql_graph.console import TurnPrinter, draw_png, harmless
-from sql_graph.errors import UsageError
 
 COUNT = "```sql\nSELECT count(*) AS n FROM singer\n```"
 BAD = "```sql\nSELECT nme FROM singer\n```"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 
-from sql_graph import Observation, PromptStyle
+from sql_graph import Observation, PromptStyle, estimate_tokens, extract_sql
 from sql_graph.agent.prompts import (
     Outcome,
     PromptBudget,
@@ -21,9 +21,9 @@ from sql_graph.agent.prompts import (
     write_messages,
 )
 from sql_graph.agent.state import history_records
-from sql_graph.agent.tokens import clip, estimate_tokens
+from sql_graph.agent.tokens import clip
 from sql_graph.errors import EmptyQuestionError, PromptBudgetError
-from sql_graph.parse import extract_sql, message_text
+from sql_graph.parse import message_text
 from sql_graph.ports import SchemaStyle
 
 GOLDEN = Path(__file__).with_name("prompts")
