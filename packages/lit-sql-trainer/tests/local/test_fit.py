@@ -33,16 +33,12 @@ class Watcher:
     def __init__(self) -> None:
         self.steps: list[dict[str, Any]] = []
         self.validations: list[dict[str, Any]] = []
-        self.checkpoints: list[str] = []
 
     def on_step(self, metrics: Any) -> None:
         self.steps.append(dict(metrics))
 
     def on_validation(self, metrics: Any) -> None:
         self.validations.append(dict(metrics))
-
-    def on_checkpoint(self, path: str, step: int) -> None:
-        self.checkpoints.append(path)
 
 
 def toy_agent() -> Any:

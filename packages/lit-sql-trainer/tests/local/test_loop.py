@@ -105,9 +105,6 @@ class Watcher:
     def on_validation(self, metrics: Any) -> None:
         self.validations.append(dict(metrics))
 
-    def on_checkpoint(self, path: str, step: int) -> None:
-        assert read_state(Path(path)).step == step
-
 
 def start(
     model: Path,

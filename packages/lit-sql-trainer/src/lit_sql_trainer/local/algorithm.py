@@ -37,7 +37,7 @@ class LocalGrpo(agl.Algorithm):
         model: Hugging Face folder or hub name to start from.
         checkpoints: folder that gets `last/` and `best/`.
         settings: see `GrpoSettings`.
-        observer: hears of every step, validation and checkpoint; see `rollouts.metrics`.
+        observer: is called after every step and validation; see `rollouts.metrics`.
         should_stop: asked after each step; when it says yes the run writes its checkpoint and ends.
         give_up: asked while rollouts are under way, with whether they train; when it says yes they are left undone,
             and the run ends with the state before them.

@@ -143,10 +143,7 @@ class TrainingLoop:
             self.saved_step = self.state.step
 
     def _save(self, name: str, *, optimiser: dict[str, object] | None = None) -> None:
-        path = save_checkpoint(
-            self.checkpoints, name, policy=self.learner.policy, state=self.state, optimiser=optimiser
-        )
-        self.observer.on_checkpoint(str(path), self.state.step)
+        save_checkpoint(self.checkpoints, name, policy=self.learner.policy, state=self.state, optimiser=optimiser)
 
     def _served(self) -> tuple[float, int, int]:
         counters = self.server.batcher.counters

@@ -15,7 +15,7 @@ from lit_sql_trainer.rollouts.episodes import Collected
 from lit_sql_trainer.rollouts.groups import StepBatch
 
 
-class BatchMetrics(TypedDict):
+class BatchMetrics(TypedDict, total=False):
     """The rollouts of a step."""
 
     reward: float | None
@@ -95,7 +95,7 @@ class ValidationMetrics(ValidationNumbers):
     seconds: float
 
 
-class Tally(TypedDict):
+class Tally(TypedDict, total=False):
     """What the runners' own lines add to a step or a validation; see `runs.tally`."""
 
     outcomes: dict[str, int]
@@ -110,41 +110,13 @@ class Tally(TypedDict):
     query_seconds_max: float | None
 
 
-class MetricLine(TypedDict, total=False):
+class MetricLine(StepMetrics, Tally, total=False):
     """Any line of `metrics.jsonl`, as somebody reads it who does not know which version or back end wrote it."""
 
     event: Required[str]
     """`step`, `validation`, `alarm` or `end`."""
-    step: Required[int]
-    reward: float | None
-    reward_std: float
     standard_error: float | None
-    rollouts: int
-    dropped: int
-    drop_reasons: dict[str, int]
-    groups: int
-    zero_variance_share: float
-    turns: float | None
-    response_tokens: float | None
-    entropy: float | None
-    kl_start: float | None
-    trained_tokens: int
-    tokens_per_s: float | None
-    seconds: float
-    seconds_rollout: float
-    seconds_adapt: float
-    seconds_update: float
     best: bool
-    outcomes: dict[str, int]
-    turn_counts: dict[str, int]
-    stops: dict[str, int]
-    select_star: int
-    constant: int
-    empty_matches: int
-    main_only: int
-    suites: int
-    query_seconds_p95: float | None
-    query_seconds_max: float | None
     monitor: str
     value: float
     limit: float

@@ -16,9 +16,6 @@ class Observer(Protocol):
     def on_validation(self, metrics: ValidationMetrics) -> None:
         """After each validation."""
 
-    def on_checkpoint(self, path: str, step: int) -> None:
-        """After a checkpoint is complete on disk."""
-
 
 class NoObserver:
     """Watches nothing."""
@@ -27,7 +24,4 @@ class NoObserver:
         """Ignored."""
 
     def on_validation(self, metrics: ValidationMetrics) -> None:
-        """Ignored."""
-
-    def on_checkpoint(self, path: str, step: int) -> None:
         """Ignored."""

@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -29,24 +29,25 @@ GAP = 2
 """Columns of a table stand so far apart."""
 
 
-class Display(Protocol):
-    """Somebody who shows how a run goes. Entered around it."""
+class Display:
+    """Shows how a run goes; entered around it. This one shows nothing."""
 
-    def __enter__(self) -> Display: ...
+    def __enter__(self) -> Self:
+        return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Nothing to put away."""
+
     def step(self, metrics: MetricLine) -> None:
         """After each update."""
-        ...
 
     def validation(self, metrics: MetricLine) -> None:
         """After each validation."""
-        ...
 
     def note(self, text: str) -> None:
         """Something a person should read."""
-        ...
 
 
 def _say(console: Console, text: str) -> None:
@@ -61,39 +62,28 @@ def open_display(steps: int, *, console: Console | None = None) -> Display:
     return LiveDisplay(steps, console) if console.is_terminal else PlainDisplay(steps, console)
 
 
-class PlainDisplay:
+class PlainDisplay(Display):
     """A line for each event."""
 
     def __init__(self, steps: int, console: Console) -> None:
         self._console = console
         self._clock = Clock(steps)
 
-    def __enter__(self) -> PlainDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to put away."""
-
     def step(self, metrics: MetricLine) -> None:
         """One line: where the run is, what was earned, how, and how fast."""
         self._clock.step(metrics)
-        self._print("  ".join(step_cells(metrics, self._clock).values()))
+        self.note("  ".join(step_cells(metrics, self._clock).values()))
 
     def validation(self, metrics: MetricLine) -> None:
         """One line: the greedy reward with its standard error."""
-        self._print(validation_line(metrics))
+        self.note(validation_line(metrics))
 
     def note(self, text: str) -> None:
         """The text as it is."""
-        self._print(text)
-
-    def _print(self, text: str) -> None:
         _say(self._console, text)
 
 
-class LiveDisplay:
+class LiveDisplay(Display):
     """A panel that is redrawn: the last steps as a table, the validations, a bar with the time left."""
 
     ROWS = 12
@@ -105,9 +95,6 @@ class LiveDisplay:
         self._rows: list[dict[str, str]] = []
         self._validated = ""
         self._validations: list[str] = []
-
-    def __enter__(self) -> LiveDisplay:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

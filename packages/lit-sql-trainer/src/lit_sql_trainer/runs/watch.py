@@ -72,9 +72,6 @@ class RunWatcher:
         self._watch(line)
         self._report(self._run, self._display)
 
-    def on_checkpoint(self, path: str, step: int) -> None:
-        """A complete checkpoint; where it lies is known."""
-
     def _watch(self, line: MetricLine) -> None:
         for alarm in self._book.see(line):
             append_line(self._run.metrics_file, alarm.line())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 from lit_sql_trainer.profile.monitors import MonitorSettings
+from lit_sql_trainer.runs.console import Display
 
 SETTINGS_KEY = "lit_sql"
 """Section of VERL's configuration that holds `verl_settings.LitSql`."""
@@ -32,22 +32,8 @@ class RunFacts:
         return self.folder / "stop"
 
 
-class LinesOnly:
-    """A display that shows nothing: the process at the terminal reads the lines of `metrics.jsonl` and shows those."""
-
-    def __enter__(self) -> LinesOnly:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to put away."""
-
-    def step(self, metrics: Mapping[str, object]) -> None:
-        """Shown elsewhere."""
-
-    def validation(self, metrics: Mapping[str, object]) -> None:
-        """Shown elsewhere."""
+class LinesOnly(Display):
+    """Shows no step: the process at the terminal reads the lines of `metrics.jsonl` and shows those."""
 
     def note(self, text: str) -> None:
         """Into the log of the Ray process."""

@@ -305,7 +305,6 @@ class SqlTrainer(AgentLightningTrainer):
         write_state(self._folder(), self.state)  # before VERL's own parts: the last of those declares it whole
         super()._save_checkpoint()
         self.saved_step = self.state.step
-        self.watcher.on_checkpoint(str(self._folder()), self.state.step)
 
     def _folder(self) -> Path:
         return Path(self.config.trainer.default_local_dir) / f"global_step_{self.state.step}"
