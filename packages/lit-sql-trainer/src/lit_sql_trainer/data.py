@@ -8,10 +8,17 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lit_sql_trainer.errors import DataError
+from lit_sql_trainer.errors import (
+    DataError,
+    EmptySplitError,
+    MissingDatabasesError,
+    MissingSplitError,
+    NoDataFolderError,
+)
 from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, mini_benchmark, read_tasks
 
 CACHE_VARIABLE = "LIT_SQL_CACHE"
@@ -32,26 +39,48 @@ def load_data(folder: Path, *, train_tasks: int | None = None, validation_tasks:
     Raises:
         DataError: the folder, a split or a database is missing, or a split is empty.
     """
-    if not folder.is_dir():
-        raise DataError(f"no data folder {str(folder)!r}: make one with `spider-data convert`, `import` or `mini`")
-    splits: dict[str, tuple[SpiderTask, ...]] = {}
-    for split, limit in (("train", train_tasks), ("validation", validation_tasks)):
-        file = folder / f"{split}.parquet"
-        if not file.is_file():
-            raise DataError(
-                f"data folder {str(folder)!r} has no {file.name}: make it with `spider-data convert` (Spider) or "
-                f"`spider-data import` (your own questions)"
-            )
-        try:
-            tasks = tuple(read_tasks(file, limit))
-        except SpiderDataError as error:
-            raise DataError(str(error)) from error
-        if not tasks:
-            raise DataError(f"{str(file)!r} holds no tasks: there is nothing to {split} on")
-        splits[split] = tasks
-    data = TrainingData(folder=folder, train=splits["train"], validation=splits["validation"])
-    _check_databases(data)
+    data = TrainingData(
+        folder=folder,
+        train=read_split(folder, "train", limit=train_tasks),
+        validation=read_split(folder, "validation", limit=validation_tasks),
+    )
+    check_databases(folder, (*data.train, *data.validation))
     return data
+
+
+def read_split(folder: Path, split: str, *, limit: int | None = None) -> tuple[SpiderTask, ...]:
+    """The tasks of a split, the first `limit` of them when given; never none.
+
+    Raises:
+        NoDataFolderError, MissingSplitError, EmptySplitError: there is nothing to read.
+        DataError: the file is no task file.
+    """
+    file = folder / f"{split}.parquet"
+    if not folder.is_dir():
+        raise NoDataFolderError(folder=folder)
+    if not file.is_file():
+        there = sorted(path.stem for path in folder.glob("*.parquet"))
+        raise MissingSplitError(folder=folder, split=split, there=tuple(there))
+    try:
+        tasks = tuple(read_tasks(file, limit))
+    except SpiderDataError as error:
+        raise DataError(str(error)) from error
+    if not tasks:
+        raise EmptySplitError(file=file)
+    return tasks
+
+
+def check_databases(folder: Path, tasks: Iterable[SpiderTask]) -> None:
+    """Check that every database that the tasks name exists.
+
+    Raises:
+        MissingDatabasesError: some are missing.
+    """
+    catalog = DatabaseCatalog(folder)
+    wanted = {task.db_id for task in tasks}
+    missing = sorted(db_id for db_id in wanted if db_id not in catalog)
+    if missing:
+        raise MissingDatabasesError(folder=folder, missing=tuple(missing), wanted=len(wanted))
 
 
 def embedded_data(cache: Path | None = None) -> Path:
@@ -94,15 +123,3 @@ def _mini_digest() -> str:
     for file in sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def _check_databases(data: TrainingData) -> None:
-    catalog = DatabaseCatalog(data.folder)
-    wanted = {task.db_id for task in (*data.train, *data.validation)}
-    missing = sorted(db_id for db_id in wanted if db_id not in catalog)
-    if missing:
-        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise DataError(
-            f"{len(missing)} of {len(wanted)} databases are missing under {str(data.folder)!r}: {shown}; expected "
-            f"database/<db_id>/<db_id>.sqlite, see `spider-data check`"
-        )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lit_sql_trainer import Sampling, evaluate, find_target
-from lit_sql_trainer.errors import ConfigError, DataError, FailureLimitError, RunError, SetupError
+from lit_sql_trainer.errors import ConfigError, FailureLimitError, MissingSplitError, RunError, SetupError
 from lit_sql_trainer.evaluation.run import FAILURES_IN_A_ROW, load_evaluation
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 
@@ -281,7 +281,7 @@ def test_a_broken_gold_query_is_our_failure(endpoint: ScriptedEndpoint, own_data
 def test_what_makes_no_sense_is_refused(endpoint: ScriptedEndpoint, own_data: Path, tmp_path: Path) -> None:
     """Each with what was expected, before anything is written."""
     target = target_at(endpoint)
-    with pytest.raises(DataError, match=r"no split 'dev'.*train, validation"):
+    with pytest.raises(MissingSplitError, match=r"no dev\.parquet.*train, validation"):
         evaluate(target, out=tmp_path / "e", data=own_data, split="dev")
     with pytest.raises(ConfigError, match="temperature 0 are 2 times the same reply"):
         Sampling(samples=2, temperature=0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from lit_sql_trainer.errors import DataError
-from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, read_tasks
+from lit_sql_trainer.data import check_databases, read_split
+from lit_sql_trainer.errors import DataError, EmptySplitError, MissingSplitError
+from spider_data import DatabaseCatalog, SpiderTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,53 +59,18 @@ def read_questions(folder: Path, split: str, *, limit: int | None = None) -> Que
     Raises:
         DataError: the folder, the split or a database is missing, or there is no question.
     """
-    file = folder / f"{split}.parquet"
-    if not folder.is_dir():
-        raise DataError(f"no data folder {str(folder)!r}: make one with `spider-data convert`, `import` or `mini`")
-    if not file.is_file():
-        there = ", ".join(sorted(path.stem for path in folder.glob("*.parquet"))) or "none"
-        raise DataError(f"data folder {str(folder)!r} has no split {split!r} ({file.name}); splits there: {there}")
-    try:
-        tasks = tuple(read_tasks(file, limit))
-    except SpiderDataError as error:
-        raise DataError(str(error)) from error
-    if not tasks:
-        raise DataError(f"{str(file)!r} holds no question: choose another split, or make the data again")
+    tasks = read_split(folder, split, limit=limit)
     check_databases(folder, tasks)
-    _check_ids(file, tasks)
+    task_id, count = Counter(task.task_id for task in tasks).most_common(1)[0]
+    if count > 1:
+        file = str(folder / f"{split}.parquet")
+        raise DataError(f"{file!r} has the task id {task_id!r} twice: give each question its own")
     return Questions(folder=folder, split=split, tasks=tasks)
-
-
-def check_databases(folder: Path, tasks: Iterable[SpiderTask]) -> None:
-    """Check that every database that the tasks name exists.
-
-    Raises:
-        DataError: some are missing; the error names them.
-    """
-    catalog = DatabaseCatalog(folder)
-    missing = sorted(db_id for db_id in {task.db_id for task in tasks} if db_id not in catalog)
-    if missing:
-        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise DataError(
-            f"{len(missing)} databases are missing under {str(folder)!r}: {shown}; expected "
-            f"database/<db_id>/<db_id>.sqlite, see `spider-data check`"
-        )
 
 
 def training_databases(folder: Path) -> frozenset[str]:
     """The databases of the training split; empty when there is no such split."""
-    file = folder / "train.parquet"
-    if not file.is_file():
-        return frozenset()
     try:
-        return frozenset(task.db_id for task in read_tasks(file))
-    except SpiderDataError as error:
-        raise DataError(str(error)) from error
-
-
-def _check_ids(file: Path, tasks: Sequence[SpiderTask]) -> None:
-    seen: set[str] = set()
-    for task in tasks:
-        if task.task_id in seen:
-            raise DataError(f"{str(file)!r} has the task id {task.task_id!r} twice: give each question its own")
-        seen.add(task.task_id)
+        return frozenset(task.db_id for task in read_split(folder, "train"))
+    except (MissingSplitError, EmptySplitError):
+        return frozenset()

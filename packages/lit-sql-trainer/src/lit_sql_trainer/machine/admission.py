@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lit_sql_trainer.errors import DataError, ModelError, SetupError
+from lit_sql_trainer.errors import DataError, ModelError, NoDataFolderError, SetupError
 from lit_sql_trainer.machine.devices import Accelerator, find_gpus, find_npus, module_exists
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.profile.verl import Device
@@ -24,12 +24,10 @@ def check_data_named(profile: Profile, default: Path | None) -> None:
     """Check that the data folder that the user names exists; `check_data_default` checks the profile's own, last.
 
     Raises:
-        DataError: it does not exist.
+        NoDataFolderError: it does not exist.
     """
     if profile.data is not None and profile.data != default and not profile.data.is_dir():
-        raise DataError(
-            f"no data folder {str(profile.data)!r}: make one with `spider-data download`, `convert`, `import` or `mini`"
-        )
+        raise NoDataFolderError(folder=profile.data)
 
 
 def check_data_default(profile: Profile) -> None:
@@ -57,8 +55,8 @@ def check_token(model: str | None, environment: Mapping[str, str] = os.environ) 
     if any(environment.get(name) for name in TOKEN_VARIABLES) or (home / "token").is_file():
         return
     raise ModelError(
-        f"model {model!r} can only be downloaded with an account that accepted its licence: set HF_TOKEN to that "
-        f"account's token, or name a folder that holds the model with --model"
+        f"model {model!r} can only be downloaded with an account that accepted its licence",
+        "set HF_TOKEN to that account's token, or name a folder that holds the model with --model",
     )
 
 
@@ -82,28 +80,30 @@ def check_accelerator(
     if not environment.get("RAY_ADDRESS"):
         found = (npus if npu else gpus)()
         if not found:
-            raise SetupError(_nothing_found(profile.name, npu=npu))
+            raise SetupError(*_nothing_found(profile.name, npu=npu))
         if len(found) < trainer.n_gpus_per_node:
             raise SetupError(
                 f"{trainer.n_gpus_per_node} GPUs per node are wanted, this machine has {len(found)} "
-                f"({', '.join(each.name for each in found)}): lower it with --set n_gpus_per_node={len(found)}"
+                f"({', '.join(each.name for each in found)})",
+                f"lower it with --set n_gpus_per_node={len(found)}",
             )
         if trainer.nnodes > 1:
             raise SetupError(
-                f"{trainer.nnodes} nodes need a Ray cluster: start Ray on each node and set RAY_ADDRESS=auto on the "
-                f"one that runs `train` (apps/train/ray shows how)"
+                f"{trainer.nnodes} nodes need a Ray cluster",
+                "start Ray on each node, and set RAY_ADDRESS=auto where `train` runs (apps/train/ray shows how)",
             )
     missing = [name for name in (*STACK, *(["torch_npu"] if npu else [])) if not has_module(name)]
     if missing:
         raise SetupError(
-            f"profile {profile.name!r} needs the GPU stack, and {', '.join(missing)} cannot be imported: run "
-            f"`uv run --package lit-sql-trainer train {profile.name}` (without --no-group), which installs it"
+            f"profile {profile.name!r} needs the GPU stack, and {', '.join(missing)} cannot be imported",
+            f"run `uv run --package lit-sql-trainer train {profile.name}` (without --no-group), which installs it",
         )
 
 
-def _nothing_found(profile: str, *, npu: bool) -> str:
+def _nothing_found(profile: str, *, npu: bool) -> tuple[str, str]:
     if npu:
-        what = "no Ascend NPU found: this profile needs one, with its driver, torch_npu and vllm-ascend"
+        what, needs = "no Ascend NPU found", "one, with its driver, torch_npu and vllm-ascend"
     else:
-        what = "no GPU found: this profile needs an NVIDIA GPU with its driver, on Linux x86-64 (apps/train/README.md)"
-    return f"{what}. What works on this machine: `train tiny` (trains a tiny model), `train {profile} --dev` (dry run)"
+        what, needs = "no GPU found", "an NVIDIA GPU with its driver, on Linux x86-64 (apps/train/README.md)"
+    here = f"`train tiny` (trains a tiny model), `train {profile} --dev` (dry run)"
+    return what, f"this profile needs {needs}. What works on this machine: {here}"

@@ -30,7 +30,7 @@ def model_source(model: str | None) -> str:
     if folder.is_dir():
         check_model_folder(folder)
     elif model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise ModelError(f"no model folder {model!r}: name an existing folder, or a Hugging Face id such as org/name")
+        raise ModelError(f"no model folder {model!r}", "name an existing folder, or a Hugging Face id such as org/name")
     return model
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lit_sql_trainer.rollouts.metrics import MetricLine
+from lit_sql_trainer.rollouts.metrics import Measure, MetricLine, measure, share, when_trained
 
 
 class Ends:
@@ -55,8 +55,8 @@ class History:
         elif kind == "step":
             if reward is not None:
                 self.rewards.append((int(line["step"]), float(reward)))
-            for name, measure in _MEASURES.items():
-                value = measure(line)
+            for name, measured in _MEASURES.items():
+                value = measured(line)
                 if value is not None and math.isfinite(value):
                     self.series.setdefault(name, Ends(self.window)).add(value)
         else:
@@ -82,33 +82,9 @@ class History:
             self.stale += 1
 
 
-def _get(key: str) -> Callable[[MetricLine], float | None]:
-    def measure(line: MetricLine) -> float | None:
-        value: float | None = line.get(key)
-        return None if value is None else float(value)
-
-    return measure
-
-
-def _share(key: str, of: str | None = None) -> Callable[[MetricLine], float | None]:
-    """Divide a count by another count of the same line, or by all judged rollouts when none is named."""
-
-    def measure(line: MetricLine) -> float | None:
-        outcomes: Mapping[str, int] = line.get("outcomes") or {}
-        total = {None: sum(outcomes.values()), "match": outcomes.get("match", 0)}.get(of, line.get(str(of)))
-        value = _get(key)(line)
-        return value / total if total and value is not None else None
-
-    return measure
-
-
-def _outcome_share(name: str) -> Callable[[MetricLine], float | None]:
-    def measure(line: MetricLine) -> float | None:
-        outcomes: Mapping[str, int] = line.get("outcomes") or {}
-        total = sum(outcomes.values())
-        return outcomes.get(name, 0) / total if total else None
-
-    return measure
+def _without_sql(line: MetricLine) -> float | None:
+    outcomes: Mapping[str, int] = line.get("outcomes") or {}
+    return outcomes.get("no_sql", 0) / sum(outcomes.values()) if sum(outcomes.values()) else None
 
 
 def _turns(line: MetricLine) -> float | None:
@@ -116,26 +92,21 @@ def _turns(line: MetricLine) -> float | None:
     counts: Mapping[str, int] = line.get("turn_counts") or {}
     total = sum(counts.values())
     if not total:
-        return _get("turns")(line)
+        return measure("turns")(line)
     return sum(int(turns) * count for turns, count in counts.items()) / total
 
 
-def _when_trained(key: str) -> Callable[[MetricLine], float | None]:
-    """A number of the update: a step that had nothing to train on writes 0, which is no measurement."""
-    return lambda line: _get(key)(line) if line.get("trained_tokens", 1) else None
-
-
-_MEASURES: dict[str, Callable[[MetricLine], float | None]] = {
-    "reward": _get("reward"),
-    "main_only": _share("main_only", of="suites"),
-    "select_star": _share("select_star"),
-    "constant": _share("constant"),
-    "empty_match": _share("empty_matches", of="match"),
+_MEASURES: dict[str, Measure] = {
+    "reward": measure("reward"),
+    "main_only": share("main_only", of="suites"),
+    "select_star": share("select_star"),
+    "constant": share("constant"),
+    "empty_match": share("empty_matches", of="match"),
     "turns": _turns,
-    "length": _get("response_tokens"),
-    "entropy": _when_trained("entropy"),
-    "kl": lambda line: _when_trained("kl_start")(line) or None,  # without a reference it is written as 0
-    "no_sql": _outcome_share("no_sql"),
-    "zero_variance": _get("zero_variance_share"),
-    "query_seconds": _get("query_seconds_p95"),
+    "length": measure("response_tokens"),
+    "entropy": when_trained("entropy"),
+    "kl": lambda line: when_trained("kl_start")(line) or None,  # without a reference it is written as 0
+    "no_sql": _without_sql,
+    "zero_variance": measure("zero_variance_share"),
+    "query_seconds": measure("query_seconds_p95"),
 }

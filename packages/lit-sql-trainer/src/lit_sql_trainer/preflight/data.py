@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lit_sql_trainer.errors import TrainerError
+from lit_sql_trainer.errors import EmptySplitError, MissingSplitError, TrainerError
 from lit_sql_trainer.preflight.findings import Family, Finding, counted, failed, passed, some, warned
 from lit_sql_trainer.preflight.subject import SPLITS, Progress, Subject
 from spider_data import SpiderDataError, SpiderTask, check_data
@@ -34,18 +34,19 @@ def check_splits(subject: Subject) -> Iterator[Finding]:
         return
     sizes: list[str] = []
     for split in SPLITS:
-        tasks = subject.tasks.get(split)
-        name = f"{split}.parquet"
-        judge = failed if split in NEEDED else warned
-        if split in subject.problems:
-            yield judge(Family.DATA, name, subject.problems[split], "Make the file again", [name])
-        elif tasks is None:
-            remedy = "Make it with `spider-data convert` (Spider) or `spider-data import` (your own questions)"
-            yield judge(Family.DATA, name, f"not in {folder}", remedy, [name])
-        elif not tasks:
-            yield judge(Family.DATA, name, "holds no tasks", "Give this split some questions", [name])
-        else:
+        if tasks := subject.tasks.get(split):
             sizes.append(f"{split} {len(tasks):,}")
+            continue
+        match subject.problems[split]:
+            case MissingSplitError():
+                found = f"not in {folder}"
+                remedy = "Make it with `spider-data convert` (Spider) or `spider-data import` (your own questions)"
+            case EmptySplitError():
+                found, remedy = "holds no tasks", "Give this split some questions"
+            case problem:
+                found, remedy = str(problem), "Make the file again"
+        name = f"{split}.parquet"
+        yield (failed if split in NEEDED else warned)(Family.DATA, name, found, remedy, [name])
     if sizes:
         yield passed(Family.DATA, "tasks", ", ".join(sizes))
     yield from _databases(subject)

@@ -93,6 +93,7 @@ def warned(family: Family, what: str, found: str, remedy: str, subjects: Sequenc
 
 def failed(family: Family, what: str, found: str, remedy: str, subjects: Sequence[str] = ()) -> Finding:
     """Make a finding that must be mended."""
+    remedy = f"{remedy[:1].upper()}{remedy[1:]}"  # an error's own begins with a small letter
     return Finding(family=family, level=Level.FAIL, what=what, found=found, remedy=remedy, subjects=tuple(subjects))
 
 

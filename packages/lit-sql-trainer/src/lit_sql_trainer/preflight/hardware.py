@@ -66,11 +66,10 @@ def _accelerators(profile: Profile) -> Iterator[Finding]:
         if profile.verl is not None:
             admission.check_accelerator(profile)
         elif not find_gpus():
-            raise SetupError(f"no NVIDIA GPU found for grpo.device={profile.local.device!r}")
+            problem = f"no NVIDIA GPU found for grpo.device={profile.local.device!r}"
+            raise SetupError(problem, "set grpo.device=cpu, or use a machine with a GPU")
     except SetupError as error:
-        said, _, remedy = str(error).partition(": ")
-        remedy = f"{remedy[:1].upper()}{remedy[1:]}" or "Set grpo.device=cpu, or use a machine with a GPU"
-        yield failed(Family.HARDWARE, "accelerator", said, remedy)
+        yield failed(Family.HARDWARE, "accelerator", error.problem, error.remedy)
         return
     seen = [each.name if each.memory_gib is None else f"{each.name}, {each.memory_gib:.0f} GiB" for each in find_gpus()]
     if seen:

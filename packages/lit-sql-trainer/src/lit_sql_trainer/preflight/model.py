@@ -29,8 +29,7 @@ def check_model(subject: Subject) -> Iterator[Finding]:
         model_source(subject.model)
         admission.check_token(subject.model)
     except ModelError as error:
-        told, _, remedy = str(error).rpartition(": ")
-        yield failed(Family.MODEL, "model", told, f"{remedy[:1].upper()}{remedy[1:]}")
+        yield failed(Family.MODEL, "model", error.problem, error.remedy)
         return
     yield from _hub(subject.model)
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from lit_sql_trainer.data import embedded_data
-from lit_sql_trainer.errors import TrainerError
+from lit_sql_trainer.data import embedded_data, read_split
+from lit_sql_trainer.errors import DataError, TrainerError
 from lit_sql_trainer.models.folder import model_source
 from lit_sql_trainer.profile.profile import Profile
-from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask, read_tasks
+from spider_data import DatabaseCatalog, SpiderDataError, SpiderTask
 
 Progress = Callable[[str], None]
 """Takes a few words about the check that is under way."""
@@ -32,15 +32,13 @@ class Subject:
     """Where run folders would be made."""
     port: int | None = None
     """The port that the rollout store must take."""
-    problems: dict[str, str] = field(default_factory=dict[str, str])
-    """Split → why its file cannot be read."""
+    problems: dict[str, DataError] = field(default_factory=dict[str, DataError])
+    """Split → why it has no tasks."""
 
     @cached_property
     def model(self) -> str:
         """Folder or Hugging Face id of the model, as named; not looked into."""
-        if self.profile.model is not None:
-            return self.profile.model
-        return model_source(None)
+        return self.profile.model or model_source(None)
 
     @cached_property
     def model_folder(self) -> Path | None:
@@ -67,17 +65,14 @@ class Subject:
 
     @cached_property
     def tasks(self) -> dict[str, tuple[SpiderTask, ...]]:
-        """The tasks that training would use, by split; splits that cannot be read are in `problems`."""
+        """The tasks that training would use, by split; splits without any are in `problems`."""
         limits = {"train": self.profile.train_tasks, "validation": self.profile.validation_tasks}
         found: dict[str, tuple[SpiderTask, ...]] = {}
         for split in SPLITS:
-            file = self.folder / f"{split}.parquet"
-            if not file.is_file():
-                continue
             try:
-                found[split] = tuple(read_tasks(file, limits.get(split)))
-            except SpiderDataError as error:
-                self.problems[split] = str(error)
+                found[split] = read_split(self.folder, split, limit=limits.get(split))
+            except DataError as error:
+                self.problems[split] = error
         return found
 
     @cached_property

@@ -52,7 +52,7 @@ def settings(section: str) -> Callable[[type[T]], type[T]]:
             try:
                 born(self, **values)
             except ValidationError as error:
-                raise SettingsError(_problems(made, section, error)) from error
+                raise SettingsError(problems=_problems(made, section, error)) from error
 
         made.__init__ = check
         return cast("type[T]", made)

@@ -111,4 +111,4 @@ class GrpoSettings:
         if self.max_new_tokens >= self.context_tokens:
             wanted = f"below grpo.context_tokens={self.context_tokens}"
             problem = SettingProblem(setting="grpo.max_new_tokens", found=str(self.max_new_tokens), expected=wanted)
-            raise SettingsError([problem])
+            raise SettingsError(problems=[problem])

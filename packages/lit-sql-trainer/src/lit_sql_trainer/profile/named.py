@@ -201,4 +201,4 @@ def profile_named(name: str) -> Profile:
     try:
         return PROFILES[name]
     except KeyError:
-        raise UnknownProfileError(name, known=tuple(PROFILES)) from None
+        raise UnknownProfileError(name=name, known=tuple(PROFILES)) from None

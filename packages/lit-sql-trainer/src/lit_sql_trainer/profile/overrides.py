@@ -86,7 +86,9 @@ def apply_assignments(settings: T, assignments: Sequence[str]) -> T:
         raise wrong[0]
     if wrong:
         problems = [problem for error in wrong if isinstance(error, SettingsError) for problem in error.problems]
-        raise SettingsError(problems, [error for error in wrong if not isinstance(error, SettingsError)])
+        raise SettingsError(
+            problems=problems, others=[error for error in wrong if not isinstance(error, SettingsError)]
+        )
     return changed
 
 
@@ -139,7 +141,7 @@ def parse_value(text: str, kind: object, key: str) -> object:
 
 
 def _no_value(key: str, text: str, wanted: str) -> SettingsError:
-    return SettingsError([SettingProblem(setting=key, found=repr(text), expected=wanted)])
+    return SettingsError(problems=[SettingProblem(setting=key, found=repr(text), expected=wanted)])
 
 
 def to_plain(settings: DataclassInstance) -> dict[str, object]:

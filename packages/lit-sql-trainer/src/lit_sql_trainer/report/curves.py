@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from lit_sql_trainer.report.charts import Chart, Layer, line_chart, stack_chart
 from lit_sql_trainer.report.data import RunData
 from lit_sql_trainer.report.palette import OUTCOMES
 from lit_sql_trainer.report.svg import Point, Series
-from lit_sql_trainer.rollouts.metrics import MetricLine
-
-Value = Callable[[MetricLine], float | None]
+from lit_sql_trainer.rollouts.metrics import Measure, MetricLine, measure, share, when_trained
 
 Z95 = 1.959964
 VALIDATED = "greedy, 95 % interval"
@@ -67,20 +65,20 @@ def _stack_css(runs: Sequence[RunData], n: int) -> str:
 
 
 def _policy(runs: Sequence[RunData]) -> list[Chart | None]:
-    def chart(title: str, value: Value, *, note: str, percent: bool = False) -> Chart | None:
+    def chart(title: str, value: Measure, *, note: str, percent: bool = False) -> Chart | None:
         return line_chart(title, _per_run(runs, value), note=note, percent=percent)
 
-    lengths = [] if len(runs) > 1 else _per_run(runs, _key("response_tokens_max"), label="longest", shift=1)
+    lengths = [] if len(runs) > 1 else _per_run(runs, measure("response_tokens_max"), label="longest", shift=1)
     return [
-        line_chart("Tokens of a trained reply", [*_per_run(runs, _key("response_tokens"), label="mean"), *lengths]),
-        chart("Entropy of the policy", _trained("entropy"), note="nats, at the sampled tokens"),
-        chart("Groups without variance", _key("zero_variance_share"), percent=True, note="they teach nothing"),
+        line_chart("Tokens of a trained reply", [*_per_run(runs, measure("response_tokens"), label="mean"), *lengths]),
+        chart("Entropy of the policy", when_trained("entropy"), note="nats, at the sampled tokens"),
+        chart("Groups without variance", measure("zero_variance_share"), percent=True, note="they teach nothing"),
         chart(
             "Divergence from the start",
-            lambda line: _trained("kl_start")(line) or None,
+            lambda line: when_trained("kl_start")(line) or None,
             note="nats a token; measured when grpo.kl_coefficient is not 0",
         ),
-        chart("Gradient norm", _trained("grad_norm"), note="before clipping"),
+        chart("Gradient norm", when_trained("grad_norm"), note="before clipping"),
     ]
 
 
@@ -98,10 +96,10 @@ def _sign_series(runs: Sequence[RunData]) -> list[tuple[str, list[Series], str]]
         (title, _per_run(runs, value), note)
         for title, value, note in (
             ("Dropped rollouts", _dropped_share, "lost to failures that are not the policy's"),
-            ("Answers that are SELECT *", _share("select_star"), ""),
-            ("Answers that read no table", _share("constant"), ""),
-            ("Matches where nothing is to be found", _share("empty_matches", "match"), "of all matches"),
-            ("Right on one database only", _share("main_only", "suites"), "wrong on a variant of it"),
+            ("Answers that are SELECT *", share("select_star"), ""),
+            ("Answers that read no table", share("constant"), ""),
+            ("Matches where nothing is to be found", share("empty_matches", "match"), "of all matches"),
+            ("Right on one database only", share("main_only", "suites"), "wrong on a variant of it"),
         )
     ]
 
@@ -131,10 +129,10 @@ def _pace(runs: Sequence[RunData]) -> list[Chart | None]:
         xs, css = [line["step"] for line in timed], _stack_css(runs, n)
         figures.append(stack_chart(f"Seconds of a step{of}", xs, layers, note=note, css=css))
     figures += [
-        line_chart("Tokens sampled in a second", _per_run(runs, _key("tokens_per_s"))),
+        line_chart("Tokens sampled in a second", _per_run(runs, measure("tokens_per_s"))),
         line_chart(
             "Time of the agent's queries",
-            _per_run(runs, lambda line: None if line.get("query_seconds_p95") is None else _milliseconds(line)),
+            _per_run(runs, _milliseconds),
             note="milliseconds within which 95 % of a step's queries end",
         ),
     ]
@@ -145,7 +143,7 @@ def _name(runs: Sequence[RunData], n: int, label: str) -> str:
     return label if len(runs) == 1 else letter(n)
 
 
-def _per_run(runs: Sequence[RunData], value: Value, *, label: str = "", shift: int = 0) -> list[Series]:
+def _per_run(runs: Sequence[RunData], value: Measure, *, label: str = "", shift: int = 0) -> list[Series]:
     series: list[Series] = []
     for n, run in enumerate(runs):
         known = [(line["step"], value(line)) for line in run.steps]
@@ -201,36 +199,14 @@ def _turns(title: str, lines: Sequence[MetricLine], css: str) -> Chart | None:
     return stack_chart(title, [step for step, _ in counted], layers, percent=True, css=css, note=note)
 
 
-def _key(key: str) -> Value:
-    def value(line: MetricLine) -> float | None:
-        found: float | None = line.get(key)
-        return None if found is None else float(found)
-
-    return value
-
-
-def _trained(key: str) -> Value:
-    """A number of the update; a step that had nothing to train on has none."""
-    return lambda line: _key(key)(line) if line.get("trained_tokens", 1) else None
-
-
-def _share(key: str, of: str | None = None) -> Value:
-    def value(line: MetricLine) -> float | None:
-        outcomes: Mapping[str, int] = line.get("outcomes") or {}
-        total = {None: sum(outcomes.values()), "match": outcomes.get("match", 0)}.get(of, line.get(str(of)))
-        count = _key(key)(line)
-        return count / total if total and count is not None else None
-
-    return value
-
-
 def _dropped_share(line: MetricLine) -> float | None:
     dropped, kept = line.get("dropped"), line.get("rollouts")
     return dropped / (dropped + kept) if dropped is not None and kept is not None and dropped + kept else None
 
 
-def _milliseconds(line: MetricLine) -> float:
-    return 1000 * _number(line, "query_seconds_p95")
+def _milliseconds(line: MetricLine) -> float | None:
+    seconds = measure("query_seconds_p95")(line)
+    return None if seconds is None else 1000 * seconds
 
 
 def _number(line: MetricLine, key: str) -> float:

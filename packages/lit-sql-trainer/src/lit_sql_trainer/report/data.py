@@ -16,6 +16,7 @@ from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.monitors import Reading, replay
 from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.profile.overrides import from_plain
+from lit_sql_trainer.profile.verl_keys import flattened
 from lit_sql_trainer.report.examples import Examples, read_examples
 from lit_sql_trainer.rollouts.metrics import MetricLine
 from lit_sql_trainer.runs.folder import RunFolder
@@ -93,7 +94,7 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
         reasons.update(line.get("drop_reasons") or {})
     return RunData(
         name=run.name,
-        config=flat(config),
+        config={path: value for path, value in flattened(config).items() if value != {}},
         environment=environment,
         steps=thin(steps, points),
         validations=validations,
@@ -146,17 +147,6 @@ def merge(lines: Sequence[MetricLine]) -> DrawnLine:
     merged["reward_error"] = math.sqrt(math.fsum(error**2 for error in known)) / len(known) if known else None
     merged["first_step"] = lines[0]["step"]
     return cast("DrawnLine", merged)
-
-
-def flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested settings as dotted paths."""
-    result: dict[str, object] = {}
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            result |= flat(cast("Mapping[str, object]", inner), f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = inner
-    return result
 
 
 def _together(key: str, values: Sequence[float]) -> float | None:

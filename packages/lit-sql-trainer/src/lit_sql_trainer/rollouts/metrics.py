@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Required, TypedDict
 
 from lit_sql_trainer.rollouts.episodes import Collected
@@ -122,6 +122,37 @@ class MetricLine(StepMetrics, Tally, total=False):
     limit: float
     text: str
     reason: str
+
+
+Measure = Callable[[MetricLine], float | None]
+"""Reads one number off a line; None where the line does not measure it."""
+
+
+def measure(key: str) -> Measure:
+    """The number under a key."""
+
+    def read(line: MetricLine) -> float | None:
+        value: float | None = line.get(key)
+        return None if value is None else float(value)
+
+    return read
+
+
+def share(key: str, of: str | None = None) -> Measure:
+    """A count divided by another count of the same line, or by all judged rollouts when none is named."""
+
+    def read(line: MetricLine) -> float | None:
+        outcomes: Mapping[str, int] = line.get("outcomes") or {}
+        total = {None: sum(outcomes.values()), "match": outcomes.get("match", 0)}.get(of, line.get(str(of)))
+        value = measure(key)(line)
+        return value / total if total and value is not None else None
+
+    return read
+
+
+def when_trained(key: str) -> Measure:
+    """A number of the update: a step that had nothing to train on writes 0, which is no measurement."""
+    return lambda line: measure(key)(line) if line.get("trained_tokens", 1) else None
 
 
 def describe_batch(batch: StepBatch, *, dropped_total: int) -> BatchMetrics:
