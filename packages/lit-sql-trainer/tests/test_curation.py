@@ -147,7 +147,7 @@ def test_what_cannot_be_curated_is_refused(toy_data: Path, planted: Path, tmp_pa
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("")
     assert "exists and is not empty" in curate(toy_data, tmp_path / "full").output
-    assert "no split 'dev'" in curate(toy_data, tmp_path / "out", "--split", "dev").output
+    assert "has no dev.parquet" in curate(toy_data, tmp_path / "out", "--split", "dev").output
     assert "no data folder" in curate(tmp_path / "nowhere", tmp_path / "out").output
     assert "between 0 and 1" in curate(toy_data, tmp_path / "out", "--keep-share", 2).output
     with pytest.raises(ConfigError):
