@@ -124,7 +124,7 @@ def test_eval_tells_failures_by_its_exit_code(toy_data: Path, tmp_path: Path) ->
         (["eval", "--set", "rollout.max_turns=0"], "rollout.max_turns=0: expected a whole number of at least 1"),
         (["eval", "-k", "2", "--temperature", "0"], "are 2 times the same reply"),
         (["eval", "--endpoint", "nonsense", "--model", "m"], "endpoint 'nonsense' names no model"),
-        (["eval", "--split", "nothing"], "no split 'nothing'"),
+        (["eval", "--split", "nothing"], "has no nothing.parquet"),
         (["debug", "--data", "nothing"], "no data folder 'nothing'"),
         (["compare", "nothing", "nothing"], "no evaluation at 'nothing'"),
     ],
