@@ -14,8 +14,9 @@ pytest.importorskip("torch", reason="needs the `cpu` dependency group")
 import agentlightning as agl
 
 from lit_sql_trainer.errors import CanaryError, FailureLimitError, RunError
-from lit_sql_trainer.rollouts import Collected, DropWindow, PlannedRollout, Pulse, Sampled
+from lit_sql_trainer.rollouts import Collected, DropWindow, PlannedRollout, Sampled
 from lit_sql_trainer.rollouts.collect import Collector, GivenUp
+from lit_sql_trainer.rollouts.pulse import Pulse
 from lit_sql_trainer.rollouts.wire import SAMPLING_SEED
 
 CALL = Sampled(prompt_ids=(1, 2), token_ids=(3, 4), logprobs=(-0.1, -0.2))

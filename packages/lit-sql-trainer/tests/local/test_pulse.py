@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import agentlightning as agl
 
-from lit_sql_trainer.rollouts import Pulse
-from lit_sql_trainer.rollouts.pulse import HEARTBEAT_S
+from lit_sql_trainer.rollouts.pulse import HEARTBEAT_S, Pulse
 
 
 class Clock:

@@ -8,7 +8,6 @@ from lit_sql_trainer.rollouts.episodes import Collected, DroppedRollout, Episode
 from lit_sql_trainer.rollouts.groups import Gathering, StepBatch, grouped
 from lit_sql_trainer.rollouts.metrics import describe_batch, describe_validation
 from lit_sql_trainer.rollouts.plan import PlannedRollout
-from lit_sql_trainer.rollouts.pulse import Pulse
 
 __all__ = [  # noqa: RUF022  grouped by meaning
     # what is asked for, and what comes back
@@ -18,7 +17,6 @@ __all__ = [  # noqa: RUF022  grouped by meaning
     "Sampled",
     "DroppedRollout",
     "DropWindow",
-    "Pulse",
     # from rollouts to a step
     "grouped",
     "group_advantages",
