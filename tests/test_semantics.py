@@ -226,7 +226,7 @@ def test_08_same_inputs_same_verdict(shop: Path) -> None:
         ),
     ]
     request = json.dumps({"database": str(shop / "database" / "shop"), "pairs": pairs, "deadline_s": 1.5})
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    busy = [subprocess.Popen([sys.executable, str(PROGRAMS / "busy.py")]) for _ in range(3)]
     try:
         started = [
             subprocess.Popen(

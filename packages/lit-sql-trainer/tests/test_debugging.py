@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from lit_sql_trainer.cli import main
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 
+LIST_MODULES = Path(__file__).parent / "programs" / "list_modules.py"
 ANSWER = "```sql\nSELECT count(*) FROM item\n```"
 
 
@@ -74,19 +76,18 @@ def test_spiders_development_set_comes_first(own_data: Path) -> None:
 @pytest.mark.slow
 def test_nothing_of_training_is_imported(random_model: Path, toy_data: Path) -> None:
     """A local model answers without Agent-lightning, and stays on the loopback interface."""
-    script = (
-        "import sys; from lit_sql_trainer.cli import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit as end: assert not end.code, end.code\n"
-        "heavy = {'agentlightning', 'agentops', 'litellm', 'verl'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
+    heavy = "agentlightning,agentops,litellm,verl"
     words = ["debug", "--data", toy_data, "--model", random_model, "-n", 1, "--set", "rollout.max_tokens=8"]
     done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, LIST_MODULES, heavy, "lit_sql_trainer.cli:main", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "write_query asks:" in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
 def test_eval_prints_its_table_and_exports_the_official_file(toy_data: Path, tmp_path: Path) -> None:

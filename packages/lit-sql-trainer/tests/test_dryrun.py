@@ -15,22 +15,7 @@ from lit_sql_trainer.errors import SetupError
 from lit_sql_trainer.machine.endpoints import served_model
 from lit_sql_trainer.testing import ScriptedEndpoint
 
-SCRIPT = """
-import json, os, sys
-from lit_sql_trainer import PROFILES, configure, dry_run
-from lit_sql_trainer.machine.environment import guard_environment
-from pathlib import Path
-model, data, endpoint = sys.argv[1:]
-def run(**options):
-    said = []
-    profile = configure(PROFILES["tiny"], ["max_tokens=48", "torch_threads=1"], data=Path(data), **options)
-    report = dry_run(profile, echo=said.append)
-    failed = [check.what for check in report.checklist if not check.passed]
-    print(json.dumps({"said": said, "passed": report.passed, "failed": failed}))
-run(model=model)
-os.environ["OPENAI_API_BASE"] = endpoint
-run()
-"""
+PROGRAM = Path(__file__).parent / "programs" / "dry_run_twice.py"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +25,7 @@ def dry_runs(weak_model: Path, toy_data: Path) -> list[dict[str, Any]]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI")}
     with ScriptedEndpoint(lambda body: reply, ids=False) as endpoint:
         done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(weak_model), str(toy_data), endpoint.url],
+            [sys.executable, PROGRAM, weak_model, toy_data, endpoint.url],
             capture_output=True,
             text=True,
             timeout=280,

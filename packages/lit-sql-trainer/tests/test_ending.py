@@ -18,27 +18,7 @@ from lit_sql_trainer.runs import RunFolder, events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from lit_sql_trainer import PROFILES, configure, train
-
-runs, model, data = map(Path, sys.argv[1:])
-common = ["steps=6", "tasks_per_step=2", "rollouts_per_task=4", "validation_tasks=4", "max_tokens=48",
-          "torch_threads=1", "validate_every=1", "learning_rate=1e-6", "seed=1"]
-kinds = {
-    "alarmed": ["monitors.window=1", "monitors.length_factor=1.000001", "monitors.stop_on_alarm=true"],
-    "stale": ["monitors.patience=2"],
-}
-
-def told(result):
-    return {"steps": result.steps, "alarm": result.alarm, "interrupted": result.interrupted}
-
-for name, settings in kinds.items():
-    profile = configure(PROFILES["tiny"], [*common, *settings], model=str(model), data=data)
-    print("RESULT", json.dumps(told(train(profile, runs=runs, name=name))))
-print("RESULT", json.dumps(told(train(PROFILES["tiny"], runs=runs, resume="stale"))))
-"""
+PROGRAM = Path(__file__).parent / "programs" / "train_until_stopped.py"
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +27,8 @@ def ended(
 ) -> tuple[Path, list[dict[str, Any]], str]:
     """The folder of both runs, what `train` returned for them and for resuming the second, and what was printed."""
     runs = tmp_path_factory.mktemp("runs")
-    arguments = [str(runs), str(weak_model), str(toy_data)]
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, timeout=500)
+    command = [sys.executable, PROGRAM, runs, weak_model, toy_data]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     results = [
         json.loads(line.removeprefix("RESULT ")) for line in done.stdout.splitlines() if line.startswith("RESULT ")

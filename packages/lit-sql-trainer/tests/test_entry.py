@@ -15,12 +15,13 @@ import pytest
 
 from lit_sql_trainer.dryrun.run import _tables  # pyright: ignore[reportPrivateUsage]
 
-ENTRY = "import sys; from lit_sql_trainer.commands import entry; sys.argv[0] = 'lit-sql'; entry.lit_sql()"
+LIT_SQL = Path(sys.executable).with_name("lit-sql")
+SLOW_IMPORT = Path(__file__).parent / "programs" / "import_slowly.py"
 
 
 def lit_sql(*options: object, **variables: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-c", ENTRY, *map(str, options)],
+        [LIT_SQL, *map(str, options)],
         capture_output=True,
         timeout=120,
         env={**os.environ, **variables},
@@ -35,20 +36,6 @@ def test_what_an_encoding_does_not_have_is_replaced(encoding: str) -> None:
     assert lit_sql("--help", PYTHONIOENCODING=encoding).returncode == 0
 
 
-SLOW_IMPORT = """
-import sys, time
-class Slow:
-    def find_spec(self, name, path=None, target=None):
-        if name == {module!r}:
-            print("importing", flush=True)
-            time.sleep(60)
-sys.meta_path.insert(0, Slow())
-from lit_sql_trainer.commands import entry
-sys.argv = ["lit-sql", "profiles"]
-entry.lit_sql()
-"""
-
-
 def all_signals() -> None:
     """Start as in a terminal's foreground: tests may run under `nohup` or in the background."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -60,7 +47,7 @@ def all_signals() -> None:
 def test_a_signal_during_the_imports_is_its_exit_code(module: str, number: int) -> None:
     """130 for Ctrl-C, whatever is being imported, and nothing is printed."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_IMPORT.format(module=module)],
+        [sys.executable, SLOW_IMPORT, module, "60"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -76,7 +63,7 @@ def test_a_signal_during_the_imports_is_its_exit_code(module: str, number: int) 
 def test_an_ignored_signal_stays_ignored() -> None:
     """As `nohup` and the shell of a background job have it: the command goes on to its end."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_IMPORT.format(module="lit_sql_trainer.profile.named").replace("60", "3")],
+        [sys.executable, SLOW_IMPORT, "lit_sql_trainer.profile.named", "3"],
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)],
@@ -93,9 +80,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
 def test_a_full_output_is_one_line() -> None:
     """What cannot be written is said once on the error stream, with exit code 1."""
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", ENTRY, "profiles"], stdout=full, stderr=subprocess.PIPE, timeout=120, text=True
-        )
+        done = subprocess.run([LIT_SQL, "profiles"], stdout=full, stderr=subprocess.PIPE, timeout=120, text=True)
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,6 +1,6 @@
 """Endpoints fail and runners die; training uses only what was clean, counts the rest, and stops when it is too much.
 
-The model is the local server's, behind a relay that fails a share of the requests. All cases run in one process.
+All cases run in one process, `programs/train_with_faults.py`.
 """
 
 from __future__ import annotations
@@ -17,71 +17,7 @@ from lit_sql_trainer.runs import RunFolder, events, read_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SCRIPT = '''
-import dataclasses, json, os, signal, sys, threading, time
-from pathlib import Path
-from lit_sql_trainer import PROFILES, configure, train
-from lit_sql_trainer.errors import TrainerError
-from lit_sql_trainer.machine.environment import guard_environment
-from lit_sql_trainer.testing import Fault, ScriptedEndpoint
-
-guard_environment(local_model=True)
-import httpx
-from lit_sql_trainer.local.server import LocalServer
-
-runs, model, data = map(Path, sys.argv[1:])
-real_url = LocalServer.url.fget
-
-class Relay(ScriptedEndpoint):
-    """Passes requests on to the local server, but for those that fail."""
-    def completion(self, body):
-        return httpx.post(f"{self.target}/chat/completions", json=body, timeout=60).json()
-
-def every(share):
-    """Fails this share of the requests, each kind in turn; evenly spread, so that the count is known."""
-    kinds = list(Fault)
-    def fault(number):
-        due = int(number * share) > int((number - 1) * share)
-        return kinds[int(number * share) % len(kinds)] if due else None
-    return fault
-
-def case(name, share, *assignments, during=None):
-    profile = configure(
-        PROFILES["tiny"],
-        ["steps=2", "tasks_per_step=4", "rollouts_per_task=4", "validate_every=0", "validation_tasks=4",
-         "max_tokens=48", "torch_threads=1", "learning_rate=3e-3", "dropped_window=64", "request_timeout_s=3",
-         "rollout.deadline_s=10", "rollout_timeout_s=40", *assignments],
-        model=str(model), data=data,
-    )
-    with Relay(lambda body: "", fault=every(share)) as relay:
-        def url(server):
-            relay.target = real_url(server)
-            return relay.url
-        LocalServer.url = property(url)
-        started, problem = time.monotonic(), ""
-        if during is not None:
-            threading.Thread(target=during, daemon=True).start()
-        try:
-            train(profile, runs=runs, name=name)
-        except TrainerError as error:
-            problem = f"{type(error).__name__}: {error}"
-        print(json.dumps({"name": name, "problem": problem, "seconds": time.monotonic() - started,
-                          "requests": len(relay.requests), "faults": relay.faults}), flush=True)
-
-def kill_a_runner():
-    """Kill one runner as soon as the first training rollout is written."""
-    file = runs / "runner_killed" / "rollouts.jsonl"
-    while not (file.exists() and '"train"' in file.read_text()):
-        time.sleep(0.02)
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
-
-case("retried", 0.05)
-case("dropped", 0.05, "max_retries=0", "max_dropped_share=1")
-case("down", 1.0)
-case("runner_killed", 0.0, "max_dropped_share=0.5", "runner_timeout_s=20", "rollout_timeout_s=150",
-     during=kill_a_runner)
-'''
+PROGRAM = Path(__file__).parent / "programs" / "train_with_faults.py"
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +25,7 @@ def cases(weak_model: Path, toy_data: Path, tmp_path_factory: pytest.TempPathFac
     """Every case's report, with its run folder."""
     runs = tmp_path_factory.mktemp("faults")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(runs), str(weak_model), str(toy_data)],
+        [sys.executable, PROGRAM, runs, weak_model, toy_data],
         capture_output=True,
         text=True,
         timeout=550,

@@ -13,6 +13,8 @@ import pytest
 
 from lit_sql_trainer.machine.interrupt import Interrupt
 
+PROGRAMS = Path(__file__).parent / "programs"
+
 
 def test_the_first_signal_asks_and_the_second_insists() -> None:
     """After one SIGINT the run may finish its step; a second one raises at once."""
@@ -28,26 +30,13 @@ def test_the_first_signal_asks_and_the_second_insists() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-CHILD_IGNORES = """
-import multiprocessing, os, signal, sys, time
-from lit_sql_trainer.machine.interrupt import Interrupt
-def work(done):
-    time.sleep(1.5); done.value = 1
-with Interrupt() as interrupt:
-    context = multiprocessing.get_context("fork")
-    done = context.Value("i", 0)
-    child = context.Process(target=work, args=(done,)); child.start()
-    print("ready", flush=True)
-    while not interrupt(): time.sleep(0.02)
-    child.join()
-print(child.exitcode, done.value, flush=True)
-"""
-
-
 def test_runners_ignore_the_terminals_signal() -> None:
     """SIGINT reaches the whole process group; a forked runner finishes its work all the same."""
     process = subprocess.Popen(
-        [sys.executable, "-c", CHILD_IGNORES], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, PROGRAMS / "finish_in_spite_of_signals.py"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "ready"
@@ -56,21 +45,10 @@ def test_runners_ignore_the_terminals_signal() -> None:
     assert process.communicate(timeout=30)[0].split() == ["0", "1"]
 
 
-CHILD_DIES = """
-import multiprocessing, os, signal, sys, time
-from lit_sql_trainer.machine.interrupt import Interrupt, die_with_parent
-def work():
-    die_with_parent(); print(os.getpid(), flush=True); time.sleep(60)
-with Interrupt():
-    multiprocessing.get_context("fork").Process(target=work).start()
-    time.sleep(60)
-"""
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can end a process with its parent")
 def test_runners_go_with_a_killed_run() -> None:
     """When the main process is killed, which it cannot catch, its runners end too."""
-    process = subprocess.Popen([sys.executable, "-c", CHILD_DIES], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, PROGRAMS / "start_a_runner.py"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     child = int(process.stdout.readline())
     process.kill()

@@ -103,12 +103,6 @@ def test_what_the_library_says_goes_to_a_file(tmp_path: Path, capsys: pytest.Cap
 
 def test_another_start_method_than_fork_is_refused() -> None:
     """Under spawn the runners could not receive the agent; the program is told before it starts any."""
-    script = (
-        "import multiprocessing; multiprocessing.set_start_method('spawn')\n"
-        "from lit_sql_trainer.machine.environment import check_start_method\n"
-        "from lit_sql_trainer.errors import SetupError\n"
-        "try: check_start_method()\n"
-        "except SetupError as error: print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    program = Path(__file__).parent / "programs" / "spawn_is_refused.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=True)
     assert "start method 'fork', this program uses 'spawn'" in done.stdout

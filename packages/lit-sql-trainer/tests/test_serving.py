@@ -28,7 +28,7 @@ from lit_sql_trainer.serving.serve import Endpoint, Engine, ask_line, serve
 from spider_data import DatabaseCatalog, read_tasks
 
 BIN = Path(sys.executable).parent
-SERVE = [sys.executable, "-c", "from lit_sql_trainer.cli import main; main()", "serve"]
+SERVE = [BIN / "lit-sql", "serve"]
 
 
 @contextmanager

@@ -27,9 +27,8 @@ def start(model: Path, data: Path, runs: Path, name: str, *extra: str) -> subpro
     options = ["--model", str(model), "--data", str(data), "--runs", str(runs), "--name", name]
     for setting in settings:
         options += ["--set", setting]
-    call = "from lit_sql_trainer.commands.entry import train; import sys; sys.argv[0] = 'train'; train()"
     return subprocess.Popen(
-        [sys.executable, "-c", call, "tiny", *options],
+        [Path(sys.executable).with_name("train"), "tiny", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

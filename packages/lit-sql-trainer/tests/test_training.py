@@ -19,6 +19,8 @@ import pytest
 
 from lit_sql_trainer.runs import RunFolder, events
 
+PROGRAMS = Path(__file__).parent / "programs"
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SETTINGS = {
@@ -35,8 +37,7 @@ SETTINGS = {
 
 
 def command(profile: str, *options: object) -> list[str]:
-    call = "import sys; from lit_sql_trainer.commands.train import train_main; sys.argv[0] = 'train'; train_main()"
-    return [sys.executable, "-c", call, profile, *map(str, options)]
+    return [str(Path(sys.executable).with_name("train")), profile, *map(str, options)]
 
 
 def start(weak_model: Path, data: Path, runs: Path, name: str) -> subprocess.Popen[str]:
@@ -194,14 +195,8 @@ def children(pid: int) -> list[int]:
 @pytest.fixture(scope="module")
 def resumed(stopped: tuple[RunFolder, str, int], killed: RunFolder, runs: Path) -> tuple[RunFolder, RunFolder]:
     """Both broken runs, gone on with to their end in one further process."""
-    script = (
-        "import sys; from pathlib import Path\n"
-        "from lit_sql_trainer import PROFILES, train\n"
-        "for name in ('stopped', 'killed'):\n"
-        "    result = train(PROFILES['tiny'], runs=Path(sys.argv[1]), resume=name)\n"
-        "    assert result.steps == 4 and not result.interrupted, result\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script, str(runs)], capture_output=True, text=True, timeout=400)
+    command = [sys.executable, PROGRAMS / "resume_runs.py", runs, "stopped", "killed"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return stopped[0], killed
 

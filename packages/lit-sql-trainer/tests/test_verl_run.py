@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from lit_sql_trainer.profile import LLAMA, NPU, QWEN, apply_assignments
 from lit_sql_trainer.runs import RunFolder, append_line
 from lit_sql_trainer.verl.back_end import announce, planned_steps, validating
 
-HEAVY = "{'agentlightning', 'torch', 'transformers', 'verl', 'vllm', 'ray', 'langchain_core'}"
+LIST_MODULES = Path(__file__).parent / "programs" / "list_modules.py"
 H100 = Accelerator(name="NVIDIA H100", memory_gib=80.0)
 
 
@@ -40,14 +41,11 @@ def train(*arguments: object) -> Result:
 
 def test_without_a_gpu_two_commands_that_work_are_named_within_seconds() -> None:
     """Exit code 2 and one line, before Agent-lightning or torch is imported."""
-    script = (
-        "import sys, os; os.environ.update(CUDA_VISIBLE_DEVICES='', RAY_ADDRESS='')\n"
-        "from lit_sql_trainer.commands.train import train_main\n"
-        "try: train_main(['qwen'])\n"
-        f"finally: assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
+    heavy = "agentlightning,torch,transformers,verl,vllm,ray,langchain_core"
+    command = [sys.executable, LIST_MODULES, heavy, "lit_sql_trainer.commands.train:train_main", "qwen"]
+    nothing = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "RAY_ADDRESS": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=nothing)
+    assert (done.returncode, done.stdout) == (2, "[]\n"), done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("Error: no GPU found: this profile needs an NVIDIA GPU")
     assert "`train tiny`" in line

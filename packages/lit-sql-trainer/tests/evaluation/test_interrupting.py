@@ -24,7 +24,7 @@ from lit_sql_trainer.testing import ScriptedEndpoint
 
 from .conftest import lines_of, right_answer, target_at
 
-CALL = "import sys; from lit_sql_trainer.cli import main; sys.argv[0] = 'lit-sql'; main()"
+LIT_SQL = Path(sys.executable).with_name("lit-sql")
 QUESTIONS = 12
 ANSWERED = 3
 """Requests that are answered before the gate is reached."""
@@ -56,7 +56,7 @@ def gate() -> Iterator[Gate]:
 
 def start(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CALL, *map(str, words)],
+        [LIT_SQL, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -16,7 +16,7 @@ from lit_sql_trainer.runs import RunFolder, create_run, events, read_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-CALL = "import sys; from lit_sql_trainer.commands.train import train_main; sys.argv[0] = 'train'; train_main()"
+TRAIN = Path(sys.executable).with_name("train")
 SETTINGS = {
     "steps": 2,
     "tasks_per_step": 4,
@@ -35,9 +35,7 @@ def run(weak_model: Path, toy_data: Path, tmp_path_factory: pytest.TempPathFacto
     runs = tmp_path_factory.mktemp("runs")
     options = ["tiny", "--model", weak_model, "--data", toy_data, "--runs", runs, "--name", "short"]
     options += [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
-    done = subprocess.run(
-        [sys.executable, "-c", CALL, *map(str, options)], capture_output=True, text=True, timeout=500, check=False
-    )
+    done = subprocess.run([TRAIN, *map(str, options)], capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return RunFolder(path=runs / "short")
 

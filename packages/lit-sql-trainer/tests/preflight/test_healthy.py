@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-CHECK = [sys.executable, "-c", "from lit_sql_trainer.cli import main; main()", "check", "tiny"]
+CHECK = [Path(sys.executable).with_name("lit-sql"), "check", "tiny"]
 
 
 @pytest.mark.slow

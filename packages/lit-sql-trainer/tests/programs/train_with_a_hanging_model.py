@@ -37,8 +37,8 @@ def hang(generator: Generator) -> None:
         time.sleep(0.05)
 
 
-DropWindow.lost = saying
-Generator._begin_pass = hang  # pyright: ignore[reportPrivateUsage]
+DropWindow.lost = saying  # pyright: ignore[reportAttributeAccessIssue]  another name for self
+Generator._begin_pass = hang  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
 profile = configure(
     PROFILES["tiny"],
     ["validation_tasks=8", "request_timeout_s=2", "max_retries=0", "rollout.deadline_s=5", "dropped_window=20"],

@@ -18,6 +18,8 @@ from lit_sql_trainer.runs import RunFolder
 from lit_sql_trainer.verl.config import check_sizes, run_config
 from lit_sql_trainer.verl.relay import RunFacts
 
+IMPORT_MODULES = Path(__file__).parents[1] / "programs" / "import_modules.py"
+
 CONFIG: dict[str, Any] = {
     "algorithm": {"adv_estimator": "grpo"},
     "data": {"train_batch_size": 4, "max_prompt_length": 64, "max_response_length": 32},
@@ -64,12 +66,9 @@ def test_too_few_tasks_are_refused(tmp_path: Path) -> None:
 
 def test_the_arithmetic_needs_neither_torch_nor_verl() -> None:
     """Importing it pulls none of the GPU stack nor the library."""
-    modules = "launch, plan, relay, rows, state"
-    code = (
-        f"import sys; from lit_sql_trainer.verl import {modules}; "
-        "print([name for name in ('torch', 'verl', 'vllm', 'ray', 'agentlightning') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    modules = [f"lit_sql_trainer.verl.{name}" for name in ("launch", "plan", "relay", "rows", "state")]
+    command = [sys.executable, IMPORT_MODULES, "torch,verl,vllm,ray,agentlightning", *modules]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
 
 

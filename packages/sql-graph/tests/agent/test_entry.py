@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-RUN = [sys.executable, "-c", "from sql_graph.entry import main; main()"]
+RUN = [str(Path(sys.executable).with_name("sql-graph"))]
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "gbk", "ascii"])

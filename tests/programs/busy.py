@@ -1,0 +1,4 @@
+"""Keep a processor busy until somebody ends this."""
+
+while True:
+    pass
