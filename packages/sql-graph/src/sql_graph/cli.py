@@ -34,6 +34,7 @@ _OPTIONS = {
     "prompt_budget_tokens": "--prompt-budget",
     "timeout_s": "--timeout",
     "deadline_s": "--deadline",
+    "max_rows": "--max-rows",
     "base_url": "--base-url",
     "sampling parameter 'temperature'": "--temperature",
     "sampling parameter 'max_tokens'": "--max-tokens",
@@ -50,9 +51,19 @@ def agent_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         [
             click.option(
-                "--db", required=True, envvar="SQL_GRAPH_DB", help="SQLAlchemy URL, or a SQLite or DuckDB file."
+                "--db",
+                required=True,
+                envvar="SQL_GRAPH_DB",
+                show_envvar=True,
+                help="SQLAlchemy URL, or a SQLite or DuckDB file.",
             ),
-            click.option("--model", required=True, envvar="SQL_GRAPH_MODEL", help="The model's name at the endpoint."),
+            click.option(
+                "--model",
+                required=True,
+                envvar="SQL_GRAPH_MODEL",
+                show_envvar=True,
+                help="The model's name at the endpoint.",
+            ),
             click.option("--base-url", default=None, help="OpenAI-compatible endpoint.  [env var: OPENAI_API_BASE]"),
             click.option("--max-turns", default=3, show_default=True, help="Queries executed at most."),
             click.option(
@@ -74,6 +85,7 @@ def agent_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--max-tokens", default=None, type=int, help="Longest reply, in tokens."),
             click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for a reply."),
             click.option("--deadline", default=5.0, show_default=True, help="Seconds a query may run."),
+            click.option("--max-rows", default=10_000, show_default=True, help="Rows fetched of a result at most."),
         ]
     ):
         command = option(command)
@@ -122,25 +134,50 @@ def main() -> None:
 @click.argument("question")
 @agent_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the turns.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write the whole result to this file; - prints it in place of the turns.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Also show the model's reasoning and its tokens, call by call.")
 @stops_on_errors
-def ask(question: str, as_json: bool, **options: Any) -> None:
+def ask(question: str, as_json: bool, csv_file: Path | None, verbose: bool, **options: Any) -> None:
     """Answer QUESTION, showing each turn: the query, what it gave, what the check says.
 
     Example: sql-graph ask --db shop.sqlite --model my-model "How many orders were placed in May?"
     """
+    to_stdout = csv_file is not None and str(csv_file) == "-"
+    if as_json and to_stdout:
+        raise UsageError("--json and --csv - both print to standard output", argument="--csv", advice="give one a file")
     agent = open_agent(**options)
     if as_json:
         found = run(agent, question, history=[], show=None)
         click.echo(json.dumps(found.to_dict(), ensure_ascii=False))
     else:
-        from sql_graph.console import TurnPrinter
+        from sql_graph.console import TurnPrinter, shown_on
 
-        printer = TurnPrinter()
+        printer = TurnPrinter(shown_on(sys.stderr if to_stdout else sys.stdout), verbose=verbose)
         with printer.waiting():
             found = run(agent, question, history=[], show=printer.update)
         printer.end(found)
     if not found.ran:
         sys.exit(NO_QUERY)
+    if csv_file is not None:
+        _write_result(found, None if to_stdout else csv_file)
+
+
+def _write_result(found: SqlAnswer, target: Path | None) -> None:
+    from sql_graph.frames import write_csv
+
+    write_csv(found.columns, found.rows, target)
+    where = "" if target is None else f" in {target}"
+    if found.more_rows:
+        click.echo(
+            f"sql-graph: the result is longer; the first {len(found.rows)} rows are{where or ' here'}; "
+            "fetch more with --max-rows",
+            err=True,
+        )
 
 
 @main.command(epilog=_EPILOG)
@@ -193,13 +230,14 @@ def open_agent(
     max_tokens: int | None,
     timeout: float,
     deadline: float,
+    max_rows: int,
 ) -> Agent:
     """The agent that a command's options describe. The schema is read first: a wrong database ends the command."""
     _status("reading the schema …")
     from sql_graph.databases.database import SqlDatabase
     from sql_graph.databases.limits import DatabaseLimits
 
-    database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline))
+    database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline, max_rows=max_rows))
     _ = database.schema
     _status("loading the agent …")
     from sql_graph.agent.http_chat import open_http_chat
@@ -258,7 +296,7 @@ def run(
     if not question.strip():
         raise EmptyQuestionError()
     if _is_traced():
-        from sql_graph.agent.graph import bind, run_graph  # takes seconds, and only tracers need it
+        from sql_graph.agent.graph import run_agent  # takes seconds, and only tracers need it
 
-        return run_graph(bind(agent), question, history=history, on_update=show)
+        return run_agent(agent, question, history=history, on_update=show)
     return walk(agent, question, history=history, on_update=show)

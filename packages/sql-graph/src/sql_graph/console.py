@@ -9,16 +9,18 @@ from __future__ import annotations
 import importlib
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.text import Text
 
+from sql_graph.agent.calls import Call
 from sql_graph.agent.nodes import CHECK, EXECUTE, REWRITE, WRITE
 from sql_graph.agent.state import SqlAnswer, StopReason
 from sql_graph.errors import SqlGraphError, UsageError
@@ -46,8 +48,9 @@ def harmless(text: str) -> str:
 class TurnPrinter:
     """Prints each node's changes as they arrive."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+    def __init__(self, console: Console | None = None, *, verbose: bool = False) -> None:
+        self._console = console or shown_on(sys.stdout)
+        self._verbose = verbose
         self._replies = 0
 
     def waiting(self) -> AbstractContextManager[object]:
@@ -73,8 +76,19 @@ class TurnPrinter:
     def end(self, found: SqlAnswer) -> None:
         """Show why the agent ended."""
         style = "green" if found.ran else "red"
+        if self._verbose:
+            self._calls(found.calls)
         self._console.print()
         self._console.print(Text(f"{_ENDS[found.stop]} · turns: {found.turns}", style=f"bold {style}"))
+
+    def _calls(self, calls: Sequence[Call]) -> None:
+        """Show what each call cost and the reasoning behind it."""
+        for i, call in enumerate(calls):
+            self._console.print()
+            node = call.node.replace("_", " ")
+            self._console.print(Text(f"call {i + 1} · {node} · {_tokens(call)}", style="bold blue"))
+            if call.reasoning:
+                self._text(call.reasoning, "dim")
 
     def _reply(self, attempt: dict[str, Any]) -> None:
         self._replies += 1
@@ -93,9 +107,23 @@ class TurnPrinter:
         self._console.print(Padding(Text(harmless(text), style=style), (0, 2)))
 
 
+def shown_on(stream: TextIO) -> Console:
+    """A console that writes to a stream, its lines as long as they are."""
+    return Console(file=stream, highlight=False, soft_wrap=True)
+
+
+def _tokens(call: Call) -> str:
+    """How many tokens a call read and wrote, as far as the endpoint says."""
+    if call.prompt_tokens is None and call.completion_tokens is None:
+        return "tokens not counted by the endpoint"
+    reasoning = "" if call.reasoning_tokens is None else f", {call.reasoning_tokens} of them reasoning"
+    counts = ("?" if count is None else str(count) for count in (call.prompt_tokens, call.completion_tokens))
+    return "tokens: {} read, {} written".format(*counts) + reasoning
+
+
 def converse(ask: Ask, console: Console | None = None) -> None:
     """Read questions until an empty line, `/quit` or the end of the input. An error ends a question, not the talk."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or shown_on(sys.stdout)
     if console.is_terminal:
         importlib.import_module("readline")  # line editing and recall for input()
     console.print(Text(_HELP, style="dim"))

@@ -54,6 +54,19 @@ class EmptyQuestionError(UsageError):
         super().__init__("the question is empty", argument="question", advice="ask something about the data, in words")
 
 
+class MissingExtraError(UsageError):
+    """What was asked for needs a package that only an extra of sql-graph installs."""
+
+    def __init__(self, *, purpose: str, module: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs {module}", advice=f"run: pip install 'sql-graph[{extra}]'")
+        self.purpose = purpose
+        """What was asked for."""
+        self.module = module
+        """The module that is missing."""
+        self.extra = extra
+        """The extra that installs it."""
+
+
 class PromptBudgetError(UsageError):
     """The prompt budget is too small for the question and the fixed text around it."""
 

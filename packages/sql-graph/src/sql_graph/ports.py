@@ -7,9 +7,9 @@ query could travel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -48,6 +48,11 @@ class Observation:
     """Whether rows or characters of the result were left out of `text`."""
     seconds: float = 0.0
     """Wall-clock time of the execution."""
+    rows: tuple[tuple[Any, ...], ...] = field(default=(), repr=False)
+    """Every row fetched, whole, as Python values; the model sees none of it but what is in `text`. Empty where a
+    `Database` gives only text, and in the state of the graph, which holds no rows."""
+    more: bool = False
+    """Whether rows beyond `row_count` were left in the database."""
 
     @property
     def ran(self) -> bool:

@@ -112,5 +112,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Observation:
     lines = [" | ".join(columns), *(" | ".join(str(row[column]) for column in columns) for row in rows)]
     count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
     return Observation(
-        status=ObservationStatus.ROWS, text="\n".join([*lines, f"({count})"]), columns=columns, row_count=len(rows)
+        status=ObservationStatus.ROWS,
+        text="\n".join([*lines, f"({count})"]),
+        columns=columns,
+        row_count=len(rows),
+        rows=tuple(tuple(row[column] for column in columns) for row in rows),
     )

@@ -30,7 +30,7 @@ from sql_graph import (
     answer,
     build_graph,
 )
-from sql_graph.agent.graph import SqlGraph, bind, run_graph
+from sql_graph.agent.graph import SqlGraph, run_agent
 from sql_graph.agent.nodes import Agent, check_query, execute_query, rewrite_query, should_continue, write_query
 from sql_graph.agent.walk import walk
 from sql_graph.errors import EmptyQuestionError
@@ -428,7 +428,7 @@ def test_the_walk_is_the_graph(replies: list[str]) -> None:
     by_graph, by_walk = (Agent(database=database, chat=ScriptedChat(list(replies))) for _ in range(2))
     seen: list[list[Any]] = [[], []]
     history = [("none?", "SELECT 0")]
-    drawn = run_graph(bind(by_graph), "one?", history=history, on_update=seen[0].append)
+    drawn = run_agent(by_graph, "one?", history=history, on_update=seen[0].append)
     walked = walk(by_walk, "one?", history=history, on_update=seen[1].append)
     assert drawn.to_dict() == walked.to_dict()
     assert seen[0] == seen[1]

@@ -23,6 +23,7 @@ from sql_graph.errors import (
     DatabaseUnavailableError,
     EmptyDatabaseError,
     EmptyQuestionError,
+    MissingExtraError,
     PromptBudgetError,
     UnknownDialectError,
 )
@@ -141,6 +142,11 @@ ERRORS: list[tuple[SqlGraphError, int, str]] = [
         UnknownDialectError("no SQLAlchemy dialect 'odd' is installed", advice="check the spelling", dialect="odd"),
         3,
         "no SQLAlchemy dialect 'odd' is installed; check the spelling",
+    ),
+    (
+        MissingExtraError(purpose="to_pandas", module="pandas", extra="frames"),
+        2,
+        "to_pandas needs pandas; run: pip install 'sql-graph[frames]'",
     ),
     (
         ModelCallError("busy", fault=ModelFault.TIMEOUT, attempts=2, status=504, endpoint="http://x", model="m"),

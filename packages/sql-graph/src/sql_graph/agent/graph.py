@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingTypeStubs]  langgraph ships types
 from langgraph.graph.state import CompiledStateGraph  # pyright: ignore[reportMissingTypeStubs]  langgraph ships types
 
+from sql_graph.agent.ledger import Ledger
 from sql_graph.agent.nodes import (
     CHECK,
     NODES,
@@ -70,16 +72,16 @@ def build_graph(
     Raises:
         UsageError: `max_turns` is below 1.
     """
-    budget = PromptBudget(total_tokens=prompt_budget_tokens)
-    agent = Agent(
-        chat=chat,
-        database=database,
-        max_turns=max_turns,
-        check=CheckMode(check),
-        style=PromptStyle(style),
-        budget=budget,
+    return bind(
+        Agent(
+            chat=chat,
+            database=database,
+            max_turns=max_turns,
+            check=CheckMode(check),
+            style=PromptStyle(style),
+            budget=PromptBudget(total_tokens=prompt_budget_tokens),
+        )
     )
-    return bind(agent)
 
 
 def bind(agent: Agent) -> SqlGraph:
@@ -130,15 +132,29 @@ def answer(
         DatabaseError: the database failed. A query that failed is in the answer instead.
         ModelCallError: the model could not be asked.
     """
-    graph = build_graph(
+    agent = Agent(
         chat=chat,
         database=database,
         max_turns=max_turns,
-        check=check,
-        style=style,
-        prompt_budget_tokens=prompt_budget_tokens,
+        check=CheckMode(check),
+        style=PromptStyle(style),
+        budget=PromptBudget(total_tokens=prompt_budget_tokens),
     )
-    return run_graph(graph, question, history=history, callbacks=callbacks)
+    return run_agent(agent, question, history=history, callbacks=callbacks)
+
+
+def run_agent(
+    agent: Agent,
+    question: str,
+    *,
+    history: Sequence[tuple[str, str]] = (),
+    callbacks: Sequence[BaseCallbackHandler] = (),
+    on_update: Callable[[dict[str, Any]], None] | None = None,
+) -> SqlAnswer:
+    """Answer one question with the graph of `agent`, as `run_graph` does; the answer holds its rows and calls."""
+    ledger = Ledger()
+    graph = bind(replace(agent, ledger=ledger))
+    return ledger.complete(run_graph(graph, question, history=history, callbacks=callbacks, on_update=on_update))
 
 
 def run_graph(
@@ -149,7 +165,7 @@ def run_graph(
     callbacks: Sequence[BaseCallbackHandler] = (),
     on_update: Callable[[dict[str, Any]], None] | None = None,
 ) -> SqlAnswer:
-    """Answer one question with a graph of `build_graph`; raises as `answer` does.
+    """Answer one question with a graph of `build_graph`, from its state alone; raises as `answer` does.
 
     `on_update` is given each node's changes, `{node: changed keys}`, as they happen.
     """

@@ -1,8 +1,8 @@
 """The four nodes and the way on, as plain functions from a state to the keys they change.
 
-A node calls `chat.invoke(messages)` directly and synchronously: no chain, no structured output, no retry wrapper in
-between. Tracers see the nearest enclosing chain, which therefore is the node, and Agent-lightning's `agent_match`
-picks the calls to train by that name.
+A node calls `chat.invoke(messages)` synchronously (`Agent.invoke` only notes the reply): no chain, no structured
+output, no retry wrapper in between. Tracers see the nearest enclosing chain, which therefore is the node, and
+Agent-lightning's `agent_match` picks the calls to train by that name.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from sql_graph.agent.state import (
 )
 from sql_graph.errors import UsageError
 from sql_graph.parse import message_text, read_reply
-from sql_graph.ports import ChatModel, Database
+from sql_graph.ports import ChatModel, Database, Observation
 from sql_graph.sqltext import same_query
 from sql_graph.verdict import CheckVerdict, checker_remarks, parse_verdict
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
+
+    from sql_graph.agent.ledger import Ledger
 
 MAX_KEPT_TASKS = 64
 """Questions that one agent works on at the same time before their prompts' common part is made again."""
@@ -50,6 +52,8 @@ class Agent:
     check: CheckMode = CheckMode.LLM
     style: PromptStyle = PromptStyle.FULL
     budget: PromptBudget = field(default_factory=PromptBudget)
+    ledger: Ledger | None = None
+    """Notes calls and results of one answer; None where nobody will ask for them."""
     _tasks: dict[object, Task] = field(default_factory=dict[object, Task], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +61,20 @@ class Agent:
             raise UsageError(
                 f"max_turns must be at least 1, the first query, got {self.max_turns!r}", argument="max_turns"
             )
+
+    def invoke(self, node: str, messages: list[BaseMessage]) -> BaseMessage:
+        """The model's reply to a node, noted in the ledger."""
+        reply = self.chat.invoke(messages)
+        if self.ledger is not None:
+            self.ledger.replied(node, reply)
+        return reply
+
+    def run(self, sql: str) -> Observation:
+        """What a query gave, noted in the ledger."""
+        observation = self.database.run(sql)
+        if self.ledger is not None:
+            self.ledger.executed(sql, observation)
+        return observation
 
     def task(self, state: SqlState, *, anew: bool = False) -> Task:
         """What all prompts of this question share: made `anew` at its start, then kept, so that they stay alike."""
@@ -89,7 +107,7 @@ def execute_query(state: SqlState, agent: Agent) -> SqlState:
                 "attempts": [*earlier, {**attempt, "observation": before["observation"]}],
                 "stop": StopReason.REPEATED,
             }
-    observation = to_record(agent.database.run(sql))
+    observation = to_record(agent.run(sql))
     return {
         "attempts": [*earlier, {**attempt, "observation": observation}],
         "num_turns": state.get("num_turns", 0) + 1,
@@ -136,7 +154,7 @@ WAYS = {WRITE: EXECUTE, EXECUTE: CHECK, REWRITE: EXECUTE}
 
 
 def _ask(agent: Agent, node: str, messages: list[BaseMessage]) -> AttemptRecord:
-    reply = read_reply(agent.chat.invoke(messages))
+    reply = read_reply(agent.invoke(node, messages))
     record: AttemptRecord = {
         "node": node, "query": reply.sql, "cut": reply.cut, "observation": None, "feedback": ""
     }  # fmt: skip
@@ -160,7 +178,7 @@ def _feedback(state: SqlState, agent: Agent) -> str:
         return by_rules
     task = agent.task(state)
     outcome = agent.budget.outcome(task, sql=attempt["query"] or "", observation=observation.text)
-    reply = message_text(agent.chat.invoke(check_messages(task, outcome)))
+    reply = message_text(agent.invoke(CHECK, check_messages(task, outcome)))
     if observation.ran and parse_verdict(reply) is not CheckVerdict.INCORRECT:
         return ""
     return checker_remarks(reply) or by_rules or "The query does not answer the question."

@@ -7,13 +7,15 @@ line: its kind and the database's own words, without addresses, statements or li
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sql_graph.agent.shown import inert, on_one_line
 from sql_graph.databases.base import Fault, Fetched
 from sql_graph.ports import Observation, ObservationStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sql_graph.databases.limits import DatabaseLimits
 
 SHOWN_BLOB_BYTES = 8
@@ -41,6 +43,8 @@ def observe(outcome: Fetched | Fault, *, limits: DatabaseLimits, seconds: float)
         row_count=total,
         truncated=outcome.more or cut or shown < total,
         seconds=seconds,
+        rows=_typed(outcome),
+        more=outcome.more,
     )
 
 
@@ -63,6 +67,17 @@ def error_text(message: str) -> str:
     lines = [line.strip() for line in _ADDRESS.sub("(address)", message).splitlines()]
     text = inert(on_one_line("; ".join(line for line in lines if line))) or "the database gave no reason"
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[: MAX_ERROR_CHARS - 1]}…"
+
+
+def _typed(fetched: Fetched) -> tuple[tuple[Any, ...], ...]:
+    """The rows, with the numbers that a server wrote as text read."""
+    if not any(fetched.readers):
+        return tuple(fetched.rows)
+    return tuple(tuple(map(_read, fetched.readers, row)) for row in fetched.rows)
+
+
+def _read(reader: Callable[[str], Any] | None, cell: Any) -> Any:
+    return cell if reader is None or cell is None else reader(cell)
 
 
 def _table_lines(fetched: Fetched, limits: DatabaseLimits) -> tuple[list[str], bool]:

@@ -8,11 +8,16 @@ and a checkpointer stores it. The model, the database and the limits stay outsid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
+from sql_graph.agent.calls import Call, total
+from sql_graph.cells import json_value
 from sql_graph.ports import Observation, ObservationStatus
+
+if TYPE_CHECKING:
+    import pandas  # pyright: ignore[reportMissingTypeStubs]  pandas ships no stubs
 
 
 class CheckMode(StrEnum):
@@ -134,6 +139,55 @@ class SqlAnswer:
     stop: StopReason
     attempts: tuple[Attempt, ...]
     """One for each reply, oldest first; at least one."""
+    calls: tuple[Call, ...] = ()
+    """Every call of the model in order, with its tokens and its reasoning; empty where only the state is known."""
+    result: Observation | None = field(default=None, repr=False)
+    """What executing `sql` showed, rows included; None where it was not executed or only the state is known."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the result's columns, in order; empty when `sql` did not run."""
+        return self.observation.columns if self.observation is not None else ()
+
+    @property
+    def rows(self) -> tuple[tuple[Any, ...], ...]:
+        """The rows of the result as Python values, up to `DatabaseLimits.max_rows`; empty when `sql` did not run."""
+        return self.result.rows if self.result is not None else ()
+
+    @property
+    def more_rows(self) -> bool:
+        """Whether the result has rows beyond `rows`."""
+        return self.result is not None and self.result.more
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens read in all calls; None where the endpoint does not count them."""
+        return total(call.prompt_tokens for call in self.calls)
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Tokens written in all calls, reasoning included; None where the endpoint does not count them."""
+        return total(call.completion_tokens for call in self.calls)
+
+    def to_arrow(self) -> Any:
+        """The result as a `pyarrow.Table`; a column of mixed types becomes text.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed (the extra `frames`).
+        """
+        from sql_graph.frames import arrow_table
+
+        return arrow_table(self.columns, self.rows)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The result as a data frame; whole numbers stay whole beside NULL.
+
+        Raises:
+            MissingExtraError: pandas is not installed (the extra `frames`).
+        """
+        from sql_graph.frames import data_frame
+
+        return data_frame(self.columns, self.rows)
 
     @property
     def observation(self) -> Observation | None:
@@ -162,6 +216,12 @@ class SqlAnswer:
             "turns": self.turns,
             "stop": str(self.stop),
             "reply": self.reply,
+            "columns": list(self.columns),
+            "rows": [[json_value(cell) for cell in row] for row in self.rows],
+            "more_rows": self.more_rows,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "calls": [call.to_dict() for call in self.calls],
             "attempts": [
                 {
                     "node": attempt.node,

@@ -7,8 +7,10 @@ no use for; `sql_graph.agent.graph` has it all.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from sql_graph.agent.ledger import Ledger
 from sql_graph.agent.nodes import CHECK, NODES, WAYS, WRITE, Agent, should_continue
 from sql_graph.agent.state import SqlAnswer, SqlState, answer_from_state, history_records
 
@@ -27,6 +29,8 @@ def walk(
 
     `on_update` is given each node's changes, `{node: changed keys}`, as they happen.
     """
+    ledger = Ledger()
+    agent = replace(agent, ledger=ledger)
     state: SqlState = {"question": question}
     if history:
         state["history"] = history_records(history)
@@ -37,4 +41,4 @@ def walk(
         if on_update is not None:
             on_update({node: dict(changes)})
         node = should_continue(state) if node == CHECK else WAYS[node]
-    return answer_from_state(state)
+    return ledger.complete(answer_from_state(state))

@@ -6,6 +6,7 @@ cannot be used raises.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +25,9 @@ class Fetched:
     """Each as wide as `columns`. Values are the driver's, or text as the server wrote it."""
     more: bool
     """Whether rows beyond these were left on the server."""
+    readers: tuple[Callable[[str], Any] | None, ...] = ()
+    """For each column, what reads the text that stands for its values; None where they are what they are. Empty for
+    all None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

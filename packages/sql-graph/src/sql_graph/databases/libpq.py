@@ -11,7 +11,8 @@ import select
 import struct
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from psycopg import OperationalError
@@ -32,7 +33,8 @@ GRACE_S = 0.2
 CONNECTION_LOST = Fault(
     status=ObservationStatus.ERROR, message="the server closed the connection while it ran this query"
 )
-_BOOL, _BYTEA = 16, 17  # type oids, fixed in PostgreSQL's pg_type.dat
+_BOOL, _BYTEA = 16, 17  # type oids, fixed in PostgreSQL's pg_type.dat, as are those below
+_NUMBERS: dict[int, Callable[[str], Any]] = {20: int, 21: int, 23: int, 26: int, 700: float, 701: float, 1700: Decimal}
 _TIMEOUTS = ("57014", "55P03")  # query_canceled, lock_not_available
 _REFUSALS = ("25006", "42501", "0A000")  # read_only_sql_transaction, insufficient_privilege, feature_not_supported
 _TOO_LARGE = ("53200", "53400", "54000", "54001", "54011")  # memory, temp_file_limit, program limits
@@ -53,6 +55,7 @@ def run_one(connection: Connection[Any], sql: str, limits: DatabaseLimits) -> tu
     The extended protocol takes exactly one statement; there are no parameters, so `%` has no meaning.
     """
     columns: tuple[str, ...] = ()
+    readers: tuple[Callable[[str], Any] | None, ...] = ()
     rows: list[tuple[Any, ...]] = []
     fault: Fault | None = None
     size = 0
@@ -60,7 +63,8 @@ def run_one(connection: Connection[Any], sql: str, limits: DatabaseLimits) -> tu
         connection.pgconn.send_query_params(sql.encode(), None)
         connection.pgconn.set_single_row_mode()
         for result in _results(connection.pgconn, limits):
-            columns = columns or _names(result)
+            if not columns:
+                columns, readers = _names(result), _readers(result)
             if result.status == ExecStatus.SINGLE_TUPLE:
                 row = _row(result)
                 size += sum(len(cell) for cell in row if isinstance(cell, str | bytes))
@@ -72,14 +76,16 @@ def run_one(connection: Connection[Any], sql: str, limits: DatabaseLimits) -> tu
             elif result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
                 return Fault(status=ObservationStatus.REFUSED, message="only rows can be read here"), False
         else:
-            return fault or Fetched(columns=columns, rows=rows, more=False), fault is not CONNECTION_LOST
+            return fault or Fetched(
+                columns=columns, rows=rows, more=False, readers=readers
+            ), fault is not CONNECTION_LOST
     except _LateError:
         return Fault(status=ObservationStatus.TIMEOUT, message=f"stopped after {limits.deadline_s:g} s"), False
     except _TooMuchError:
         pass
     except OperationalError:
         return CONNECTION_LOST, False
-    return Fetched(columns=columns, rows=rows, more=True) if rows else too_large(limits), False
+    return Fetched(columns=columns, rows=rows, more=True, readers=readers) if rows else too_large(limits), False
 
 
 def _results(pgconn: PGconn, limits: DatabaseLimits) -> Iterator[PGresult]:
@@ -122,6 +128,10 @@ def _bytes_waiting(socket: int) -> int:
 
 def _names(result: PGresult) -> tuple[str, ...]:
     return tuple((result.fname(i) or b"").decode("utf-8", "replace") for i in range(result.nfields))
+
+
+def _readers(result: PGresult) -> tuple[Callable[[str], Any] | None, ...]:
+    return tuple(_NUMBERS.get(result.ftype(i)) for i in range(result.nfields))
 
 
 def _row(result: PGresult) -> tuple[Any, ...]:

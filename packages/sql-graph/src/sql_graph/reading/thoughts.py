@@ -58,25 +58,41 @@ def without_thinking(reply: str) -> str:
     A closing marker without its opening one ends a thought that the prompt began, so all before it goes. A marker of
     the same name inside an open thought changes nothing; one of another name is nested in it.
     """
-    text = _final_channel(reply)
+    return "".join(_parted(_final_channel(reply))[0])
+
+
+def thoughts_in(reply: str) -> str:
+    """What `without_thinking` leaves out: the thoughts of a reply, one after the other, without their markers."""
+    channels = [text.strip() for name, text in _channels(reply) if name == "analysis"]
+    return "\n".join([*channels, *(part.strip() for part in _parted(_final_channel(reply))[1])]).strip()
+
+
+def _parted(text: str) -> tuple[list[str], list[str]]:
+    """The parts of a text that are no thoughts, and those that are, each in order."""
     kept: list[str] = []
+    thoughts: list[str] = []
     opened: list[str] = []
     at = 0
     for marker in _MARKER.finditer(text):
         name, closes = _named(marker)
         if is_quoted(text, marker) or (marker["box"] and not closes and not _on_new_line(text, marker.start())):
             continue
+        before = text[at : marker.start()]
+        if opened or closes:
+            thoughts.append(before)
         if closes:
             if not opened:
+                thoughts[:0] = kept
                 kept.clear()
             del opened[opened.index(name) if name in opened else 0 :]
         else:
             if not opened:
-                kept.append(text[at : marker.start()])
+                kept.append(before)
             if name not in opened:
                 opened.append(name)
         at = marker.end()
-    return "".join(kept) if opened else "".join(kept) + text[at:]
+    (thoughts if opened else kept).append(text[at:])
+    return kept, thoughts
 
 
 def turns(text: str) -> Iterator[str]:
@@ -140,21 +156,28 @@ def _final_channel(reply: str) -> str:
             return reply[finals[-1] :]
     if _GRANITE_THOUGHT.match(reply) and (response := _GRANITE.search(reply)):
         return reply[response.end() :]
-    marks = list(_CHANNEL.finditer(reply))
-    if not any(mark["name"] for mark in marks):
+    kept = _channels(reply)
+    if not kept:
         return reply
-    kept: list[tuple[str, str]] = []
-    name, at = "", 0
-    for mark in marks:
-        kept.append((name, reply[at : mark.start()]))
-        at = mark.end()
-        name = (mark["name"] or "").lower()
-    kept.append((name, reply[at:]))
     for wanted in ("final", "commentary", "", "response"):
         found = [text for name, text in kept if name == wanted and text.strip()]
         if found:
             return "\n".join(found)
     return ""
+
+
+def _channels(reply: str) -> list[tuple[str, str]]:
+    """The name and text of each channel of a reply, the unnamed text before the first included; empty without any."""
+    marks = list(_CHANNEL.finditer(reply))
+    if not any(mark["name"] for mark in marks):
+        return []
+    found: list[tuple[str, str]] = []
+    name, at = "", 0
+    for mark in marks:
+        found.append((name, reply[at : mark.start()]))
+        at = mark.end()
+        name = (mark["name"] or "").lower()
+    return [*found, (name, reply[at:])]
 
 
 def is_quoted(text: str, found: re.Match[str]) -> bool:
