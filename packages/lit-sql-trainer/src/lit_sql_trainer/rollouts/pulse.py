@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
+if TYPE_CHECKING:
+    import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 HEARTBEAT_S = 10.0
 """How often a runner of agentlightning 0.3.0 beats, give or take half a second."""
