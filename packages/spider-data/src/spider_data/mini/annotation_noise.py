@@ -1,8 +1,8 @@
-"""What annotators with bad habits write: wrong demonstrations that still run.
+"""Make wrong demonstrations that run, as annotators with systematic mistakes write them.
 
-Real text-to-SQL training data carries systematic mistakes. For warm starts that imitate this, each pattern family
-listed in `HABITS` has one documented habit; the wrong query runs and gives another answer on the main database.
-The benchmark's own gold queries never contain these.
+Real text-to-SQL training data contains systematic mistakes. For warm starts that imitate this, each pattern family in
+`HABITS` has one documented mistake. The wrong query runs and gives another answer on the main database. The benchmark's
+own gold queries never contain these mistakes.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ HABITS = {
     "childless_with_value": Habit(right=" NOT IN ", wrong=" IN ", mistake="drops the negation"),
     "without_children": Habit(right=" NOT IN ", wrong=" IN ", mistake="drops the negation"),
 }
-"""One habit per pattern family; about half of the questions of every split belong to these families."""
+"""One mistake for each pattern family; about half of the questions of every split belong to these families."""
 
 
 def noisy_demonstration(task: SpiderTask, rng: random.Random, *, rate: float = 1.0) -> str | None:
-    """The wrong query that an annotator with the habit of this task's family writes, or None.
+    """The wrong query of an annotator who makes the mistake of this task's family, or None.
 
-    None when the family has no habit, when the drawn number says that this one is written right
-    (with probability 1 - `rate`), or when the mistake would not change the answer. Draws from `rng` exactly
-    once for a task of a family with a habit.
+    None when the family has no mistake, when the drawn number says that this query is right (with probability 1 -
+    `rate`), or when the mistake would not change the answer. For a task of a family with a mistake, it draws from `rng`
+    exactly once.
 
     Raises:
-        ValueError: the task is not of the mini benchmark.
+        ValueError: the task does not belong to the mini benchmark.
     """
     habit = HABITS.get(pattern_of(task.task_id))
     if habit is None or rng.random() >= rate:

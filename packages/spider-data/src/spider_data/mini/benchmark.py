@@ -1,7 +1,7 @@
 """Write the mini benchmark to a folder: databases, their suites, task files.
 
-The order matters: questions are picked, suites are made around their gold queries, and questions whose answer
-ties leave open on some database of the suite are dropped.
+The order matters. Questions are chosen first; then suites are made around their gold queries; then questions are
+dropped whose answer is open because of ties on some database of the suite.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _YARDSTICK = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiniReport:
-    """What was built."""
+    """The benchmark that was built."""
 
     folder: Path
     tasks: dict[Split, int]
@@ -36,24 +36,24 @@ class MiniReport:
     variants: int
     """Variants of each database beside its main file."""
     power: Power
-    """The worth of all suites together, over the gold queries of all tasks."""
+    """The figures of all suites together, over the gold queries of all tasks."""
 
 
 def mini_benchmark(folder: StrPath) -> Path:
     """Build the benchmark in `folder`, in Spider's layout, and return that path.
 
-    Gives `train.parquet`, `validation.parquet`, `test.parquet`, `manifest.json` and `database/<db_id>/` with the main
+    Writes `train.parquet`, `validation.parquet`, `test.parquet`, `manifest.json` and `database/<db_id>/` with the main
     file and `VARIANTS` suite variants.
 
     Raises:
         TargetOccupiedError: `folder` exists and is not empty.
-        DiskFullError, TargetUnwritableError: the place cannot take the files.
+        DiskFullError, TargetUnwritableError: the files cannot be written there.
     """
     return build_mini(folder).folder
 
 
 def build_mini(folder: StrPath, *, on_step: Callable[[int, int], None] | None = None) -> MiniReport:
-    """As `mini_benchmark`, with figures. `on_step` hears (databases done, all)."""
+    """Like `mini_benchmark`, and returns the figures. `on_step` receives (databases done, all)."""
     target = Path(folder)
     patterns = load_patterns()
     databases = load_databases()
@@ -105,10 +105,10 @@ def build_mini(folder: StrPath, *, on_step: Callable[[int, int], None] | None = 
 
 
 def pattern_of(task_id: str) -> str:
-    """The pattern family of a mini task: `mini-train-0001-count_all` gives `count_all`.
+    """The pattern family of a mini task: `count_all` for `mini-train-0001-count_all`.
 
     Raises:
-        ValueError: the id is not one of the mini benchmark's.
+        ValueError: the id does not belong to the mini benchmark.
     """
     parts = task_id.split("-", 3)
     if len(parts) != 4 or parts[0] != "mini":

@@ -1,8 +1,8 @@
-"""Assemble the mini benchmark: which candidates become tasks, and in which split.
+"""Assemble the mini benchmark: choose the candidates that become tasks, and their splits.
 
-Two things are split by hash, per database, pattern and columns: the wordings and the constants. A validation
-question therefore uses a wording that training never has for those columns, and constants that training never has
-there; where a query has no constant, training may hold the same query under another wording.
+For each database, pattern and columns, wordings and constants are split by hash. So a validation question uses a
+wording that training never uses for those columns, and constants that training never uses there. When a query has no
+constant, training may hold the same query under another wording.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from spider_data.mini.templates import Candidate, Pattern, candidates, spread
 from spider_data.task import Hardness, SpiderTask, Split
 
 SIZES = {Split.TRAIN: 2000, Split.VALIDATION: 240, Split.TEST: 240}
-"""Tasks per split on the databases that training sees."""
+"""Tasks of each split on the databases that training uses."""
 UNSEEN_SIZE = 120
-"""Test tasks on the databases that training never sees."""
+"""Test tasks on the databases that training never uses."""
 _SPARE = 1.06
-"""Tasks picked at first, over those kept: some prove to be left open by ties on a variant and are dropped."""
+"""Tasks chosen at first, divided by tasks kept: tasks whose answer is open because of ties on a variant are dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """The candidates of one database that passed the checks."""
+    """The candidates of one database that pass the checks."""
 
     database: MiniDatabase
     candidates: tuple[Candidate, ...]
 
 
 def open_pool(database: MiniDatabase, patterns: tuple[Pattern, ...]) -> Pool:
-    """Fill one database in memory and keep every candidate whose gold answer is worth asking for."""
+    """Fill one database in memory and keep every candidate with a useful gold answer (see `quality`)."""
     connection = sqlite3.connect(":memory:")
     database.fill(connection)
     good: dict[str, bool] = {}
@@ -50,11 +50,11 @@ def open_pool(database: MiniDatabase, patterns: tuple[Pattern, ...]) -> Pool:
 
 
 Picked = dict[Split, list[list[Candidate]]]
-"""By split, one list for the databases that training sees, then one for the unseen ones; best first."""
+"""For each split, one list for the databases that training uses, then one for the unseen databases; best first."""
 
 
 def pick(pools: Iterable[Pool], patterns: tuple[Pattern, ...]) -> Picked:
-    """Pick somewhat more candidates than tasks are wanted; equal input gives equal picks in equal order."""
+    """Choose somewhat more candidates than tasks are needed; equal input gives the same choice in the same order."""
     seen: dict[Split, list[Candidate]] = defaultdict(list)
     unseen: list[Candidate] = []
     for pool in pools:
@@ -69,7 +69,7 @@ def pick(pools: Iterable[Pool], patterns: tuple[Pattern, ...]) -> Picked:
 
 
 def finish(picked: Picked, *, open_golds: Container[tuple[str, str]]) -> dict[Split, list[SpiderTask]]:
-    """The tasks of every split: the picks without those whose (db_id, query) ties leave open, cut to size."""
+    """The tasks of every split: the first chosen candidates outside `open_golds` (pairs of db_id and query)."""
     tasks: dict[Split, list[SpiderTask]] = {}
     for split, groups in picked.items():
         kept: list[Candidate] = []
@@ -80,7 +80,8 @@ def finish(picked: Picked, *, open_golds: Container[tuple[str, str]]) -> dict[Sp
 
 
 def split_of(candidate: Candidate) -> Split | None:
-    """The only split in which a candidate may stand; None when its wording and its constants disagree."""
+    """The only split that a candidate may belong to; None when its wording and its constants belong to different
+    splits."""
     by_wording = _part(candidate.wording_key)
     if not candidate.values:
         return by_wording
@@ -88,7 +89,7 @@ def split_of(candidate: Candidate) -> Split | None:
 
 
 def choose(found: Iterable[Candidate], patterns: tuple[Pattern, ...], size: int) -> list[Candidate]:
-    """Pick `size` candidates: each pattern by its share, spread evenly over databases, columns and wordings."""
+    """Choose `size` candidates: each pattern by its share, spread evenly over databases, columns and wordings."""
     queues = {pattern.name: _fair_order([c for c in found if c.pattern is pattern]) for pattern in patterns}
     total = sum(pattern.share for pattern in patterns)
     picked: list[Candidate] = []
@@ -108,7 +109,8 @@ def _part(key: str) -> Split:
 
 
 def _fair_order(found: list[Candidate]) -> list[Candidate]:
-    """Last first: one question per database in turn, then per columns, never the same question twice."""
+    """In reverse order: one question of each database in turn, then of each set of columns, never the same question
+    twice."""
     unique = {(c.db_id, c.question): c for c in found}
     order = sorted(unique.values(), key=lambda c: spread(f"{c.db_id}|{c.question}|{c.query}"))
     for name in ("columns", "db_id"):

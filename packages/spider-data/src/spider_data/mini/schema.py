@@ -1,7 +1,7 @@
-"""The databases of the mini benchmark, read from the data files beside this module.
+"""Read the databases of the mini benchmark from the data files beside this module.
 
-A file holds tables with rows as CSV; an empty cell is NULL. Each column carries the words people use for
-it, so that questions can be asked about it. Nothing here knows questions or queries.
+A file holds tables with rows as CSV; an empty cell is NULL. Each column has the words that people use for it, so that
+questions can name it. This module has no notion of questions or queries.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import Any, cast
 
 UNSEEN = ("gallery", "zoo")
-"""Databases that occur in the test split only."""
+"""Databases that occur only in the test split."""
 
 
 class Role(StrEnum):
-    """What a column is good for in a question."""
+    """The role of a column in a question."""
 
     KEY = "key"
     LABEL = "label"
     """The name a person uses for a row."""
     CATEGORY = "category"
-    """Few values, shared by many rows."""
+    """A few values, each in many rows."""
     NUMBER = "number"
-    """Can be added and averaged."""
+    """A number that can be added and averaged."""
     YEAR = "year"
     DATE = "date"
     """Text as YYYY-MM-DD."""
@@ -48,7 +48,7 @@ _WORDS[Role.DATE] = _WORDS[Role.YEAR]
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column and its words. `str()` gives its name, so a column can stand in a query template."""
+    """A column and its words. `str()` gives its name, so a query template can hold a column."""
 
     name: str
     type: str
@@ -58,7 +58,7 @@ class Column:
     table: str = ""
     """The table that a link refers to."""
     one: str = ""
-    """What a row of that table is called as this link's target, where it differs: `manager`, not `employee`."""
+    """The word for a row of that table as this link's target, when it differs: `manager`, not `employee`."""
     nullable: bool = False
 
     def __str__(self) -> str:
@@ -143,7 +143,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class MiniDatabase:
-    """One database: tables in an order in which foreign keys point backwards (or to their own table)."""
+    """One database. A foreign key refers to an earlier table, or to its own."""
 
     db_id: str
     tables: tuple[Table, ...]
@@ -164,7 +164,7 @@ class MiniDatabase:
         """Make the SQLite file `path`.
 
         Raises:
-            OSError: the place cannot take it.
+            OSError: the file cannot be written.
         """
         with closing(sqlite3.connect(":memory:")) as connection:
             self.fill(connection)

@@ -1,7 +1,7 @@
-"""From question patterns to candidate questions: every pattern on every fitting table, column and value.
+"""Make candidate questions from question patterns: every pattern on every fitting table, column and value.
 
-A pattern (see `patterns.toml`) is one shape of SQL with several wordings. Filling its slots on one database
-gives candidates; which of them become tasks, and in which split, is decided in `build.py`.
+A pattern (see `patterns.toml`) is one form of SQL with several wordings. Filling its slots on one database gives
+candidates. `build.py` decides which of them become tasks, and in which split.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLAIN = (Role.CATEGORY, Role.NUMBER, Role.YEAR, Role.DATE)
 
 @dataclass(frozen=True, kw_only=True)
 class Pattern:
-    """A family of questions: one shape of SQL, several wordings."""
+    """A family of questions: one form of SQL, several wordings."""
 
     name: str
     hardness: str
@@ -61,7 +61,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One question that could be asked, with everything that decides where it may go."""
+    """A candidate question, with everything that decides its split."""
 
     db_id: str
     pattern: Pattern
@@ -93,14 +93,14 @@ def load_patterns() -> tuple[Pattern, ...]:
 
 
 def spread(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone: a shuffle that is the same everywhere."""
+    """A number in [0, 1) that depends only on the text. It gives the same shuffle on every machine."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
 def candidates(
     database: MiniDatabase, patterns: tuple[Pattern, ...], connection: sqlite3.Connection
 ) -> Iterator[Candidate]:
-    """Every candidate of one database, `connection` being open on its content."""
+    """Every candidate of one database; `connection` holds its content."""
     for pattern in patterns:
         for table in database.tables:
             for filling in _fillings(pattern, database, table):
@@ -140,7 +140,7 @@ def _fillings(pattern: Pattern, database: MiniDatabase, table: Table) -> Iterato
 
 
 def _target(database: MiniDatabase, link: Column) -> Table:
-    """The table a link refers to, under the name it has in that role."""
+    """The table to which a link refers, under its name in that role."""
     table = database.table(link.table)
     return replace(table, one=link.one, many=link.many) if link.one else table
 
@@ -163,14 +163,14 @@ def _choices(slot: str, start: Mapping[str, Table | Column], pattern: Pattern) -
 def _values(
     pattern: Pattern, filling: Mapping[str, Table | Column], columns: str, connection: sqlite3.Connection
 ) -> list[dict[str, Value]]:
-    """Constants for the value slots: all single ones, a fixed sample of the combinations."""
+    """Constants for the value slots: all single constants, and a fixed sample of the combinations."""
     pools = [_pool(source, filling, connection) for source in pattern.values.values()]
     names = list(pattern.values)
     found = [dict(zip(names, combination, strict=True)) for combination in product(*pools)]
     same = list(pattern.values.values())
     if len(same) == 2 and same[0] == same[1]:
         both = [(entry[names[0]].raw, entry[names[1]].raw) for entry in found]
-        # Two values of one column: `x between 3 and 9`, `a or b`; a pair that is equal or upside down asks nothing.
+        # Two values of one column: `x between 3 and 9`, `a or b`. Equal or reversed pairs make no question.
         found = [entry for entry, (low, high) in zip(found, both, strict=True) if _in_order(low, high)]
     found.sort(key=lambda entry: spread(f"{columns}|{[str(value) for value in entry.values()]}"))
     return found[:16]

@@ -1,7 +1,7 @@
-"""Make variants on which every gold runs, with as much variety as the golds bear.
+"""Make variants on which every gold query runs, with as much variety as the gold queries allow.
 
-A gold may fail on values that its column never has: `json_extract` on a text that is no JSON, a sum beyond 64 bits. The
-columns that such a gold reads then keep to the values of the source, in this and in all later variants.
+A gold query may fail on values that its column never has: `json_extract` on a text that is not JSON, a sum beyond 64
+bits. The columns that such a query reads then keep the values of the source, in this and in all later variants.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from spider_data.suite.trials import GoldStoppedError, Trials, refutations
 from spider_data.suite.variant import make_variant
 
 _ROUNDS = 6
-"""Golds that may each put their columns under caution while one variant is made."""
+"""Attempts at one variant; each failed attempt adds the columns of one gold query to the cautious ones."""
 
 
 @dataclass(kw_only=True)
 class Attempts:
-    """Makes the variants of one database, and remembers which columns need caution."""
+    """Makes the variants of one database, and remembers the columns that must keep values of the source."""
 
     recipe: Recipe
     trials: Trials
     label: str
-    """Seeds the variants, together with their number."""
+    """With its number, the seed of each variant."""
     cautious: set[Place] = field(default_factory=set[Place])
 
     def variant(self, number: int, untried: int) -> tuple[sqlite3.Connection, int]:
-        """A variant on which every gold runs, and the mutants among `untried` that it refutes.
+        """Make a variant on which every gold query runs; return it and the mutants among `untried` that it refutes.
 
         Raises:
-            GoldStoppedError: a gold fails even where every row is one of the source.
+            GoldStoppedError: a gold query fails although every row comes from the source.
         """
         for _ in range(_ROUNDS):
             recipe = self.recipe.cautious(self.cautious) if self.cautious else self.recipe
@@ -56,7 +56,7 @@ class Attempts:
             raise
 
     def _places(self, gold: str) -> set[Place]:
-        """The columns that a gold names; all columns when it cannot be parsed."""
+        """The columns that a gold query names; all columns when it cannot be parsed."""
         tree = self.recipe.resolver.tree(gold)
         if tree is None:
             return set(self.recipe.columns)

@@ -1,7 +1,7 @@
-"""JSON values for one column of a variant: documents of the same shape as the column's own, with other leaves.
+"""JSON values for one column of a variant: documents with the structure of the column's own and other values.
 
-A gold that reads a path of the document must find one there, so keys stay, a leaf takes a value that the column has
-at that path, and a list grows or shrinks by what it holds.
+A gold query that reads a path of the document must find a value there. So keys stay, a value is replaced by one that
+the column has at that path, and a list gains or loses one of its items.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 Leaves = dict[tuple[str, ...], list[Any]]
-"""Path to the values found there; all places of a list are one path."""
+"""Maps a path to the values found there; all items of a list share one path."""
 
 _MOST = 50
-"""Documents of which the leaves are collected."""
+"""Number of documents whose values are collected."""
 
 
 def are_documents(values: Sequence[object]) -> bool:
@@ -25,7 +25,7 @@ def are_documents(values: Sequence[object]) -> bool:
 
 
 def parse(text: str) -> dict[str, Any] | list[Any] | None:
-    """The object or list that a text holds; None when it holds none by the strict rules of JSON."""
+    """The object or list that a text holds; None when the text is not strict JSON."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
@@ -36,7 +36,7 @@ def parse(text: str) -> dict[str, Any] | list[Any] | None:
 
 
 def other_document(own: Sequence[str], rng: random.Random) -> str:
-    """A document like one of `own`, with some leaves from other documents, and now and then a number beside its own."""
+    """A document like one of `own`, with some values from other documents and some numbers changed by one."""
     model = rng.choice(own)
     leaves: Leaves = defaultdict(list)
     for text in own[:_MOST]:
@@ -45,7 +45,7 @@ def other_document(own: Sequence[str], rng: random.Random) -> str:
     changed = _change(parse(model), (), leaves, rng)
     separators = (", ", ": ") if '": ' in model else (",", ":")
     text = json.dumps(changed, ensure_ascii=model.isascii(), separators=separators)
-    # A document may spell half of a character, which no database takes as text.
+    # A document may contain a lone surrogate, which no database accepts as text.
     return text if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text) else model
 
 

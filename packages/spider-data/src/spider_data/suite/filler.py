@@ -1,8 +1,8 @@
-"""Fill the tables of one variant: other rows, every key consistent.
+"""Fill the tables of one variant with other rows; every key holds.
 
-Tables are filled parents first. A row takes its foreign keys from rows that exist, its other cells from the
-column's pool for this variant, and now and then meets the conditions of one gold query together. A row that the
-file's own constraints refuse is drawn again, then left out.
+Parent tables are filled first. A row takes its foreign keys from rows that exist, and its other cells from the column's
+pool for this variant. Some rows meet all conditions of one gold query. A row that the file's own constraints refuse is
+drawn again, and left out after too many draws.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from spider_data.suite.virtual import rebuild
 _ATTEMPTS = 25
 """Draws for one row before it is left out."""
 _FREE_REFUSALS = 8
-"""Refusals of a row with cells chosen one by one; after these, cells come together from a row of the source, because a
-constraint may relate them."""
+"""Refusals of a row whose cells are chosen one by one. After these, all cells come from one row of the source, because
+a constraint may relate them."""
 _TAKEN = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID")
-"""Refusals of a key that is taken, which another draw mends."""
+"""Refusals because a key exists already; another draw can avoid them."""
 
 
 @dataclass(kw_only=True)
@@ -34,7 +34,7 @@ class Filler:
     recipe: Recipe
     connection: sqlite3.Connection
     rng: random.Random
-    temper: Profile
+    profile: Profile
     rows: dict[str, list[dict[str, Scalar]]] = field(default_factory=dict[str, list[dict[str, Scalar]]])
     pools: dict[tuple[str, str], list[Scalar]] = field(default_factory=dict[tuple[str, str], list[Scalar]])
 
@@ -42,9 +42,9 @@ class Filler:
         """Fill every table of an empty database that has the schema."""
         tables = self.recipe.schema.tables
         parents = {key.parent for table in tables for key in table.foreign_keys if key.parent != table.name}
-        # An empty parent would empty its children too, and little would be left to ask about.
+        # An empty parent table would empty its children too, and few queries would find anything.
         leaves = [table for table in tables if table.name not in parents] or tables
-        empty = self.rng.sample(leaves, min(self.temper.empty_tables, len(leaves), len(tables) - 1))
+        empty = self.rng.sample(leaves, min(self.profile.empty_tables, len(leaves), len(tables) - 1))
         open_keys: list[tuple[SourceTable, ForeignKey]] = []
         for table in tables:
             known = {*self.rows, table.name}
@@ -62,7 +62,7 @@ class Filler:
     def _fill_table(self, table: SourceTable) -> None:
         if not table.columns:
             return
-        low, high = self.temper.rows
+        low, high = self.profile.rows
         count = self.rng.randint(low, high)
         if 0 < table.row_count <= 8:
             count = min(count, table.row_count + self.rng.randint(0, 3))
@@ -70,8 +70,8 @@ class Filler:
             count = round(count * 1.4)
         for column in table.columns:
             facts = self.recipe.columns[table.name, column.name]
-            size = count + 4 if facts.is_unique else self.temper.pool
-            self.pools[table.name, column.name] = make_pool(facts, self.rng, size=size, fresh=self.temper.fresh)
+            size = count + 4 if facts.is_unique else self.profile.pool
+            self.pools[table.name, column.name] = make_pool(facts, self.rng, size=size, fresh=self.profile.fresh)
         active = self._active_parents(table)
         marks = ", ".join("?" * len(table.columns))
         insert = (
@@ -103,13 +103,13 @@ class Filler:
                 break
 
     def _active_parents(self, table: SourceTable) -> dict[ForeignKey, list[dict[str, Scalar]]]:
-        """For each key, the parent rows that children choose from; rows with a gold's constant always among them."""
+        """For each key, the parent rows that children choose from, among them rows with a constant of a gold query."""
         chosen: dict[ForeignKey, list[dict[str, Scalar]]] = {}
         for key in table.foreign_keys:
             parents = self.rows.get(key.parent, [])
             constants = {c: set(f.constants) for (t, c), f in self.recipe.columns.items() if t == key.parent}
             constant_rows = [row for row in parents if any(row[name] in constants[name] for name in row)]
-            count = max(1, round(len(parents) * self.temper.active_share))
+            count = max(1, round(len(parents) * self.profile.active_share))
             chosen[key] = [
                 *self.rng.sample(parents, min(count, len(parents))),
                 *constant_rows[: self.rng.randint(0, 6)],
@@ -117,7 +117,7 @@ class Filler:
         return chosen
 
     def _donor(self, table: SourceTable, refused: int) -> dict[str, Scalar]:
-        """A row of the source to take cells from; empty when each cell is to be chosen by itself."""
+        """A row of the source to take cells from; empty when each cell is chosen separately."""
         if not table.sample or (refused < _FREE_REFUSALS and not self.recipe.whole_rows):
             return {}
         return dict(zip((column.name for column in table.columns), self.rng.choice(table.sample), strict=True))
@@ -129,10 +129,10 @@ class Filler:
         loose: dict[str, set[Scalar]],
         donor: dict[str, Scalar],
     ) -> dict[str, Scalar] | None:
-        """One candidate row; None when a parent that may not be missing has no rows."""
+        """One candidate row; None when a required parent table has no rows."""
         wanted: dict[str, list[Condition]] = {}
         bundles = self.recipe.golds.bundles.get(table.name, [])
-        if bundles and self.rng.random() < self.temper.bundle_share:
+        if bundles and self.rng.random() < self.profile.bundle_share:
             for condition in self.rng.choice(bundles):
                 if self.rng.random() < 0.85:
                     wanted.setdefault(condition.column, []).append(condition)
@@ -161,13 +161,13 @@ class Filler:
     ) -> dict[str, Scalar] | None:
         pairs = list(zip(key.columns, key.parent_columns, strict=True))
         facts = self.recipe.columns[table.name, key.columns[0]]
-        # A link that is never NULL in the source stays so, even where the schema would allow NULL.
+        # A foreign key that is never NULL in the source is never NULL here, even where the schema allows NULL.
         required = facts.null_share == 0 and (table.sample or self._not_null(table, key))
-        # Two keys may share a column: the second one follows what the first one chose.
+        # Two keys may share a column: the second uses the value that the first one chose.
         fitting = [p for p in parents if all(row[mine] == p[theirs] for mine, theirs in pairs if mine in row)]
         fitting = [p for p in fitting if all(p[theirs] is not None for _, theirs in pairs)]
         free = [name for name in key.columns if name not in row]
-        if key.parent not in self.rows:  # a cycle: set when the parent has rows
+        if key.parent not in self.rows:  # a cycle: set after the parent has rows
             return {name: self._cell(table, name, [], set()) for name in free}
         if not required and free and (not fitting or self.rng.random() < facts.null_share):
             return dict.fromkeys(free, None)
@@ -195,7 +195,7 @@ class Filler:
     def _cell(self, table: SourceTable, name: str, wanted: list[Condition], used: set[Scalar]) -> Scalar:
         facts = self.recipe.columns[table.name, name]
         settled = self.recipe.settled and (table.name, name) in self.recipe.golds.sorted_by
-        single = facts.is_unique or (facts.looks_unique and (self.temper.keep_unique or settled))
+        single = facts.is_unique or (facts.looks_unique and (self.profile.keep_unique or settled))
         if wanted:
             value = meeting(self.rng.choice(wanted), self.rng, facts)
             if not (single and value in used):
@@ -213,7 +213,7 @@ class Filler:
         return self.rng.choice(free) if free else unused_value(facts, self.rng, used)
 
     def _close(self, table: SourceTable, key: ForeignKey) -> None:
-        """Set a key of a cycle, now that its parent has rows; rows that can have none lose it, or go."""
+        """Set a key of a cycle after its parent has rows. A row without a possible parent gets NULL or is removed."""
         parents = self.rows[key.parent]
         handle = table.key or ("rowid",)
         where = " AND ".join(f"{quoted(name) if table.key else name} IS ?" for name in handle)
@@ -232,7 +232,7 @@ class Filler:
                 self.connection.execute(f"DELETE FROM {quoted(table.name)} WHERE {where}", found)
 
     def _drop_dangling(self) -> None:
-        """Remove rows that point nowhere, which closing a cycle can leave behind, until none is left."""
+        """Remove rows whose parent is missing, as closing a cycle can leave them, until none is left."""
         for table in [table for table in self.recipe.schema.tables if table.foreign_keys]:
             for key in table.foreign_keys:
                 mine = " AND ".join(
@@ -249,5 +249,5 @@ class Filler:
 
 
 def _folded(value: Scalar) -> Scalar:
-    """A key as SQLite compares it: 1 and 1.0 are one value; text may be compared without case."""
+    """A key value as SQLite may compare it: 1 and 1.0 are equal, and text is compared without case."""
     return value.lower() if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Suites for the databases of a whole data folder, with the golds of its task files."""
+"""Make suites for all databases of a data folder, with the gold queries of its task files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spider_data.storage import StrPath, link_file, reading, require_file, writi
 from spider_data.suite.make import SuiteReport, make_suite
 
 OnStep = Callable[[str, int, int], None]
-"""Hears db_id, steps done and all steps of that database."""
+"""Receives the db_id, the steps done and the number of steps of that database."""
 
 
 def make_suites(
@@ -30,15 +30,15 @@ def make_suites(
 ) -> list[SuiteReport]:
     """Make a suite for every database of a data folder that has gold queries, in the order of their ids.
 
-    The golds are those of all Parquet files in `data`, or of the files in `golds`: Parquet, or text like Spider's with
-    `query<TAB>db_id` lines. `only` names the databases wanted. With `into`, variants go to `into/<db_id>/`, beside a
-    link to the main file, and `data` is not written to.
+    The gold queries are those of all Parquet files in `data`, or of the files in `golds`: Parquet, or text like
+    Spider's with `query<TAB>db_id` lines. `only` names the databases to work on. With `into`, variants go to
+    `into/<db_id>/`, beside a link to the main file, and nothing is written to `data`.
 
     Raises:
-        SourceNotFoundError: no data folder, no such gold file, or no golds at all.
-        DatabaseNotFoundError: golds or `only` name a database that is not there.
+        SourceNotFoundError: no data folder, no such file of gold queries, or no gold query at all.
+        DatabaseNotFoundError: a gold query or `only` names a database that does not exist.
         GoldsInvalidError: a line of a text file has no database id.
-        and what `make_suite` raises.
+        and the errors of `make_suite`.
     """
     catalog = DatabaseCatalog(data)
     files = [Path(file) for file in golds] or sorted(catalog.root.glob("*.parquet"))
@@ -62,7 +62,7 @@ def make_suites(
         )
         if home is not None and not (home / main.name).exists():
             with writing(home):
-                (home / main.name).unlink(missing_ok=True)  # a link whose end is gone
+                (home / main.name).unlink(missing_ok=True)  # a link whose target no longer exists
                 link_file(main, home / main.name)
         reports.append(report)
         if on_report:

@@ -1,7 +1,7 @@
-"""What gold queries say about a database: constants of columns, conditions that go together, columns that join.
+"""Read from gold queries: constants of columns, conditions of one query, columns that join.
 
-Variants are built around these, because a query's mistakes show at the values it compares with. Names are resolved
-against the schema; a query that sqlglot cannot parse contributes nothing.
+Variants are built around these, because a wrong query gives other rows near the values that it compares with. Names are
+resolved against the schema. A query that sqlglot cannot parse contributes nothing.
 """
 
 # sqlglot's nodes are only partly typed: their arguments are Any or unknown.
@@ -29,7 +29,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`column op value` within a bundle of conditions on one table."""
+    """One condition `column op value` on a table."""
 
     column: str
     op: str
@@ -39,7 +39,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldFacts:
-    """The findings of all golds of one database."""
+    """What all gold queries of one database show."""
 
     constants: dict[Place, list[Scalar]] = field(default_factory=lambda: defaultdict(list))
     patterns: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -49,7 +49,7 @@ class GoldFacts:
     joins: set[frozenset[Place]] = field(default_factory=set[frozenset[Place]])
     """Pairs of columns that some query sets equal."""
     sorted_by: set[Place] = field(default_factory=set[Place])
-    """Columns that some query orders its rows by."""
+    """Columns by which some query orders its rows."""
 
 
 class Resolver:
@@ -64,9 +64,9 @@ class Resolver:
         self._trees: dict[str, Node | None] = {}
 
     def tree(self, sql: str) -> Node | None:
-        """The parsed query, or None if sqlglot cannot; `"France"` is text where no column has that name.
+        """The parsed query, or None if sqlglot cannot parse it; `"France"` is text where no column has that name.
 
-        Asking again gives the same tree, so whoever changes it must change it back.
+        A second call returns the same tree, so a caller that changes the tree must restore it.
         """
         if sql not in self._trees:
             self._trees[sql] = self._parse(sql)
@@ -89,7 +89,7 @@ class Resolver:
         return tree
 
     def place(self, column: exp.Column) -> Place | None:
-        """The table and column that a column expression means: its own scope first, then the ones around it."""
+        """The table and column that a column expression names; its own scope comes first, then the outer scopes."""
         name = column.name.lower()
         select = column.find_ancestor(exp.Select)
         while select is not None:
@@ -102,7 +102,7 @@ class Resolver:
 
 
 def gather(resolver: Resolver, golds: Iterable[str]) -> GoldFacts:
-    """The facts of these queries about the resolver's schema."""
+    """Collect the facts of these queries about the resolver's schema."""
     facts = GoldFacts()
     for gold in golds:
         tree = resolver.tree(gold)
@@ -125,7 +125,7 @@ def gather(resolver: Resolver, golds: Iterable[str]) -> GoldFacts:
 
 
 def literal(node: Node | None) -> Scalar:
-    """The constant that a node writes, None when it writes none."""
+    """The constant that a node holds; None when it holds none."""
     if isinstance(node, exp.Paren):
         return literal(node.this)
     if isinstance(node, exp.Neg):

@@ -1,7 +1,7 @@
-"""Make the test suite of one database: many candidate variants, of which the most telling are kept.
+"""Make the test suite of one database: make many candidate variants, and keep those that refute most wrong queries.
 
-In the manner of the distilled test suites of Zhong et al. (2020): random databases around the constants of the gold
-queries, distilled to the few that together tell most wrong neighbours of the golds from the golds.
+The method follows the distilled test suites of Zhong et al. (2020): make random databases around the constants of the
+gold queries, and keep the few that together refute most one-change mutants of the gold queries.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from spider_data.suite.trials import GoldStoppedError, prepare, tied_golds
 from spider_data.suite.variant import VARIANT_MARK
 
 YARDSTICK = 40
-"""Further variants, never chosen, that help to decide which mutants are non-equivalent."""
+"""Further variants that are never chosen. They help to decide which mutants are not equivalent to their gold query."""
 TIE_COST = 0.5
-"""How many mutants a variant must refute more to be worth one more gold with a tie."""
+"""A variant with one more tied gold query must refute this many more mutants to be chosen."""
 SETTLED_TIE_COST = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteReport:
-    """What was made for one database, and what it is worth."""
+    """The suite of one database, with its figures."""
 
     db_id: str
     variants: tuple[Path, ...]
     tally: Tally
     broken_golds: tuple[str, ...]
-    """Golds that already fail on the main file; they took no part."""
+    """Gold queries that already fail on the main file; they are left out."""
     tied_golds: frozenset[str]
-    """Golds whose answer depends on the order of equal rows, on the main file or on a variant."""
+    """Gold queries whose answer depends on the order of equal rows, on the main file or on a variant."""
 
     @property
     def power(self) -> Power:
-        """The figures over all golds."""
+        """The figures over all gold queries."""
         return self.tally.power()
 
 
@@ -63,15 +63,15 @@ def make_suite(
 ) -> SuiteReport:
     """Write `<db_id>_v1.sqlite` … beside the main file, or into another folder.
 
-    The main file is opened read-only. Variants of an earlier call are replaced, after all new ones are complete; the
-    choice is made among `candidates` (six times `variants` by default). With `settled`, variants on which ties leave a
-    gold's answer open are avoided at some cost in power. `on_step` hears (done, all).
+    The main file is opened read-only. Variants of an earlier call are replaced after all new ones are complete. The
+    variants are chosen among `candidates` (six times `variants` by default). `settled` avoids variants on which ties
+    leave the answer of a gold query open, and accepts that the suite then refutes less. `on_step` receives (done, all).
 
     Raises:
-        SourceNotFoundError, DatabaseUnreadableError: the main file is missing or no SQLite file.
-        TargetOccupiedError: variants that this package did not make are there; `force` replaces them.
-        GoldFailsError: a gold runs on the main file but on no variant; that is this package's fault.
-        DiskFullError, TargetUnwritableError: the place cannot take the files.
+        SourceNotFoundError, DatabaseUnreadableError: the main file is missing or not a SQLite file.
+        TargetOccupiedError: the folder has variants that this package did not make; `force` replaces them.
+        GoldFailsError: a gold query runs on the main file but on no variant; this package is at fault.
+        DiskFullError, TargetUnwritableError: the files cannot be written there.
     """
     main = Path(main)
     require_file(main, wanted="database file", advice="name a SQLite file")
@@ -141,7 +141,11 @@ def _has_empty_table(recipe: Recipe, connection: sqlite3.Connection) -> bool:
 
 
 def _earlier_variants(folder: Path, db_id: str, *, force: bool) -> list[Path]:
-    """Our own variants in the folder; refuses if there are others under the same pattern of names."""
+    """Our own variants in the folder.
+
+    Raises:
+        TargetOccupiedError: a file that is not ours has such a name.
+    """
     pattern = re.compile(re.escape(db_id) + r"_v\d+\.sqlite")
     found = sorted(file for file in folder.glob("*.sqlite") if pattern.fullmatch(file.name)) if folder.is_dir() else []
     foreign = [file for file in found if not file.is_file() or not is_ours(file)]
@@ -152,14 +156,14 @@ def _earlier_variants(folder: Path, db_id: str, *, force: bool) -> list[Path]:
 
 
 def is_ours(file: Path) -> bool:
-    """Whether a SQLite file carries the mark of a generated variant (bytes 68 to 71 of its header)."""
+    """Whether a SQLite file has the mark of a generated variant (bytes 68 to 71 of its header)."""
     with file.open("rb") as handle:
         header = handle.read(72)
     return header[68:72] == VARIANT_MARK.to_bytes(4, "big")
 
 
 def _write(contents: list[bytes], folder: Path, db_id: str, stale: list[Path]) -> tuple[Path, ...]:
-    """Write all variants under temporary names, then rename all; on a fault, none."""
+    """Write all variants under temporary names, then rename them all; after an error, leave none."""
     written = tuple(folder / f"{db_id}_v{place}.sqlite" for place in range(1, len(contents) + 1))
     with ExitStack() as stack:
         for target, content in zip(written, contents, strict=True):

@@ -1,8 +1,8 @@
-"""Wrong queries that are one change away from a right one: the yardstick for a test suite.
+"""Make mutants: wrong queries that differ from a gold query by one change. They measure a test suite.
 
-Every mutant differs from its gold in one place: an aggregate, a comparison, a constant, DISTINCT, an ordering, a limit,
-a join, AND/OR, a dropped condition, a column, a set operation. Whether a mutant means something else is not decided
-here; some are truly equivalent (see `spider_data.suite.power`). Nothing is executed.
+Every mutant differs from its gold query in one place: an aggregate, a comparison, a constant, DISTINCT, an ordering, a
+limit, a join, AND/OR, a dropped condition, a column, a set operation. This module does not decide whether a mutant is
+equivalent to its gold query (see `spider_data.suite.power`). It executes nothing.
 """
 
 # sqlglot's nodes are only partly typed: their arguments are Any or unknown.
@@ -22,7 +22,7 @@ from spider_data.suite.schema import Scalar
 
 
 class MutantKind(StrEnum):
-    """What was changed."""
+    """The kind of a change."""
 
     AGGREGATE = "aggregate"
     COMPARISON = "comparison"
@@ -46,7 +46,7 @@ class Mutant:
 
 
 OtherValues = Callable[[str, str], Sequence[Scalar]]
-"""Given a table and a column, some values of it: what a wrong constant is taken from."""
+"""Given a table and a column, returns some values of the column, to use as wrong constants."""
 
 _AGGREGATES: dict[type[Node], type[Node]] = {
     exp.Min: exp.Max,
@@ -73,7 +73,7 @@ _SET_OPERATIONS: dict[type[Node], tuple[type[Node], ...]] = {
 def mutants(sql: str, resolver: Resolver, other_values: OtherValues | None = None) -> list[Mutant]:
     """All one-place mutants of a query, without repeats and without the query itself.
 
-    Empty when sqlglot cannot parse the query. SQL comes back in sqlglot's SQLite spelling.
+    Empty when sqlglot cannot parse the query. The SQL is written as sqlglot writes SQLite.
     """
     tree = resolver.tree(sql)
     if tree is None:
@@ -94,7 +94,7 @@ def _text(tree: Node) -> str:
 
 
 def _changes(tree: Node, resolver: Resolver, other_values: OtherValues | None) -> Iterator[MutantKind]:
-    """Change the tree in place, yield while it is changed, change it back."""
+    """Change the tree in place, yield, and restore the tree."""
     for node in list(tree.walk()):
         if type(node) in _AGGREGATES:
             yield from _aggregate(node)
@@ -133,11 +133,11 @@ def _flag(node: Node, name: str, value: object, kind: MutantKind) -> Iterator[Mu
     node.set(name, value)
     yield kind
     node.set(name, before)
-    node.args = {key: node.args[key] for key in order if key in node.args}  # walking follows the order of arguments
+    node.args = {key: node.args[key] for key in order if key in node.args}  # walk() follows the order of the arguments
 
 
 def _turned(node: exp.Ordered) -> Iterator[MutantKind]:
-    """The other direction, NULLs moving along as they do in SQLite."""
+    """Reverse the direction; NULLs move as they do in SQLite."""
     nulls_first = node.args.get("nulls_first")
     for _ in _flag(node, "desc", not node.args.get("desc"), MutantKind.ORDER):
         node.set("nulls_first", not nulls_first)
@@ -146,7 +146,7 @@ def _turned(node: exp.Ordered) -> Iterator[MutantKind]:
 
 
 def _retype(node: Node, kinds: tuple[type[Node], ...], kind: MutantKind) -> Iterator[MutantKind]:
-    """The node as another class with the same arguments; works at the root of a tree as well."""
+    """Replace the node by another class with the same arguments; also at the root of a tree."""
     original = type(node)
     for other in kinds:
         node.__class__ = other
@@ -205,7 +205,7 @@ def _number(value: float) -> Node:
 
 
 def _other_texts(node: exp.Literal, value: str, resolver: Resolver, other_values: OtherValues | None) -> Iterator[str]:
-    """Another value of the compared column, and the text in another case."""
+    """Replace the constant by another value of the compared column, and a text by the same text in another case."""
     column = node.parent.find(exp.Column) if node.parent is not None else None
     place = resolver.place(column) if column is not None else None
     if place is not None and other_values is not None:
@@ -229,7 +229,7 @@ def _select(select: exp.Select) -> Iterator[MutantKind]:
 
 
 def _column(node: exp.Column, resolver: Resolver) -> Iterator[MutantKind]:
-    """The next column of the same table in its place, outside join conditions."""
+    """Replace a column by the next column of the same table, outside join conditions."""
     if node.find_ancestor(exp.Join) is not None or node.find_ancestor(exp.AggFunc) is not None:
         return
     place = resolver.place(node)

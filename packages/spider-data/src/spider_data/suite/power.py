@@ -1,9 +1,9 @@
-"""How much a suite is worth: the share of wrong queries that it tells from right ones; and choosing for that.
+"""Measure a suite by the share of wrong queries that it refutes, and choose variants for a high share.
 
-A mutant of a gold counts as non-equivalent when at least one database of a large pool refutes it: the main file, all
-candidate variants and further variants that are never chosen (the yardstick). The worth of a suite is the
-number it refutes itself over that. A mutant that no database of the pool refutes may be equivalent or just hard; it is
-not counted, and the pool's size stands beside the figure.
+A mutant of a gold query counts as non-equivalent when at least one database of a large pool refutes it. The pool is the
+main file, all candidate variants, and further variants that are never chosen. The power of a suite is the number of
+mutants that it refutes, divided by the number of non-equivalent mutants. A mutant that no database of the pool refutes
+may be equivalent or only hard; it is not counted, and the size of the pool is part of the figures.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from dataclasses import dataclass
 from spider_data.suite.trials import Trials
 
 _DEPTH_WEIGHTS = (1.0, 0.35, 0.15, 0.05)
-"""What it is worth that one more chosen variant refutes a mutant which 0, 1, 2, 3 of them refute already."""
+"""The value of one more chosen variant that refutes a mutant, when 0, 1, 2, 3 chosen variants already refute it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Power:
-    """What a suite refutes, of what can be refuted by the whole pool."""
+    """The mutants that a suite refutes, among those that the whole pool refutes."""
 
     mutants: int
     non_equivalent: int
     refuted: int
     refuted_by_main: int
     pool: int
-    """Databases that decided what is non-equivalent."""
+    """Number of databases in the pool."""
     by_kind: dict[str, tuple[int, int]]
-    """Kind to (refuted, non-equivalent)."""
+    """Maps a kind of mutant to (refuted, non-equivalent)."""
 
     @property
     def share(self) -> float:
-        """Refuted over non-equivalent; 1 when there is nothing to refute."""
+        """Refuted divided by non-equivalent; 1 when there is nothing to refute."""
         return self.refuted / self.non_equivalent if self.non_equivalent else 1.0
 
     def __add__(self, other: Power) -> Power:
@@ -52,7 +52,7 @@ class Power:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What was found by trying all mutants: enough to count for any part of the golds."""
+    """The results of trying all mutants, from which the figures of any gold queries can be counted."""
 
     trials: Trials
     suite: int
@@ -62,7 +62,7 @@ class Tally:
     pool: int
 
     def power(self, golds: Collection[str] | None = None) -> Power:
-        """The figures for these golds, or for all."""
+        """The figures for these gold queries, or for all."""
         items = [trial for trial in self.trials.items if golds is None or trial.gold in golds]
         mask = sum(((1 << len(trial.mutants)) - 1) << trial.first for trial in items)
         everything, suite = self.everything & mask, self.suite & mask
@@ -81,12 +81,12 @@ class Tally:
 def choose(
     refuted: Sequence[int], count: int, *, must: Sequence[bool], ties: Sequence[int], tie_cost: float
 ) -> list[int]:
-    """Pick `count` variants that together refute most, in the order picked: greedy set cover with depth.
+    """Choose `count` variants that together refute most, in the order of choice: greedy set cover with depth.
 
-    `refuted[j]` is the bit set of variant j, `ties[j]` how many golds it leaves open, each at the price of `tie_cost`
-    mutants. If any variant is marked in `must`, at least one such is picked.
+    `refuted[j]` is the bit set of variant j. `ties[j]` is the number of gold queries whose answer it leaves open; each
+    costs as much as `tie_cost` mutants. If `must` marks any variant, at least one marked variant is chosen.
     """
-    levels = [0] * len(_DEPTH_WEIGHTS)  # levels[d]: mutants refuted more than d times by the chosen
+    levels = [0] * len(_DEPTH_WEIGHTS)  # levels[d]: mutants that more than d chosen variants refute
     chosen: list[int] = []
 
     def gain(j: int) -> float:

@@ -1,4 +1,4 @@
-"""What all variants of one database share, and the temper that makes each of them different."""
+"""What all variants of one database share, and the profile that makes each of them different."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from spider_data.suite.values import ColumnFacts, column_facts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The temper of one variant."""
+    """The sizes and shares of one variant."""
 
     rows: tuple[int, int]
-    """Least and most rows of a table, before a table's own size is considered."""
+    """Fewest and most rows of a table, before the table's own size is considered."""
     pool: int
-    """Own values a column may take: few make duplicates, ties and groups, many make variety."""
+    """How many of its own values a column may take. Few values make duplicates, ties and groups; many make variety."""
     fresh: int
     keep_unique: bool
-    """Whether columns that look unique in the source stay so."""
+    """Whether columns without duplicates in the source stay without duplicates."""
     bundle_share: float
-    """How often a row is made to meet the conditions of a gold."""
+    """Share of the rows that are made to meet the conditions of a gold query."""
     active_share: float
-    """Share of the parent rows that children may refer to; the others stay childless."""
+    """Share of the parent rows to which children may refer; the others have no children."""
     empty_tables: int
 
 
 def profile(rng: random.Random, number: int) -> Profile:
-    """Tempers by turns: small, middle, narrow, large; every fifth variant has an empty table."""
+    """Profiles in turn: small, medium, few values, large. Every fifth variant has an empty table."""
     rows, pool = [((3, 9), 6), ((14, 30), 12), ((18, 40), 3), ((40, 90), 60)][number % 4]
     return Profile(
         rows=rows,
@@ -52,14 +52,14 @@ class Recipe:
     golds: GoldFacts
     columns: dict[tuple[str, str], ColumnFacts]
     soft_links: dict[tuple[str, str], tuple[str, str]]
-    """Columns that golds join without a declared key: the later one draws from the earlier one."""
+    """Columns that gold queries join without a declared key: the later column takes its values from the earlier one."""
     settled: bool
-    """In every variant, columns that golds sort by keep the uniqueness that they show in the source."""
+    """In every variant, a column by which gold queries sort has no duplicates if it has none in the source."""
     whole_rows: bool = False
-    """Every row takes the cells of one row of the source, except its links."""
+    """Every row takes its cells from one row of the source, except its foreign keys."""
 
     def cautious(self, places: Collection[tuple[str, str]], *, whole_rows: bool = False) -> Recipe:
-        """The same recipe, but the columns at `places` show only values that they have in the source."""
+        """The same recipe, but the columns at `places` take only values that they have in the source."""
         columns = {
             place: replace(facts, constants=(), is_plain=True) if place in places else facts
             for place, facts in self.columns.items()
@@ -68,7 +68,7 @@ class Recipe:
 
 
 def make_recipe(schema: SourceSchema, queries: Iterable[str], *, settled: bool = False) -> Recipe:
-    """Collect what these gold queries say, column facts and undeclared links."""
+    """Collect the facts of these gold queries, the facts of columns, and the undeclared foreign keys."""
     resolver = Resolver(schema)
     golds = gather(resolver, queries)
     order = [table.name for table in schema.tables]

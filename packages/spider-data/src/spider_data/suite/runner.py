@@ -1,7 +1,7 @@
-"""Run a gold or a mutant on one database and compare their rows. For counting only, never for rewards.
+"""Run a gold query or a mutant on one database and compare their rows. For counting only, never for rewards.
 
-Statements come from gold queries, so this is no guard against hostile SQL; it only bounds work, in SQLite's own
-steps instead of seconds, so that the same seed gives the same suite on a busy machine.
+The statements come from gold queries, so this module does not protect against hostile SQL. It only limits the work, in
+steps of SQLite instead of seconds, so that the same seed gives the same suite on a busy machine.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows with floats rounded to ten digits, and the bag of them."""
+    """Rows with floats rounded to ten digits, as a list and as a bag."""
 
     rows: list[Row]
     bag: Counter[Row]
 
 
 class Runner:
-    """One connection with a bound on the work of a statement."""
+    """One connection with a limit on the work of a statement."""
 
     def __init__(self, connection: sqlite3.Connection, *, max_steps: int) -> None:
         self.connection = connection
@@ -49,7 +49,7 @@ class Runner:
         return rows if isinstance(rows, Stop) else Answer(rows=rows, bag=Counter(rows))
 
     def refutes(self, gold: Answer, mutant: str, *, ordered: bool) -> bool | Stop:
-        """Whether a mutant's rows differ from the gold's, as a bag or, if `ordered`, in sequence."""
+        """Whether a mutant's rows differ from the gold query's, as a bag or, if `ordered`, in sequence."""
         rows = self._fetch(mutant, len(gold.rows) + 1)
         if isinstance(rows, Stop):
             return rows
@@ -67,7 +67,7 @@ class Runner:
             if not is_interrupt(error):
                 return Stop.ERROR
             if self._left > 0:
-                raise KeyboardInterrupt from error  # Ctrl-C in the progress handler arrives as this
+                raise KeyboardInterrupt from error  # SQLite reports Ctrl-C in the progress handler as this error
             return Stop.TOO_LONG
         return [_rounded(row) if any(type(cell) is float for cell in row) else row for row in rows]
 
@@ -78,5 +78,5 @@ class Runner:
 
 
 def _rounded(row: Row) -> Row:
-    """Sums of the same floats in another order differ in their last digits."""
+    """Round, because sums of the same floats in another order differ in their last digits."""
     return tuple(float(f"{cell:.10g}") if isinstance(cell, float) else cell for cell in row)

@@ -1,7 +1,7 @@
-"""What a SQLite file declares and holds, as far as a variant of it must know.
+"""Read what a variant must know of a SQLite file: what it declares and a sample of what it holds.
 
 Reads real files as they are: quoted and reserved names, missing keys, foreign keys to tables or columns that do not
-exist, text that is no UTF-8, values of another type than declared. The file is opened read-only.
+exist, text that is not UTF-8, values of another type than declared. The file is opened read-only.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from spider_data.readonly import open_readonly, quoted
 from spider_data.suite.virtual import VirtualTable, virtual_tables
 
 _DEADLINE_S = 86_400.0
-"""Reading a schema and running golds is bounded by steps, not by time."""
+"""The limit on reading a schema and on running gold queries is in steps, not in time."""
 
 Scalar = str | int | float | bytes | None
 SAMPLE_ROWS = 1500
-"""Rows read of each table; of a longer one, evenly spread."""
+"""Rows that are read from each table; from a longer table, evenly spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignKey:
-    """Columns of a table that refer to columns of a parent, pair by pair."""
+    """Columns of a table that refer to columns of a parent table, in pairs."""
 
     columns: tuple[str, ...]
     parent: str
@@ -51,14 +51,14 @@ class SourceTable:
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...]
     unique: tuple[tuple[str, ...], ...]
-    """Column sets that the file itself keeps unique: primary key, UNIQUE, unique indexes."""
+    """Sets of columns that the file itself keeps unique: primary key, UNIQUE, unique indexes."""
     foreign_keys: tuple[ForeignKey, ...]
     row_count: int
     sample: tuple[tuple[Scalar, ...], ...]
 
     @cached_property
     def position(self) -> dict[str, int]:
-        """Column name to its place in a row."""
+        """Maps a column name to its position in a row."""
         return {column.name: place for place, column in enumerate(self.columns)}
 
     def values(self, column: str) -> list[Scalar]:
@@ -69,7 +69,7 @@ class SourceTable:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSchema:
-    """A whole file: tables with parents before children where the keys allow it."""
+    """A whole file; parent tables come before their children where the keys allow it."""
 
     path: Path
     tables: tuple[SourceTable, ...]
@@ -77,7 +77,7 @@ class SourceSchema:
     """CREATE statements of tables, then of indexes and views, as the file has them."""
     triggers: tuple[str, ...]
     virtual: tuple[VirtualTable, ...] = ()
-    """The virtual tables; those that hold rows of their own are among `tables` too."""
+    """The virtual tables; `tables` contains those with rows of their own too."""
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def _table(connection: sqlite3.Connection, name: str, names: list[str]) -> Sourc
 
 
 def _virtual(connection: sqlite3.Connection, table: VirtualTable) -> SourceTable:
-    """A full-text or R-tree table as one that an INSERT can fill."""
+    """Describe a full-text or R-tree table as a table that an INSERT can fill."""
     key = table.columns[0]
     count, sample = _sample(connection, table.name, table.columns)
     return SourceTable(
@@ -179,7 +179,7 @@ def _sample(
 def _foreign_keys(
     connection: sqlite3.Connection, name: str, names: list[str], inserted: set[str]
 ) -> Iterator[ForeignKey]:
-    """The foreign keys that can be kept: the parent and its columns exist."""
+    """The foreign keys that can hold: the parent and its columns exist."""
     actual = {table.lower(): table for table in names}
     mine = {column.lower(): column for column in inserted}
     grouped: dict[int, list[tuple[int, str, str, str | None]]] = {}
@@ -192,7 +192,7 @@ def _foreign_keys(
             continue
         info = connection.execute(f"PRAGMA table_xinfo({quoted(parent)})").fetchall()
         key = [row[1] for row in sorted((row for row in info if row[5]), key=lambda row: row[5])]
-        theirs = {row[1].lower(): row[1] for row in info if row[6] == 0}  # a generated column cannot be chosen
+        theirs = {row[1].lower(): row[1] for row in info if row[6] == 0}  # a generated column takes no value
         targets = [
             theirs.get(target.lower()) if target else (key[place] if len(key) == len(parts) else None)
             for place, (_, _, _, target) in enumerate(parts)
@@ -207,7 +207,7 @@ def _foreign_keys(
 
 
 def _parents_first(tables: list[SourceTable]) -> Iterator[SourceTable]:
-    """Order by foreign keys; in a cycle, the table with the fewest waiting parents goes first."""
+    """Order the tables by foreign keys; in a cycle, the table with the fewest missing parents comes first."""
     waiting = list(tables)
     while waiting:
         names = {table.name for table in waiting}

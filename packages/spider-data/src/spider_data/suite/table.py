@@ -1,4 +1,4 @@
-"""A suite's figures as one sentence and as plain values."""
+"""Show the figures of a suite as one sentence and as plain values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def total(reports: Sequence[SuiteReport]) -> Power:
 
 
 def power_line(power: Power) -> str:
-    """The worth of a suite in one sentence."""
+    """The figures of a suite in one sentence."""
     return (
         f"{power.refuted:,} of {power.non_equivalent:,} non-equivalent mutants refuted ({power.share:.1%}), "
         f"{power.refuted_by_main:,} of them by the main files alone; non-equivalent = refuted by any of "

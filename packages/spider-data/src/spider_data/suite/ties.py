@@ -1,6 +1,6 @@
-"""Does the order of equal rows decide a query's answer?
+"""Find ties: queries whose answer depends on the order of equal rows.
 
-`ORDER BY age LIMIT 1` with two youngest people has two right answers, and SQLite happens to give one of them. On such a
+When two people are the youngest, `ORDER BY age LIMIT 1` has two right answers, and SQLite gives one of them. On such a
 database a right query that is written differently can look wrong, so variants without ties are preferred.
 """
 
@@ -21,7 +21,7 @@ from spider_data.suite.golds import Node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TieProbe:
-    """A query with its sort keys as further columns and without its LIMIT."""
+    """A query with its sort keys as additional columns and without its LIMIT."""
 
     sql: str
     width: int
@@ -30,7 +30,7 @@ class TieProbe:
 
 
 def tie_probe(tree: Node) -> TieProbe | None:
-    """The probe for a parsed query; None when it has no ORDER BY at its top or its LIMIT is no plain number."""
+    """The probe for a parsed query; None when it has no top-level ORDER BY or its LIMIT is not a plain number."""
     if not isinstance(tree, exp.Select) or tree.args.get("order") is None:
         return None
     limit = tree.args.get("limit")
@@ -47,14 +47,14 @@ def tie_probe(tree: Node) -> TieProbe | None:
 def is_tied(connection: sqlite3.Connection, probe: TieProbe | None) -> bool:
     """Whether equal sort keys leave the answer open on this database.
 
-    With LIMIT, the last row inside and the first one outside must differ in key or look the same; without it,
-    no two neighbours that look different may share a key.
+    With LIMIT there is a tie when the last row inside and the first row outside have equal keys and different contents.
+    Without LIMIT there is a tie when two neighbouring rows do.
     """
     if probe is None:
         return False
     try:
         rows = connection.execute(probe.sql).fetchmany(5_000 if probe.limit is None else probe.limit + 1)
-    except sqlite3.Error:  # DISTINCT or a set operation may not allow the extra columns; then nothing is known
+    except sqlite3.Error:  # DISTINCT or a set operation may not allow the additional columns; then ties are unknown
         return False
     return any(
         one[probe.width :] == other[probe.width :] and one[: probe.width] != other[: probe.width]

@@ -1,6 +1,6 @@
-"""The golds of one database with their mutants, tried on one database file after another.
+"""Run the gold queries of one database and their mutants on one database file after another.
 
-Results are bit sets over all mutants of all golds: bit i stands for mutant i.
+Results are bit sets over all mutants of all gold queries: bit i stands for mutant i.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ VARIANT_STEPS = 2_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One gold with its mutants."""
+    """One gold query with its mutants."""
 
     gold: str
     ordered: bool
-    """ORDER BY at the top: the sequence of the rows is part of the answer."""
+    """Whether a top-level ORDER BY makes the sequence of the rows part of the answer."""
     first: int
     """The bit of its first mutant."""
     mutants: tuple[str, ...]
@@ -37,18 +37,18 @@ class Trial:
 
 @dataclass(kw_only=True)
 class Trials:
-    """All golds of a database that run on its main file, with those of their mutants that do."""
+    """All gold queries of a database that run on its main file, with their mutants that run there."""
 
     items: list[Trial] = field(default_factory=list[Trial])
     kinds: list[MutantKind] = field(default_factory=list[MutantKind])
     refuted_by_main: int = 0
     tied_on_main: set[str] = field(default_factory=set[str])
     broken: list[str] = field(default_factory=list[str])
-    """Golds that do not run on the main file."""
+    """Gold queries that do not run on the main file."""
 
 
 def prepare(recipe: Recipe, golds: Iterable[str], main: sqlite3.Connection) -> Trials:
-    """Make the mutants of every gold, drop those that do not run, and try the rest on the main file."""
+    """Make the mutants of every gold query, drop those that do not run, and try the rest on the main file."""
     trials = Trials()
     runner = Runner(main, max_steps=MAIN_STEPS)
 
@@ -81,7 +81,7 @@ def prepare(recipe: Recipe, golds: Iterable[str], main: sqlite3.Connection) -> T
 
 
 def tied_golds(trials: Trials, connection: sqlite3.Connection) -> set[str]:
-    """The golds whose answer on this database depends on the order of equal rows."""
+    """The gold queries whose answer on this database depends on the order of equal rows."""
     return {trial.gold for trial in trials.items if is_tied(connection, trial.probe)}
 
 
@@ -89,7 +89,7 @@ def refutations(trials: Trials, variant: sqlite3.Connection, *, untried: int) ->
     """The mutants among `untried` that this variant refutes.
 
     Raises:
-        GoldStoppedError: a gold, which ran on the main file, fails here.
+        GoldStoppedError: a gold query that ran on the main file fails here.
     """
     runner = Runner(variant, max_steps=VARIANT_STEPS)
     found = 0

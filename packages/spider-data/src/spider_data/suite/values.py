@@ -1,8 +1,8 @@
-"""Values for one column of a variant: its own, constants of the golds with their neighbours, and fresh ones.
+"""Choose values for one column of a variant: its own, constants of gold queries with their neighbours, and new ones.
 
-Types follow what the column holds, not what it declares: text in an integer column stays text, a JSON document stays
-one. Whole numbers stay within SQLite's 64 bits and dates within the calendar. Pure functions of their arguments and
-of the given random generator.
+The type of a value follows what the column holds, not what it declares: text in an integer column stays text, and a
+JSON document stays a JSON document. Whole numbers stay within SQLite's 64 bits and dates within the calendar. All
+functions are pure: they depend only on their arguments and the given random generator.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from spider_data.suite.schema import Scalar
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _WHOLE = re.compile(r"-?[0-9]+")
 LEAST, GREATEST = -(2**63), 2**63 - 1
-"""SQLite's whole numbers."""
+"""The range of SQLite's whole numbers."""
 _WIDEST = 1e300
-"""Real numbers are drawn within this, so that a difference of two never overflows."""
+"""The range of drawn real numbers; the difference of two of them never overflows."""
 _LONG = 1000
-"""A text of more digits is a text; its value as a number is not looked at."""
+"""A text of more digits counts only as text, not as a number."""
 _WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jade", "kelp", "lotus")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnFacts:
-    """What is known of a column before any variant is made."""
+    """The facts of a column, collected before any variant is made."""
 
     own: tuple[Scalar, ...]
     """Distinct values without NULL, in order of appearance."""
     null_share: float
     constants: tuple[Scalar, ...]
-    """Constants that golds compare it with, and texts that meet their LIKE patterns."""
+    """Constants with which gold queries compare the column, and texts that match their LIKE patterns."""
     is_unique: bool
-    """The file itself forbids duplicates."""
+    """Whether the file itself forbids duplicates."""
     looks_unique: bool
-    """No duplicates among at least four sampled values."""
+    """Whether at least four sampled values have no duplicates."""
     declared: str
     is_plain: bool = False
-    """Only the column's own values may be used, because a gold failed on others."""
+    """Whether only the column's own values may be used, because a gold query failed on other values."""
 
     @cached_property
     def is_json(self) -> bool:
-        """Every value is a JSON object or list."""
+        """Whether every value is a JSON object or list."""
         return are_documents(self.own)
 
     @cached_property
     def span(self) -> tuple[float, float, float]:
-        """Least and greatest number to draw from, around the column's own; and its own greatest."""
+        """Smallest and greatest number to draw, around the column's own numbers; and the column's own greatest."""
         numbers = [value for value in self.own if isinstance(value, int | float) and abs(value) <= _WIDEST] or [0]
         low, high = min(numbers), max(numbers)
         margin = max((high - low) / 5, 2)
@@ -70,7 +70,7 @@ def column_facts(
     not_null: bool,
     declared: str,
 ) -> ColumnFacts:
-    """Summarise the sampled values of a column and the golds' constants for it."""
+    """Summarise the sampled values of a column and the constants of the gold queries for it."""
     present = [value for value in values if value is not None]
     own = tuple(dict.fromkeys(present))
     fitting = [fit_type(value, own) for value in constants]
@@ -87,7 +87,7 @@ def column_facts(
 
 
 def make_pool(facts: ColumnFacts, rng: random.Random, *, size: int, fresh: int) -> list[Scalar]:
-    """The values a column may take in one variant: `size` own ones, most constants, some neighbours, some fresh."""
+    """The values of a column in one variant: `size` of its own, most constants, some neighbours, some new ones."""
     pool = rng.sample(facts.own, min(size, len(facts.own)))
     if facts.is_plain and pool:
         return pool
@@ -113,7 +113,7 @@ def fit_type(value: Scalar, own: tuple[Scalar, ...]) -> Scalar:
 
 
 def neighbours(value: Scalar) -> list[Scalar]:
-    """Values just beside a constant: one more or less, a day off, a prefix, a suffix, another case."""
+    """Values next to a constant: one more or one less, another day, a prefix, a suffix, another case."""
     if isinstance(value, bool | bytes) or value is None:
         return [value]
     if isinstance(value, int):
@@ -130,7 +130,7 @@ def neighbours(value: Scalar) -> list[Scalar]:
 
 
 def fresh_value(facts: ColumnFacts, rng: random.Random) -> Scalar:
-    """A value the column does not hold but might: of the same kind, in and around the same range."""
+    """A value that the column does not hold and could hold: of the same kind, in or near the same range."""
     if not facts.own:
         return _from_declared(facts.declared, rng)
     if facts.is_json:
@@ -153,7 +153,7 @@ def fresh_value(facts: ColumnFacts, rng: random.Random) -> Scalar:
 
 
 def unused_value(facts: ColumnFacts, rng: random.Random, taken: set[Scalar]) -> Scalar:
-    """A fresh value outside `taken`; numbers count on, texts and blobs get a suffix."""
+    """A new value that is not in `taken`: the next number, or a text or blob with a suffix."""
     for _ in range(8):
         value = fresh_value(facts, rng)
         if value not in taken and value is not None:
@@ -172,7 +172,7 @@ def unused_value(facts: ColumnFacts, rng: random.Random, taken: set[Scalar]) -> 
 
 
 def meeting(condition: Condition, rng: random.Random, facts: ColumnFacts) -> Scalar:
-    """A value for which a condition holds; at the edge of it one time in four, where a flipped sign shows."""
+    """A value that meets a condition; one time in four the boundary value, where a wrong comparison shows."""
     value = fit_type(condition.value, facts.own)
     if facts.is_json or facts.is_plain:
         own = [item for item in facts.own if condition.op != "LIKE" and _holds(item, condition.op, value)]
@@ -191,7 +191,7 @@ def meeting(condition: Condition, rng: random.Random, facts: ColumnFacts) -> Sca
 
 
 def matching_texts(pattern: str) -> list[str]:
-    """Texts that a LIKE pattern accepts, tight and loose."""
+    """Texts that match a LIKE pattern, with and without extra characters."""
     single = pattern.replace("_", "o")
     return list(dict.fromkeys([single.replace("%", ""), single.replace("%", "Ab "), single.replace("%", "z")]))
 
@@ -215,7 +215,7 @@ def within(value: int) -> int:
 
 
 def _number_in(text: str, *, whole: bool) -> Scalar:
-    """The number that a text writes, as SQLite would store it; the text itself when it writes none."""
+    """The number in a text, as SQLite would store it; the text itself when it is no number."""
     try:
         value = int(text) if whole and len(text) <= _LONG else float(text)
     except ValueError:
@@ -228,11 +228,11 @@ def _number_in(text: str, *, whole: bool) -> Scalar:
 def _suffixed(stem: Scalar, count: int, facts: ColumnFacts) -> Scalar:
     if isinstance(stem, bytes):
         return stem + count.to_bytes(4, "big")
-    return f"{stem}{' ' * count}" if facts.is_json else f"{stem}{count}"  # blanks after a document are no part of it
+    return f"{stem}{' ' * count}" if facts.is_json else f"{stem}{count}"  # blanks after a document are not part of it
 
 
 def _shifted(day: date, days: int) -> str:
-    """The date that many days on, or as near as the calendar allows."""
+    """The date so many days later, or the nearest that the calendar allows."""
     return str(date.fromordinal(min(max(day.toordinal() + days, 1), date.max.toordinal())))
 
 
@@ -257,7 +257,7 @@ def _fresh_number(model: float, span: tuple[float, float, float], rng: random.Ra
 
 
 def _from_declared(declared: str, rng: random.Random) -> Scalar:
-    """SQLite's affinity rules, for a column without any value to imitate."""
+    """SQLite's affinity rules, for a column that holds no value."""
     if "INT" in declared or "BOOL" in declared:
         return rng.randint(1, 20)
     if declared == "BLOB":

@@ -13,11 +13,11 @@ from spider_data.suite.recipe import Recipe, profile
 from spider_data.suite.schema import SourceSchema
 
 VARIANT_MARK = 0x53504456
-"""Written as application_id into every variant, so that a file made by others is never taken for ours."""
+"""The application_id of every variant, which tells our files from files made by others."""
 
 
 def make_variant(recipe: Recipe, *, seed: str, number: int) -> sqlite3.Connection:
-    """A variant in memory, marked as ours; equal arguments give equal content.
+    """Make a variant in memory, with our mark; equal arguments give equal content.
 
     Raises:
         SchemaFailsError: a CREATE statement of the source does not run here.
@@ -29,7 +29,7 @@ def make_variant(recipe: Recipe, *, seed: str, number: int) -> sqlite3.Connectio
     _create(connection, recipe.schema, recipe.schema.statements)
     _create(connection, recipe.schema, (table.statement for table in recipe.schema.virtual))
     rng = random.Random(f"{seed}|{number}")  # noqa: S311  seeded content, no secret
-    filler = Filler(recipe=recipe, connection=connection, rng=rng, temper=profile(rng, number))
+    filler = Filler(recipe=recipe, connection=connection, rng=rng, profile=profile(rng, number))
     filler.fill()
     _create(connection, recipe.schema, recipe.schema.triggers)
     connection.commit()

@@ -1,7 +1,8 @@
-"""The virtual tables of a SQLite file: which can be made anew, and how each gets its rows.
+"""Find the virtual tables of a SQLite file that can be made again, and how each gets its rows.
 
 Full-text tables (FTS3, FTS4, FTS5) and R-trees keep their rows in shadow tables, which SQLite makes with them. A
-full-text table over another table (`content=`) is built from it; other modules show what is elsewhere, without rows.
+full-text table over another table (`content=`) is built from that table. Tables of other modules show data from
+elsewhere and have no rows.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ _R_TREE = ("rtree", "rtree_i32")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualTable:
-    """A virtual table whose module is here."""
+    """A virtual table whose module this SQLite has."""
 
     name: str
     statement: str
     """Its CREATE statement, as the file has it."""
     columns: tuple[str, ...]
-    """What an INSERT gives values for, its key first; empty when it holds no rows of its own."""
+    """The columns of an INSERT, the key first; empty when the table has no rows of its own."""
     is_rebuilt: bool
-    """A full-text table over another table."""
+    """Whether it is a full-text table over another table."""
 
     @property
     def is_filled(self) -> bool:
@@ -38,7 +39,7 @@ class VirtualTable:
 
 
 def virtual_tables(connection: sqlite3.Connection, names: Sequence[str]) -> list[VirtualTable]:
-    """The named virtual tables in the order of creation, without those whose module is not here to read them."""
+    """The named virtual tables in the order of creation, without those whose module this SQLite does not have."""
     found: list[VirtualTable] = []
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid").fetchall()
     for name, statement in rows:
@@ -64,5 +65,5 @@ def virtual_tables(connection: sqlite3.Connection, names: Sequence[str]) -> list
 
 
 def rebuild(connection: sqlite3.Connection, table: VirtualTable) -> None:
-    """Fill a full-text table from the table that it is about."""
+    """Fill a full-text table from the table that it indexes."""
     connection.execute(f"INSERT INTO {quoted(table.name)}({quoted(table.name)}) VALUES ('rebuild')")
