@@ -70,7 +70,7 @@ def test_damage_is_found_in_each_of_its_forms(data: Path, database: Callable[...
 
 
 def test_an_empty_database_is_named(data: Path, database: Callable[..., Path]) -> None:
-    """Tables without rows: a note, because a query there cannot be told wrong."""
+    """Tables without rows: a note, because any query with an empty result looks right there."""
     (data / "database" / "ferry" / "ferry.sqlite").unlink()
     database(data / "database" / "ferry" / "ferry.sqlite", ["DELETE FROM item"])
     report = check_data(data, official=False)

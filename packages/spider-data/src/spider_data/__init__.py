@@ -1,7 +1,7 @@
 """Spider's tasks and database files: get, check, convert, find; and a benchmark that needs no download.
 
-Importing this costs a few milliseconds: each name is loaded when it is first used, pyarrow when a Parquet file is
-read or written, pandas when a table is read or a frame is asked for.
+The import takes a few milliseconds: each name is loaded at its first use, pyarrow when a Parquet file is read or
+written, pandas when a spreadsheet is read or a frame is made.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ __all__ = [  # noqa: RUF022  grouped by meaning
     "ImportOptions",
     "SplitBy",
     "mini_benchmark",
-    # looking it over
+    # checking it
     "check_data",
     "CheckReport",
     "data_stats",
     "DataStats",
-    # what can be refused
+    # errors
     "SpiderDataError",
     "DatabaseNotFoundError",
 ]

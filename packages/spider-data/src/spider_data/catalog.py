@@ -1,4 +1,4 @@
-"""From a `db_id` to its SQLite files. Nothing is opened, copied or written.
+"""Find the SQLite files of a `db_id`. Nothing is opened, copied or written.
 
 A data folder keeps `database/<db_id>/<db_id>.sqlite` and, in Spider's newer layout, the same under
 `test_database/`. Other `*.sqlite` files beside the main one are the variants of its test suite.
@@ -14,7 +14,7 @@ from spider_data.errors import DatabaseNotFoundError, SourceNotFoundError
 from spider_data.storage import MAKE_DATA, StrPath, data_dir
 
 FOLDERS = ("database", "test_database")
-"""Where databases live in a data folder, in the order they are looked up."""
+"""The folders of databases in a data folder, in the order of search."""
 
 
 class DatabaseCatalog:
@@ -23,7 +23,7 @@ class DatabaseCatalog:
     `root` may be the data folder or the database folder itself; without it, see `data_dir`.
 
     Raises:
-        SourceNotFoundError: `root` is no folder.
+        SourceNotFoundError: `root` is not a folder.
     """
 
     def __init__(self, root: StrPath | None = None) -> None:
@@ -72,7 +72,7 @@ class DatabaseCatalog:
     def suite(self, db_id: str) -> tuple[Path, ...]:
         """The main file, then its variants in natural order (`_v2` before `_v10`).
 
-        Only names that end in `.sqlite` count: `-journal`, `-wal` and `.bak` leftovers are no databases.
+        Only names that end in `.sqlite` count: `-journal`, `-wal` and `.bak` leftovers do not count.
 
         Raises:
             DatabaseNotFoundError: see `path`.

@@ -26,13 +26,13 @@ class SpiderDataError(Exception):
 
 @dataclass(eq=False, kw_only=True)
 class SourceNotFoundError(SpiderDataError):
-    """A folder or file to read is not there, or what is there is of another kind."""
+    """A folder or file to read does not exist, or is of another kind."""
 
     path: Path
     wanted: str
     """What was looked for: `task file`, `data folder`."""
     found: str = ""
-    """What is there instead, when something is: `a folder`, `a pipe or a device`."""
+    """What exists there instead: `a folder`, `a pipe or a device`; empty when nothing does."""
     inside: bool = False
     """`path` is the folder or zip that was searched, not the thing itself."""
     advice: str
@@ -69,7 +69,7 @@ class ArchiveDamagedError(SpiderDataError):
 
 @dataclass(eq=False, kw_only=True)
 class UnsafeMemberError(SpiderDataError):
-    """A zip member would land outside the target, or is a link."""
+    """A zip member would be written outside the target, or is a link."""
 
     path: Path
     member: str
@@ -243,7 +243,7 @@ class DiskFullError(TargetUnwritableError):
 
 @dataclass(eq=False, kw_only=True)
 class DownloadError(SpiderDataError):
-    """A bundle could not be fetched."""
+    """A bundle could not be downloaded."""
 
     url: str
     reason: str

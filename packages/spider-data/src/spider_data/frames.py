@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def tasks_frame(tasks: Iterable[SpiderTask]) -> pd.DataFrame:
-    """One row a task, with the columns of the Parquet files in their order, all of them texts.
+    """One row for each task, with the columns of the Parquet files in their order, all as text.
 
     `[SpiderTask.from_row(row) for row in frame.to_dict("records")]` gives the tasks back.
     """

@@ -27,14 +27,14 @@ class Origin(StrEnum):
     SPIDER = "spider"
     """The official benchmark: checksums apply, and splits must not share a database."""
     OWN = "own"
-    """Somebody's own databases and questions, made by `spider-data import`."""
+    """A user's own databases and questions, made by `spider-data import`."""
     MINI = "mini"
     """The embedded benchmark, made by `spider-data mini`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What is known about a data folder."""
+    """The known facts of a data folder."""
 
     origin: Origin
     tool: str = field(default_factory=lambda: f"spider-data {version('spider-data')}")
@@ -53,7 +53,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into `folder`; equal manifests give equal bytes.
 
     Raises:
-        DiskFullError, TargetUnwritableError: the place cannot take the file.
+        DiskFullError, TargetUnwritableError: the file cannot be written there.
     """
     content = {
         "origin": str(manifest.origin),
@@ -71,7 +71,7 @@ def read_manifest(folder: StrPath) -> Manifest | None:
     """The manifest of a data folder; None when it has none.
 
     Raises:
-        ManifestInvalidError: the file is there but is no manifest.
+        ManifestInvalidError: the file exists and is not a manifest.
     """
     path = Path(folder) / NAME
     if not path.is_file():

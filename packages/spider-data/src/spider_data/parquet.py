@@ -1,8 +1,8 @@
-"""Task files: Parquet in and out, with a schema that is checked, not hoped for.
+"""Read and write task files in Parquet, with a checked schema.
 
 Reads what this package writes and what the tutorial's converter writes (`db_id`, `question`, `query`
-and nothing else). Column types are checked before any row; the first bad row is named. pyarrow ships no
-type information and is loaded at the first use, hence by name.
+and nothing else). Column types are checked before any row; an error names the first bad row. pyarrow ships no type
+information, and is loaded by name at its first use.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from spider_data.storage import MAKE_DATA, StrPath, new_file, require_file
 from spider_data.task import COLUMNS, SpiderTask, split_of, task_id
 
 NEEDED = ("question", "query", "db_id")
-"""The tutorial's columns; a file without one of them is no task file."""
+"""The tutorial's columns; a file without one of them is not a task file."""
 
 _MAY_BE_NULL = ("split", "hardness")
 
@@ -27,8 +27,8 @@ _MAY_BE_NULL = ("split", "hardness")
 def read_tasks(path: StrPath, limit: int | None = None) -> list[SpiderTask]:
     """The tasks of one Parquet file in file order, the first `limit` of them when given.
 
-    A file without `task_id` gets ids from its name and row, one without `split` the split its name promises
-    (`train_spider.parquet` is train), one without `hardness` has none; in these two null means unknown.
+    A file without `task_id` gets ids from its name and row, one without `split` the split of its name
+    (`train_spider.parquet` is train), one without `hardness` no hardness; in these two columns null means unknown.
     Other columns are ignored.
 
     Raises:
@@ -67,7 +67,7 @@ def write_tasks(path: StrPath, tasks: Iterable[SpiderTask]) -> None:
     The file appears under its name only when it is complete.
 
     Raises:
-        DiskFullError, TargetUnwritableError: the place cannot take the file.
+        DiskFullError, TargetUnwritableError: the file cannot be written there.
     """
     pa, pq = import_module("pyarrow"), import_module("pyarrow.parquet")
 
@@ -80,7 +80,7 @@ def write_tasks(path: StrPath, tasks: Iterable[SpiderTask]) -> None:
 
 
 def _strings(pa: Any, values: Sequence[str]) -> Any:
-    """An Arrow array of texts. `pa.array` would do, but it imports pandas (a second) to see whether it got a series."""
+    """An Arrow array of texts. `pa.array` would import pandas (a second) to find out whether it got a series."""
     encoded = [value.encode() for value in values]
     offsets = array("i", accumulate(map(len, encoded), initial=0))
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(encoded)))

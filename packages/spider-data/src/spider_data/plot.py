@@ -16,7 +16,7 @@ from spider_data.task import Hardness
 
 _DRAWN = ("train", "validation", "dev", "test")
 _COLOURS = ("#2c7fb8", "#7fcdbb", "#fdae61", "#d7191c", "#bdbdbd")
-"""Easy to extra, then unknown: readable in grey and for the colour-blind."""
+"""Colours of the levels from easy to extra, then unknown: readable in grey and for colour-blind people."""
 
 _LINES = ("#222222", "#2c7fb8", "#d95f0e", "#7b3294")
 
@@ -24,12 +24,12 @@ _LINES = ("#222222", "#2c7fb8", "#d95f0e", "#7b3294")
 def plot_stats(stats: DataStats, path: StrPath) -> None:
     """Write a PNG with four panels: hardness by split, tables in a database, words in questions and in queries.
 
-    Shows train, validation, dev and test; where none of these is there, every file.
+    Shows train, validation, dev and test; without any of these, every file.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
         OptionInvalidError: `path` does not end in `.png`.
-        DiskFullError, TargetUnwritableError: `path` cannot take the file.
+        DiskFullError, TargetUnwritableError: `path` cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -38,7 +38,7 @@ def plot_stats(stats: DataStats, path: StrPath) -> None:
         raise MissingExtraError(extra="plot", needs="matplotlib", option="plot")
     stems = [stem for stem in _DRAWN if stem in stats.splits] or list(stats.splits)
     words = {stem: word_counts(read_tasks(Path(stats.root) / f"{stem}.parquet")) for stem in stems}
-    # The object interface, not pyplot: no window system is touched and nothing global remains.
+    # The object interface, not pyplot: it uses no window system and leaves no global state.
     figure = import_module("matplotlib.figure").Figure(figsize=(11, 7), layout="constrained")
     (hardness, tables), (questions, queries) = figure.subplots(2, 2)
     for axes in (tables, questions, queries):

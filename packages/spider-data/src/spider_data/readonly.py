@@ -1,8 +1,8 @@
-"""Look into a SQLite file without the power to change it, and without leaving a trace beside it.
+"""Open a SQLite file read-only, without leaving a file beside it.
 
-This is the package's one way to open a database file. Connections are read-only and stop at a deadline. Judging
-predictions is not done here: this reads files that a user brings and runs golds. `trusted_schema` stays on, because
-SQLite 3.40 refuses whole files that use `json_extract` in a generated column or an index when it is off.
+The package opens every database file through this module. Connections are read-only and stop at a deadline. They read
+the user's files and run gold queries; they never run predictions. `trusted_schema` stays on, because SQLite 3.40
+refuses whole files that use `json_extract` in a generated column or an index when it is off.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from spider_data.errors import DatabaseUnreadableError
 from spider_data.storage import reading, require_file, writing
 
 _STEPS = 10_000
-"""SQLite counts virtual-machine steps, so the clock is read every so many of them."""
+"""SQLite counts steps of its virtual machine; the clock is read after this many steps."""
 
 _OUR_FAULTS = (
     *("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_FULL"),
     *("SQLITE_BUSY", "SQLITE_LOCKED"),
 )
-"""How SQLite's names begin for failures of a file, a lock or a disk: none of them is the query's."""
+"""The beginnings of SQLite's error names for faults of a file, a lock or a disk, which a query does not cause."""
 
 _HOT_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-"""How a rollback journal begins as long as its transaction is not over."""
+"""The first bytes of a rollback journal while its transaction is not finished."""
 
 _DECLARES = "sqlite_master"
-"""A virtual table declares its columns through an update of this table that SQLite makes up and never runs."""
+"""A virtual table declares its columns through an update of this table, which SQLite never executes."""
 
 _VIRTUAL_READS = ("data_version", "page_size")
 """The pragmas that the full-text modules read before they search."""
@@ -42,11 +42,11 @@ def open_readonly(path: Path, *, deadline_s: float = 60.0) -> Generator[sqlite3.
     """A read-only connection; any statement still running `deadline_s` seconds after opening is interrupted.
 
     A log beside the file (`-wal`, `-journal`) belongs to its content. Reading it in place would leave files behind or
-    need the right to write, so a file with a log that nobody holds open is read from a temporary copy.
+    need the right to write, so a file with a log that no process has open is read from a temporary copy.
 
     Raises:
         SourceNotFoundError: there is no such file, or it is a folder, a pipe or a device.
-        DatabaseUnreadableError: the file is no database, or cannot be opened.
+        DatabaseUnreadableError: the file is not a database, or cannot be opened.
         SourceUnreadableError: the operating system refuses to read it.
     """
     require_file(path, wanted="database file", advice="name a SQLite file")
@@ -59,7 +59,7 @@ def open_readonly(path: Path, *, deadline_s: float = 60.0) -> Generator[sqlite3.
             ends = time.monotonic() + deadline_s
             try:
                 if is_copy:
-                    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the log in
+                    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # merges the log
                 connection.execute("PRAGMA query_only = ON")
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             except sqlite3.Error as error:
@@ -70,7 +70,7 @@ def open_readonly(path: Path, *, deadline_s: float = 60.0) -> Generator[sqlite3.
                 yield connection
             except sqlite3.OperationalError as error:
                 if is_interrupt(error) and time.monotonic() < ends:
-                    raise KeyboardInterrupt from error  # Ctrl-C in the progress handler arrives as this
+                    raise KeyboardInterrupt from error  # SQLite reports Ctrl-C in the progress handler as this error
                 raise
 
 
@@ -91,19 +91,19 @@ def tables_of(connection: sqlite3.Connection) -> list[str]:
 def is_empty(connection: sqlite3.Connection) -> bool:
     """Whether no table has a row (or there is no table)."""
     for name in tables_of(connection):
-        with suppress(sqlite3.OperationalError):  # a virtual table whose module is not here
+        with suppress(sqlite3.OperationalError):  # a virtual table whose module this SQLite does not have
             if connection.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 1").fetchone():
                 return False
     return True
 
 
 def failure_of(path: Path, sql: str, *, deadline_s: float) -> tuple[str, int]:
-    """Why a gold query cannot be used, the empty text if it can, and how many rows it gives.
+    """Why a gold query cannot be used (empty when it can), and how many rows it gives.
 
     The query must be one statement that only reads, virtual tables too; it is run to its end or to the deadline.
 
     Raises:
-        DatabaseUnreadableError: the fault is the file's or the disk's, not the query's.
+        DatabaseUnreadableError: the file or the disk is at fault, not the query.
     """
     with open_readonly(path, deadline_s=deadline_s) as connection:
         _load_virtual_tables(connection)
@@ -128,7 +128,7 @@ def failure_of(path: Path, sql: str, *, deadline_s: float) -> tuple[str, int]:
 
 
 def damage(connection: sqlite3.Connection) -> str:
-    """What SQLite's own quick check finds first; the empty text when it finds nothing."""
+    """The first finding of SQLite's own quick check; empty when it finds nothing."""
     try:
         (first,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
@@ -144,26 +144,26 @@ def quoted(name: str) -> str:
 
 
 def decode(raw: bytes) -> str:
-    """Text as SQLite hands it over; bytes that are no UTF-8 become the replacement character."""
+    """Decode a text of SQLite; bytes that are not UTF-8 become the replacement character."""
     return raw.decode(errors="replace")
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether SQLite stopped because a progress handler told it to."""
+    """Whether SQLite stopped because of a progress handler."""
     return getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
 
 
 @contextmanager
 def _place_of(path: Path) -> Generator[tuple[str, bool]]:
     """The URI to open, and whether it names a temporary copy."""
-    real = path.resolve()  # SQLite looks for a log beside the file that a link names
+    real = path.resolve()  # SQLite looks for a log beside the target of a link
     uri = real.as_uri()
     if not has_log(real):
-        # In WAL mode SQLite would make both log files anew, except for a file that it may take as unchanging.
+        # In WAL mode SQLite would create both log files again, except for a file that is opened as immutable.
         unchanging = _head(real, 20)[18:] == b"\x02\x02" and not _beside(real, "-wal").exists()
         yield f"{uri}?mode=ro{'&immutable=1' * unchanging}", False
     elif _beside(real, "-shm").exists():
-        yield f"{uri}?mode=ro", False  # a writer has it open and keeps both files
+        yield f"{uri}?mode=ro", False  # a writer has the file open and keeps both log files
     else:
         with ExitStack() as stack:
             with writing(Path("temporary folder")):
@@ -193,10 +193,10 @@ def _size(path: Path) -> int:
 
 
 def _load_virtual_tables(connection: sqlite3.Connection) -> None:
-    """Open each virtual table once: R-tree prepares its writes then, which an authorizer would refuse."""
+    """Open each virtual table once: the R-tree module then prepares its writes, which an authorizer would refuse."""
     rows = connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'").fetchall()
     for (name,) in rows:
-        with suppress(sqlite3.DatabaseError):  # the gold that reads it will say what is wrong
+        with suppress(sqlite3.DatabaseError):  # the gold query that reads the table reports the fault
             connection.execute(f"SELECT 1 FROM {quoted(name)} LIMIT 0")
 
 

@@ -1,7 +1,7 @@
-"""Question records as people keep them: in several encodings, as a JSON list or as lines, keys in several spellings.
+"""Read question records in several encodings, as a JSON list or as lines, with keys in several spellings.
 
-Nothing is converted on the way: a value is what the file says. Faults come back beside the records, so that a
-caller can stop at the first one or collect all.
+Nothing is converted: a value is the value in the file. Faults are returned beside the records, so that a caller can
+stop at the first fault or collect all.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Item:
     """Line on which it begins, counted from 1."""
     value: Any = None
     fault: str = ""
-    """The empty text when there is a value."""
+    """Empty when there is a value."""
 
 
 class _TwiceError(ValueError):
@@ -49,9 +49,9 @@ class _TwiceError(ValueError):
 
 
 def decode(raw: bytes, *, windows: bool = False) -> tuple[str, bool]:
-    """The text of a file, and whether it had to be read as Windows-1252.
+    """The text of a file, and whether it was read as Windows-1252.
 
-    A byte order mark decides; without one the text is UTF-8, or UTF-16 where many a second byte is zero. Only when
+    A byte order mark decides; without one the text is UTF-8, or UTF-16 when many second bytes are zero. Only when
     `windows` allows it, text that is none of these is read as Windows-1252, as older spreadsheets write it.
 
     Raises:
@@ -78,9 +78,9 @@ def field_of(name: str) -> str | None:
 
 
 def fields_of(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The fields of a task in a record, and a sentence for each that two keys give differently.
+    """The fields of a task in a record, and a sentence for each field to which two keys give different values.
 
-    A parse tree under `sql`, as Spider has it beside `query`, is no query.
+    A parse tree under `sql`, as in Spider beside `query`, does not count as a query.
     """
     found: dict[str, Any] = {}
     origin: dict[str, str] = {}
@@ -99,7 +99,7 @@ def fields_of(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 def json_items(text: str) -> Iterator[Item]:
     """The records of a JSON list, or of a file with one JSON value on each line.
 
-    A broken line is one fault; what follows a break inside a list cannot be told apart, so it ends the items.
+    A broken line is one fault. After a fault inside a list the next item cannot be found, so the items end there.
     """
     start = _skip(text, 0)
     if text[start : start + 1] == "[":

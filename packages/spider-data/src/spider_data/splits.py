@@ -1,6 +1,6 @@
-"""Carve held-out sets from tasks, seeded: the same tasks and seed give the same sets on any machine.
+"""Hold out tasks with a seed: the same tasks and seed give the same sets on any machine.
 
-By database when a model must meet unseen schemas, by question when it must not.
+Hold out by database to test a model on unseen schemas, and by question otherwise.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def carve_by_question(
     held: set[int] = set()
     for group in groups:
         db_id = tasks[group[0]].db_id
-        # A group goes out when that brings the database nearer to its share, but never a whole database.
+        # A group is held out when that brings the database nearer to its share, but never a whole database.
         if 0 < rows[db_id] + len(group) < total[db_id] and rows[db_id] + len(group) / 2 <= share * total[db_id]:
             held.update(group)
             rows[db_id] += len(group)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]  pandas ships no stubs
 
 ORDER = ("train", "validation", "dev", "test", "train_spider", "train_others", "test_dev_500", "test_dev")
-"""Files in the order people think of them; others follow by name."""
+"""The usual order of the files; others follow by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Lengths:
     shortest: int
     median: float
     p90: int
-    """Nine of ten texts are at most this long."""
+    """90 % of the texts are at most this long."""
     longest: int
 
 
@@ -41,11 +41,11 @@ class SplitStats:
 
     tasks: int
     hardness: Mapping[str, int]
-    """Tasks by level; `unknown` where the source does not tell."""
+    """Tasks by level; `unknown` where the source does not say."""
     databases: Mapping[str, int]
     """Tasks by `db_id`, most first."""
     table_counts: Mapping[int, int]
-    """Tasks by the number of tables in their database; databases that are not here are left out."""
+    """Tasks by the number of tables in their database; missing databases are left out."""
     question_words: Lengths | None
     """None when there is no task."""
     query_words: Lengths | None
@@ -67,7 +67,7 @@ class DataStats:
         """The figures as a data frame: a row for each task file, in the order of `splits`; pandas is imported here.
 
         Columns: tasks, databases, fewest_tables, most_tables, a count for each level of hardness, and shortest, median,
-        p90 and longest of `question_words_` and `query_words_`. What is not known is missing.
+        p90 and longest of `question_words_` and `query_words_`. Unknown values are missing.
         """
         rows = [_frame_row(split) for split in self.splits.values()]
         return import_module("pandas").DataFrame(rows, index=list(self.splits))
@@ -78,7 +78,7 @@ def data_stats(root: StrPath | None = None) -> DataStats:
 
     Raises:
         SourceNotFoundError: no such folder, or no task file in it.
-        SchemaMismatchError: a Parquet file there is no task file.
+        SchemaMismatchError: a Parquet file in it is not a task file.
     """
     catalog = DatabaseCatalog(root)
     paths = {path.stem: path for path in sorted(catalog.root.glob("*.parquet"))}
@@ -140,5 +140,5 @@ def _table_count(catalog: DatabaseCatalog, db_id: str) -> int | None:
     try:
         with open_readonly(catalog.path(db_id)) as connection:
             return len(tables_of(connection))
-    except (DatabaseUnreadableError, sqlite3.Error):  # `check` is where this is reported
+    except (DatabaseUnreadableError, sqlite3.Error):  # `check` reports this
         return None

@@ -1,7 +1,7 @@
-"""Write files so that a reader sees the whole thing or nothing; and refuse to read what is no file.
+"""Write files so that a reader sees a complete file or none, and read only regular files.
 
-Work happens under a temporary name beside the final one; the last act is a rename. A full disk and a
-read-only place become errors that say which and what to do.
+A file is written under a temporary name beside its place and renamed at the end. A full disk and a read-only place
+raise errors that name the place and the next step.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from spider_data.errors import (
 )
 
 StrPath: TypeAlias = str | os.PathLike[str]
-"""What every public function takes for a path."""
+"""The type of every path argument of a public function."""
 
 MAKE_DATA = "make a data folder with `spider-data mini data`, or see `spider-data --help` for the other ways"
-"""The next step where tasks or databases are missing."""
+"""The next step when tasks or databases are missing."""
 
 
 def data_dir(path: StrPath | None = None) -> Path:
@@ -67,7 +67,8 @@ def reading(path: Path) -> Generator[None]:
 
 
 def require_file(path: Path, *, wanted: str, advice: str) -> None:
-    """Check that `path` is a regular file, or a link to one: a pipe would wait for ever, a device has no end.
+    """Check that `path` is a regular file, or a link to one: reading a pipe could wait forever, and a device may have
+    no end.
 
     Raises:
         SourceNotFoundError: it is not.
@@ -80,7 +81,7 @@ def require_file(path: Path, *, wanted: str, advice: str) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Generator[Path]:
-    """A temporary path to write to, which becomes `path` when the block ends well and vanishes when not.
+    """A temporary path to write to. It becomes `path` when the block ends without an error, and is removed otherwise.
 
     Raises:
         DiskFullError, TargetUnwritableError: see `writing`.
@@ -102,7 +103,8 @@ def new_file(path: Path) -> Generator[Path]:
 
 @contextmanager
 def new_folder(target: Path) -> Generator[Path]:
-    """A temporary folder beside `target`, which becomes `target` when the block ends well and vanishes when not.
+    """A temporary folder beside `target`. It becomes `target` when the block ends without an error, and is removed
+    otherwise.
 
     Raises:
         TargetOccupiedError: `target` exists and is not an empty folder.
@@ -126,7 +128,7 @@ def new_folder(target: Path) -> Generator[Path]:
         except TargetUnwritableError as error:
             if not error.path.is_relative_to(part):
                 raise
-            # The user knows the target, not the temporary folder.
+            # The error names the target, which the user knows, and not the temporary folder.
             raise replace(
                 error, path=target / error.path.relative_to(part), reason=error.reason.replace(str(part), str(target))
             ) from error

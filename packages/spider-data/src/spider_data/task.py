@@ -1,6 +1,6 @@
-"""One question with its gold query: what a Parquet row means.
+"""A task: one question with its gold query, as a row of a Parquet file.
 
-Knows no files. A row is flat, strings only, so it survives a rollout store and HF datasets unchanged.
+This module reads no files. A row is flat and holds only strings, so a rollout store and HF datasets keep it unchanged.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SpiderTask:
     db_id: str
     """Names the database: see `DatabaseCatalog`."""
     question: str
-    """What a person asks. Empty where the source has no text for it."""
+    """The question. Empty when the source has no text for it."""
     query: str
     """The gold SQL. Never shown to a policy."""
     split: Split = Split.UNKNOWN
@@ -61,7 +61,7 @@ class SpiderTask:
             if not _is_text(getattr(self, name)):
                 reason = f"{name!r} holds half a character (a lone surrogate), which no file can store; mend the text"
                 raise TaskInvalidError(task_id=self.task_id, field=name, reason=reason)
-        # Loose strings are welcome, so that a row from any source reads as it is.
+        # Plain strings are accepted, so that a row from any source can be read.
         object.__setattr__(self, "split", _member(Split, self.split, "split", self.task_id))
         object.__setattr__(self, "hardness", _member(Hardness, self.hardness, "hardness", self.task_id))
 
@@ -110,7 +110,7 @@ def task_id(stem: str, row: int) -> str:
 
 
 def split_of(stem: str) -> Split:
-    """The split that a task file's name promises, `UNKNOWN` when it promises none."""
+    """The split in a task file's name; `UNKNOWN` when it names none."""
     for split in (Split.TRAIN, Split.VALIDATION, Split.DEV, Split.TEST):
         if stem == split or stem.startswith(f"{split}_"):
             return split
@@ -118,7 +118,7 @@ def split_of(stem: str) -> Split:
 
 
 def _is_text(value: str) -> bool:
-    """Whether the value can be written as UTF-8. JSON can spell halves of characters, `"\\ud83d"`."""
+    """Whether the value can be written as UTF-8. JSON can contain lone surrogates, `"\\ud83d"`."""
     return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 

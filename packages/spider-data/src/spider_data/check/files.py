@@ -47,10 +47,10 @@ def looks_official(catalog: DatabaseCatalog) -> bool:
 def check_official(
     catalog: DatabaseCatalog, needed: Mapping[str, int], on_file: Callable[[str], None]
 ) -> tuple[set[Path], list[Finding]]:
-    """The files whose bytes are official, and what is missing, altered or extra.
+    """The files whose bytes are official, and findings for missing, altered and extra files.
 
-    A test copy of a train or dev database may be absent: the catalog finds the other one. `needed` counts the
-    tasks of each `db_id`; `on_file` hears each file's name before it is read.
+    The test copy of a train or dev database may be absent, because the catalog finds the other copy. `needed` counts
+    the tasks of each `db_id`. `on_file` receives each file's name before the file is read.
     """
     genuine: set[Path] = set()
     seen: set[Path] = set()
@@ -111,13 +111,13 @@ def _inside(path: Path, name: str, *, search: bool) -> Iterator[Finding]:
             if found:
                 yield fault(Kind.DAMAGED, name, f"SQLite finds: {found}")
             elif path.stem == path.parent.name and is_empty(connection):
-                yield note(Kind.EMPTY, path.stem, "no table has a row, so no query there can be told wrong")
+                yield note(Kind.EMPTY, path.stem, "no table has a row, so any query with an empty result looks right")
     except (DatabaseUnreadableError, SourceNotFoundError, SourceUnreadableError, sqlite3.Error) as error:
         yield fault(Kind.DAMAGED, name, str(error.__cause__ or error))
 
 
 def _place(catalog: DatabaseCatalog, file: OfficialFile) -> Path | None:
-    """Where the file is in this folder; a lone database folder stands for both."""
+    """The path of the file in this folder; when the data folder is itself a database folder, both kinds are there."""
     for base in catalog.folders:
         path = base / file.db_id / f"{file.db_id}.sqlite"
         if (base == catalog.root or base.name == file.folder) and path.is_file():
@@ -126,6 +126,6 @@ def _place(catalog: DatabaseCatalog, file: OfficialFile) -> Path | None:
 
 
 def _database_folders(catalog: DatabaseCatalog) -> list[Path]:
-    """Folders with a database in them, whole or not; other folders beside them are none of our business."""
+    """Folders that hold a database, complete or not; other folders are ignored."""
     folders = (folder for base in catalog.folders for folder in base.iterdir())
     return sorted(folder for folder in folders if folder.is_dir() and any(folder.glob("*.sqlite")))

@@ -1,4 +1,4 @@
-"""What a check of a data folder can find, as data: for a table, for JSON, for an exit code."""
+"""The findings of a check as data, for a table, for JSON and for an exit code."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ class Severity(StrEnum):
     FAULT = "fault"
     """Training or evaluation on this folder would be wrong or would stop."""
     NOTE = "note"
-    """Good to know; nothing is wrong."""
+    """A note; nothing is wrong."""
 
 
 class Kind(StrEnum):
-    """What was found."""
+    """The kind of a finding."""
 
     MISSING = "missing"
-    """An official database is not there."""
+    """An official database is missing."""
     ALTERED = "altered"
-    """A file differs from the official one, or from what the manifest says."""
+    """A file differs from the official one, or from the manifest."""
     DAMAGED = "damaged"
     """SQLite cannot read the file, or finds it corrupt."""
     EXTRA = "extra"
     """A database that the official benchmark does not have."""
     EMPTY = "empty"
-    """A database without a row: there, no wrong query can be told from a right one."""
+    """A database without a row, on which every query with an empty result looks right."""
     LEFTOVER = "leftover"
     """A journal or backup beside a database; ignored by this package, read as a database by some tools."""
     BAD_TASKS = "bad tasks"
-    """A Parquet file that is no task file; or two tasks in it have one id."""
+    """A Parquet file that is not a task file, or in which two tasks have the same id."""
     NO_TASKS = "no tasks"
-    """A task file that training or evaluation will look for is not there."""
+    """A task file that training or evaluation needs is missing."""
     NO_DATABASE = "no database"
-    """Tasks name a database that is not there."""
+    """Tasks name a database that does not exist."""
     DUPLICATE = "duplicate"
     """The same question on the same database in two splits."""
     SHARED = "shared"

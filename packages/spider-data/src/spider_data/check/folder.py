@@ -28,7 +28,7 @@ def check_data(
     """Check a data folder, or a database folder alone, and report all that was found.
 
     `official` says whether the official checksums apply; None decides by the manifest, else by the databases'
-    names. `deep` searches official files for damage too. `on_file` hears each file's name before it is read.
+    names. `deep` searches official files for damage too. `on_file` receives each file's name before the file is read.
 
     Raises:
         SourceNotFoundError: there is no such folder.

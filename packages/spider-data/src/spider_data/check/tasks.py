@@ -22,7 +22,7 @@ EXPECTED = ("train", "validation", "test")
 """The files that every data folder has, whatever its origin."""
 
 _POOL = ("train_spider", "train_others")
-"""Spider's training files: `train` and `validation` are carved from them, so they may share rows."""
+"""Spider's training files: `train` and `validation` are parts of them, so they may share rows."""
 
 
 def read_folder(root: Path) -> tuple[dict[str, list[SpiderTask]], list[Finding]]:
@@ -38,12 +38,12 @@ def read_folder(root: Path) -> tuple[dict[str, list[SpiderTask]], list[Finding]]
 
 
 def check_tasks(tasks: Tasks, manifest: Manifest | None, *, official: bool) -> list[Finding]:
-    """What is wrong with task files by themselves and with each other."""
+    """Collect the faults within each task file and between task files."""
     findings: list[Finding] = []
     if not tasks:
         return [note(Kind.NO_TASKS, "*.parquet", f"no task files here; {MAKE_DATA}")]
     missing = [stem for stem in EXPECTED if stem not in tasks]
-    findings += [note(Kind.NO_TASKS, f"{stem}.parquet", "not here; some commands will ask for it") for stem in missing]
+    findings += [note(Kind.NO_TASKS, f"{stem}.parquet", "missing; some commands need it") for stem in missing]
     for stem, rows in tasks.items():
         findings += _one_file(stem, rows, manifest)
     by_database = official or (
@@ -55,7 +55,7 @@ def check_tasks(tasks: Tasks, manifest: Manifest | None, *, official: bool) -> l
 
 
 def check_databases(tasks: Tasks, catalog: DatabaseCatalog, reported: Collection[str]) -> list[Finding]:
-    """Databases that tasks name and that are not there, apart from those already `reported`."""
+    """Databases that tasks name and that do not exist, without those already `reported`."""
     ids = set(catalog.ids)
     wanted: dict[str, Counter[str]] = {}
     for stem, rows in tasks.items():
@@ -111,5 +111,5 @@ def _between(tasks: Tasks, one: str, other: str, *, by_database: bool) -> list[F
 
 
 def _key(task: SpiderTask) -> tuple[str, str]:
-    """What makes two tasks the same question; without a text the gold stands for it."""
+    """The key that two tasks share when they ask the same question; the gold query replaces a missing text."""
     return task.db_id, " ".join((task.question.strip() or task.query).casefold().split())

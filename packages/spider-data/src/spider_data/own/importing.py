@@ -1,7 +1,7 @@
-"""Make a data folder from your own SQLite databases and questions, so that every later command works on it.
+"""Make a data folder from your own SQLite databases and questions, for use by every other command.
 
-All faults of the question file are named at once, failing queries included, and nothing is written then.
-Databases are linked; a copy is made only on request. Splits are seeded and never share an answer.
+One error names all faults of the question file, failing queries included, and then nothing is written. Databases are
+linked, and copied only on request. Splits are seeded and never share an answer.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def import_data(
 
     `databases` is one SQLite file, a folder of them, or a folder in Spider's layout; the `db_id` is the file's
     name without its ending. `questions` is described in `spider_data.own.questions`; if its rows have `split`, these
-    are used as they are. `on_query` hears how many gold queries have been run, of how many.
+    are used as they are. `on_query` receives the number of gold queries that have run and the number of all.
 
     Raises:
         SourceNotFoundError: no such file or folder, or no database in it.
-        DatabaseUnreadableError: a database is none.
+        DatabaseUnreadableError: a file is not a database.
         QuestionsInvalidError: broken lines or queries that fail; all of them are named.
         OptionInvalidError: the shares leave nothing to train on, or two databases have one name.
-        TargetOccupiedError, DiskFullError, TargetUnwritableError: the target cannot take the files.
+        TargetOccupiedError, DiskFullError, TargetUnwritableError: the files cannot be written to the target.
     """
     options = options or ImportOptions()
     questions, target = Path(questions), data_dir(target)
@@ -139,7 +139,7 @@ def find_databases(place: Path) -> dict[str, tuple[Path, ...]]:
     """Files by `db_id`, main file first, sorted by id: one file, a flat folder, or Spider's layout.
 
     Raises:
-        SourceNotFoundError: nothing there, or no database in it.
+        SourceNotFoundError: the place does not exist, or holds no database.
         OptionInvalidError: two files give the same `db_id`.
     """
     if place.is_file():
@@ -162,7 +162,7 @@ def find_databases(place: Path) -> dict[str, tuple[Path, ...]]:
 def _run_golds(
     read: QuestionFile, files: Mapping[str, Sequence[Path]], deadline_s: float, on_query: Callable[[int, int], None]
 ) -> tuple[list[int], list[Problem]]:
-    """Lines whose gold gives no row, and a sentence for each gold that fails."""
+    """Lines whose gold query gives no row, and a sentence for each gold query that fails."""
     lines: Sequence[Line] = read.lines
     empty: list[int] = []
     failures: list[Problem] = []

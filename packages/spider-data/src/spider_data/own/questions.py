@@ -1,8 +1,8 @@
-"""Read somebody's question file and collect every fault in it before complaining.
+"""Read a user's question file and collect all of its faults for one error.
 
 A row needs `question`, `query` (or `sql`), and `db_id` unless there is only one database; `split` and
-`hardness` are kept where given. Capitals and blanks in the names do not matter. Whether the queries run is
-asked elsewhere.
+`hardness` are kept where given. Capitals and blanks in the names do not matter. Another
+module checks whether the queries run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENDINGS = (*JSON_ENDINGS, *TEXT_ENDINGS, *WORKBOOK_ENDINGS, PARQUET_ENDING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A task and where it stands."""
+    """A task and its place in the file."""
 
     number: int
     """Line or row of the file, counted from 1."""
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionFile:
-    """What a question file holds, good and bad."""
+    """The tasks and the faults of a question file."""
 
     lines: tuple[Line, ...]
     problems: tuple[Problem, ...]
@@ -54,7 +54,7 @@ def read_question_file(path: Path, db_ids: Collection[str]) -> QuestionFile:
 
     Raises:
         SourceNotFoundError, SourceUnreadableError: there is no such file, or it cannot be read.
-        QuestionsInvalidError: the file as a whole is of no known kind.
+        QuestionsInvalidError: the kind of the file is unknown.
     """
     require_file(path, wanted="question file", advice=f"expected a file that ends in {', '.join(ENDINGS)}")
     ending = path.suffix.lower()
@@ -89,7 +89,7 @@ def read_question_file(path: Path, db_ids: Collection[str]) -> QuestionFile:
 
 
 def _json_records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Line and object of each record; what is none goes to `problems`."""
+    """Line and object of each record; anything else becomes one of the `problems`."""
     with reading(path):
         raw = path.read_bytes()
     try:

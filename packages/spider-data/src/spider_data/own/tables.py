@@ -1,8 +1,8 @@
-"""Tables that people keep questions in, as data frames: delimited text, Excel workbooks, Parquet.
+"""Read tables of questions as data frames: delimited text, Excel workbooks, Parquet.
 
-Every cell stays what it is in the file: `1e5`, `NA` and `TRUE` are texts, a number of a workbook is a number. pandas is
-imported here and nowhere earlier. It reads workbooks and Parquet; delimited text goes through `csv` in strict mode,
-because `pandas.read_csv` drops a stray quote without a word and cannot tell on which line a record begins.
+Every cell keeps its value in the file: `1e5`, `NA` and `TRUE` are texts, a number of a workbook is a number. pandas is
+imported only here. It reads workbooks and Parquet. Delimited text is read by `csv` in strict mode, because
+`pandas.read_csv` drops a stray quote without a message and does not report the line on which a record begins.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]  pandas ships no stubs
 
 TEXT_ENDINGS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|", ".txt": "\t"}
-"""Endings of delimited text, with the delimiter that the ending promises; the heading decides."""
+"""Endings of delimited text with their usual delimiter; the heading decides."""
 WORKBOOK_ENDINGS = (".xlsx", ".xlsm")
 PARQUET_ENDING = ".parquet"
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r'"?sep=(.)"?(?:\r\n|\r|\n)', re.IGNORECASE)
-"""What Excel writes, and reads, above a table with an unusual delimiter."""
+"""The line that Excel writes and reads above a table with an unusual delimiter."""
 
 _WORKBOOK_FAULTS = (
     *(ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, EOFError, SyntaxError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error),
 )
-"""What openpyxl raises on a file that is no workbook, or a damaged one; it has no error of its own for most of it."""
+"""The errors of openpyxl on a file that is not a workbook, or is damaged; it has few error classes of its own."""
 
 
 @dataclass(kw_only=True)
 class Table:
-    """The rows of a question table with the faults of its form."""
+    """The rows of a question table, with the faults of the table itself."""
 
     frame: pd.DataFrame | None = None
     """Columns are the task's fields, the index is the line or row; rows without any value are left out."""
@@ -71,7 +71,7 @@ def read_table(path: Path) -> Table:
     """Read a table by its ending.
 
     Raises:
-        SourceUnreadableError: the operating system refuses.
+        SourceUnreadableError: the operating system refuses to read it.
     """
     ending = path.suffix.lower()
     if ending in WORKBOOK_ENDINGS:
@@ -129,7 +129,7 @@ def _workbook(path: Path) -> Table:
         with reading(path):
             raw = path.read_bytes()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns of drop-down lists and styles, which mean nothing here
+            warnings.simplefilter("ignore")  # openpyxl warns of drop-down lists and styles, which do not matter here
             sheets = pandas.read_excel(
                 io.BytesIO(raw), sheet_name=None, header=None, dtype=object, na_filter=False, engine="openpyxl"
             )
@@ -168,7 +168,7 @@ def _parquet(path: Path) -> Table:
 
 
 def _framed(table: Table, rows: Sequence[Sequence[object]], numbers: Sequence[int]) -> Table:
-    """The rows below the heading as a frame of the task's fields; `numbers` are the rows' places in the file."""
+    """The rows below the heading as a frame of the task's fields; `numbers` are their positions in the file."""
     pandas = import_module("pandas")
     place = next((place for place, row in enumerate(rows) if not all(map(_is_missing, row))), None)
     heading = rows[place] if place is not None else ()

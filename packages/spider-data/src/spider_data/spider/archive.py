@@ -1,7 +1,7 @@
-"""Take what is needed out of a zip, safely: no member leaves the target, none is a link, all bytes are checked.
+"""Extract the needed members of a zip safely: no member leaves the target, none is a link, all bytes are checked.
 
-Spider's zips wrap everything in one folder and carry schema dumps of 320 MB that nothing reads; only the
-wanted members are written, with the wrapping folder removed.
+Spider's zips hold everything in one folder, with schema dumps of 320 MB that nothing reads. Only the wanted members are
+written, without the outer folder.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ def extract(
 ) -> list[Path]:
     """Extract the wanted members of `archive` under `target` and return their paths there.
 
-    `wanted` sees each member's path without the wrapping folder. That folder is the one that holds a member
-    whose name is a marker, the shallowest if there are several; without a hit nothing is removed.
+    `wanted` receives each member's path without the outer folder. The outer folder is the one that holds a member whose
+    name is a marker, the shallowest if there are several. Without such a member no folder is removed.
 
     Raises:
         SourceNotFoundError, SourceUnreadableError: there is no such file, or it cannot be read.
-        ArchiveDamagedError: truncated, not a zip, encrypted, or a checksum does not hold.
-        UnsafeMemberError: any member, wanted or not, has an absolute path, climbs out with `..`, or is a link.
+        ArchiveDamagedError: truncated, not a zip, encrypted, or a checksum is wrong.
+        UnsafeMemberError: any member, wanted or not, has an absolute path, leaves the target with `..`, or is a link.
         DiskFullError: the wanted members do not fit on the disk; nothing was written.
-        TargetUnwritableError: `target` refuses.
+        TargetUnwritableError: `target` cannot be written.
     """
     require_file(archive, wanted="folder or zip", advice="get it with `spider-data download data`")
     with reading(archive), archive.open("rb") as stream:

@@ -1,7 +1,7 @@
-"""Get Spider 1.0 onto this machine: the tutorial's curated bundle, or the official one.
+"""Download Spider 1.0: the tutorial's bundle, or the official one.
 
-A download resumes, is unpacked by `convert_spider` (safely, and only what is needed), and appears under the
-target's name when it is complete. Without a network, one message says how to place the file by hand.
+A download resumes where it stopped. `convert_spider` unpacks it safely, and only the needed members. The target appears
+when it is complete. Without a network, one message says how to copy the file by hand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spider_data.storage import StrPath, data_dir, require_file
 
 
 class Bundle(StrEnum):
-    """What can be downloaded."""
+    """The bundles that can be downloaded."""
 
     TUTORIAL = "tutorial"
     """Spider 1.0 with the tutorial's Parquet files, as Agent-lightning's SQL agent guide names it."""
@@ -48,7 +48,7 @@ ADDRESSES = {
 }
 
 SPACE_BYTES = 1_500_000_000
-"""Free space asked for before a download: the 372 databases hold 965 MB, the zip and the task files the rest."""
+"""Free space that a download needs: 965 MB for the 372 databases, the rest for the zip and the task files."""
 
 
 def download_bundle(
@@ -69,8 +69,8 @@ def download_bundle(
 
     Raises:
         TargetOccupiedError, DiskFullError: the target cannot be made; nothing is downloaded.
-        DownloadError: the file could not be fetched; what has arrived is kept, and the next call goes on.
-        ArchiveDamagedError: the file is no zip, is cut short, or has another checksum.
+        DownloadError: the download failed; the bytes so far are kept, and the next call resumes.
+        ArchiveDamagedError: the file is not a zip, is truncated, or has another checksum.
         UnsafeMemberError, SourceNotFoundError, RecordInvalidError, SchemaMismatchError: see `convert_spider`.
     """
     target = data_dir(target)

@@ -1,7 +1,7 @@
-"""From the official Spider 1.0, folder or zip, to a data folder that every other command understands.
+"""Convert the official Spider 1.0, a folder or a zip, to a data folder for every other command.
 
-Writes task files and a manifest; databases stay where they are and are linked, or, from a zip, extracted
-once. Equal sources and options give equal bytes. The target appears when it is complete, or not at all.
+The conversion writes task files and a manifest. Databases stay in their place and are linked, or extracted once from a
+zip. Equal sources and options give equal bytes. The target appears only when it is complete.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TEST_ROWS = 2147
 """Rows of the official test file. The stored samples are positions in it and mean nothing in another file."""
 
 EMPTY_DATABASES = ("academic", "geo", "imdb", "music_2", "restaurants", "scholar", "yelp")
-"""Official databases without a single row: executing a query there cannot tell right from wrong."""
+"""Official databases without a single row: on them, every query with an empty result equals the gold query's."""
 
 
 def convert_spider(
@@ -52,9 +52,9 @@ def convert_spider(
     Raises:
         SourceNotFoundError: no such source, or it holds no training questions.
         RecordInvalidError, SchemaMismatchError: a question file is broken; names the record and the key.
-        ArchiveDamagedError, UnsafeMemberError: the zip is truncated or hostile.
+        ArchiveDamagedError, UnsafeMemberError: the zip is damaged, or a member would be written outside the target.
         TargetOccupiedError: the target holds something else.
-        DiskFullError, TargetUnwritableError: the target cannot take the files.
+        DiskFullError, TargetUnwritableError: the files cannot be written to the target.
     """
     source, target, options = Path(source), data_dir(target), options or ConvertOptions()
     if not source.exists():
@@ -66,7 +66,7 @@ def convert_spider(
     with working_folder(target) if occupied else new_folder(target) as part:
         manifest = _convert_into(source, part, options, in_place=in_place)
         if occupied:
-            # Parquet that was read in place is somebody's own and stays as it is.
+            # Parquet files that were read in place belong to the user and stay unchanged.
             own = frozenset(manifest.sources) if in_place else frozenset[str]()
             merge_folder(part, target, last=NAME, keep=own)
             for name in set(earlier.rows if earlier else ()) - set(manifest.rows) - own:
@@ -165,7 +165,7 @@ def _write_tasks(folder: Path, part: Path, options: ConvertOptions, *, archive: 
 def _link_databases(folders: Sequence[Path], part: Path, options: ConvertOptions) -> None:
     """Link the databases of the places given by option, and of the first of `folders` that has them for the others.
 
-    One link a file, in real folders: a generated suite then lands here and not in the source.
+    One link for each file, in real folders, so that a generated suite is written here and not in the source.
     """
     for name in FOLDERS:
         base = options.databases_for(name)

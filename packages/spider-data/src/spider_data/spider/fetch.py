@@ -1,4 +1,4 @@
-"""Bring one file here over HTTP: resumed where it stopped, complete or absent under its final name."""
+"""Download one file over HTTP. A download resumes where it stopped; only a complete file has the final name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spider_data.errors import DownloadError, OptionInvalidError
 from spider_data.storage import writing
 
 Progress = Callable[[int, int | None], None]
-"""Hears bytes present so far and bytes in all, None while unknown."""
+"""Receives the bytes so far and the bytes in all (None while unknown)."""
 
 Fetch = Callable[[str, Path], None]
-"""Puts what an address names at a path, or raises `DownloadError`."""
+"""Downloads an address to a path, or raises `DownloadError`."""
 
 _ATTEMPTS = 3
 _CHUNK = 1 << 18
@@ -25,11 +25,11 @@ _TIMEOUT_S = 30.0
 
 
 def fetch_http(url: str, path: Path, *, on_progress: Progress = lambda done, total: None) -> None:
-    """Download an http or https address to `path`; what arrives before a break is kept beside it for the next call.
+    """Download an http or https address to `path`; after a break, the bytes so far stay beside it for the next call.
 
     Raises:
         OptionInvalidError: another kind of address.
-        DownloadError: no connection, refused by the server, or broken off three times.
+        DownloadError: no connection, refused by the server, or broken three times.
         DiskFullError, TargetUnwritableError: `path` cannot take the bytes.
     """
     if not url.startswith(("http://", "https://")):
@@ -68,7 +68,7 @@ def fetch_drive(url: str, path: Path) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # With `id` no page is asked for the address; gdown writes to a partial file in the same folder.
+            # With `id` gdown requests no page to find the address; it writes to a partial file in the same folder.
             gdown.download(id=url.rstrip("/").rsplit("/d/", 1)[-1].split("/")[0], output=str(path), resume=True)
         except (refused, requests.RequestException) as error:
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -78,7 +78,7 @@ def fetch_drive(url: str, path: Path) -> None:
 
 
 def _transfer(url: str, part: Path, on_progress: Progress) -> bool:
-    """One request for what is still missing; whether the file is then complete."""
+    """Request the missing bytes once; return whether the file is then complete."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310  checked
     try:
@@ -88,7 +88,7 @@ def _transfer(url: str, part: Path, on_progress: Progress) -> bool:
             total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
             if total == str(have):
                 return True
-            part.unlink()  # the remains of another file
+            part.unlink()  # a partial file of another download
             return _transfer(url, part, on_progress)
         raise
     with response:
@@ -107,7 +107,7 @@ def _transfer(url: str, part: Path, on_progress: Progress) -> bool:
 
 
 def _read(response: object) -> bytes:
-    """The next bytes; a broken connection ends them, and the length tells."""
+    """The next bytes; a broken connection ends them, which the caller sees from the length."""
     try:
         return response.read(_CHUNK)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]  urllib's response has no public type
     except (HTTPException, OSError):

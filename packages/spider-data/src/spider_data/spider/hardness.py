@@ -1,6 +1,6 @@
 """Spider's hardness level from a parsed query, by the rules of its official evaluator.
 
-Works on the `sql` dict that Spider's JSON files carry beside each query, so it needs no parser. The
+It reads the `sql` dict that Spider's JSON files hold beside each query, so it needs no parser. The
 evaluator's quirks are kept, because the published counts depend on them: a negated condition counts as an
 aggregate, and so does every `and` or `or` in HAVING (taoyds/test-suite-sql-eval, `Evaluator.eval_hardness`).
 On Spider's dev set it gives the published 248 easy, 446 medium, 174 hard and 166 extra.

@@ -1,7 +1,7 @@
-"""What Spider 1.0 looks like, as a folder and as a zip: where its questions and databases are.
+"""Find the questions and databases of Spider 1.0 in a folder or a zip.
 
-Knows the old layout without test questions, the newer one with `test.json` and `test_database`, and the names that
-mirrors and relatives use.
+The module knows the old layout without test questions, the newer one with `test.json` and `test_database`, and the file
+names of mirrors and related data sets.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ EXTRAS = ("tables.json", "test_tables.json")
 """Schema descriptions, which exact-match scoring reads."""
 
 MIRROR_NAMES = {"train_spider": ("train",), "dev": ("validation",)}
-"""What mirrors and relatives call these files: Hugging Face has `train-00000-of-00001.parquet` and `validation-…`,
-BIRD has `train.json`."""
+"""The names of these files in mirrors and related data sets: Hugging Face has `train-00000-of-00001.parquet` and
+`validation-…`, BIRD has `train.json`."""
 
 JSON_ENDINGS = (".json", ".jsonl")
 
@@ -56,7 +56,7 @@ class ConvertOptions:
         """The place given for `database` or `test_database`.
 
         Raises:
-            SourceNotFoundError: a place is given, but it is no folder.
+            SourceNotFoundError: a place is given and is not a folder.
         """
         given, option = (
             (self.databases, "--databases") if folder == FOLDERS[0] else (self.test_databases, "--test-databases")
@@ -69,7 +69,7 @@ class ConvertOptions:
 
 
 def question_folder(source: Path, options: ConvertOptions) -> Path:
-    """`source`, or the one folder in it that has the questions: zips are often unpacked one level too deep.
+    """`source`, or the only folder in it that has the questions, because zips are often unpacked one level too deep.
 
     Raises:
         SourceNotFoundError: there are no training questions.
@@ -87,7 +87,7 @@ def question_folder(source: Path, options: ConvertOptions) -> Path:
 
 
 def no_training_questions(source: Path) -> SourceNotFoundError:
-    """The error for a folder or zip in which no file has the name of the training questions."""
+    """The error for a folder or zip without a file of training questions."""
     advice = (
         "expected train_spider.json, train.json or train-00000-of-00001.parquet there; name the folder or zip that has"
     )

@@ -1,7 +1,7 @@
-"""Read the question files of Spider and its relatives: JSON as a list or as lines, or Parquet.
+"""Read the question files of Spider and related data sets: JSON as a list or as lines, or Parquet.
 
-A list is decoded one record at a time, because the official training file carries a parse tree with each
-query and would fill a few hundred megabytes at once. Every fault names the file, the record and the key.
+A list is decoded one record at a time, because the official training file holds a parse tree for each query and would
+take a few hundred megabytes at once. Every error names the file, the record and the key.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def read_questions(paths: Sequence[Path], *, stem: str, split: Split) -> list[Sp
     """The tasks of one question file or of all its shards, in order; ids are made from `stem` and the position.
 
     A record needs `db_id`, `question` (Spider-Syn: `SpiderSynQuestion`) and `query` (BIRD: `SQL`); a null question
-    becomes the empty text, so that positions keep their meaning. Hardness comes from `hardness`, else from the
+    becomes an empty text, so that positions do not change. Hardness comes from `hardness`, else from the
     parse tree `sql`, else it is unknown.
 
     Raises:
