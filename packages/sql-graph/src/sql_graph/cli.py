@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sql_graph.errors import EmptyQuestionError, SqlGraphError, UsageError
+from sql_graph.waiting import Waiting
 
 if TYPE_CHECKING:
     from sql_graph.agent.endpoint import EndpointOptions
@@ -152,7 +153,8 @@ def ask(question: str, as_json: bool, csv_file: Path | None, verbose: bool, **op
         raise UsageError("--json and --csv - both print to standard output", argument="--csv", advice="give one a file")
     agent = open_agent(**options)
     if as_json:
-        found = run(agent, question, history=[], show=None)
+        with Waiting(f"asking {options['model']!r}"):
+            found = run(agent, question, history=[], show=None)
         click.echo(json.dumps(found.to_dict(), ensure_ascii=False))
     else:
         from sql_graph.console import TurnPrinter, shown_on
@@ -233,40 +235,38 @@ def open_agent(
     max_rows: int,
 ) -> Agent:
     """The agent that a command's options describe. The schema is read first: a wrong database ends the command."""
-    _status("reading the schema …")
-    from sql_graph.databases.database import SqlDatabase
-    from sql_graph.databases.limits import DatabaseLimits
+    with Waiting("reading the schema") as waiting:
+        from sql_graph.databases.database import SqlDatabase
+        from sql_graph.databases.limits import DatabaseLimits
 
-    database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline, max_rows=max_rows))
-    _ = database.schema
-    _status("loading the agent …")
-    from sql_graph.agent.http_chat import open_http_chat
-    from sql_graph.agent.nodes import Agent
-    from sql_graph.agent.prompts import PromptBudget
-    from sql_graph.agent.state import CheckMode, PromptStyle
+        database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline, max_rows=max_rows))
+        _ = database.schema
+        waiting.update("loading the agent")
+        from sql_graph.agent.http_chat import open_http_chat
+        from sql_graph.agent.nodes import Agent
+        from sql_graph.agent.prompts import PromptBudget
+        from sql_graph.agent.state import CheckMode, PromptStyle
 
-    behind: EndpointOptions = {
-        "model": model,
-        "base_url": base_url,
-        "timeout_s": timeout,
-        "sampling_parameters": {"temperature": temperature, "max_tokens": max_tokens},
-    }
-    chat = open_http_chat(**behind)
-    if not (base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL")):
-        click.echo(
-            f"sql-graph: no --base-url and no OPENAI_API_BASE, so {model!r} is asked at {chat.endpoint.url}; "
-            "the question and the schema go there",
-            err=True,
+        behind: EndpointOptions = {
+            "model": model,
+            "base_url": base_url,
+            "timeout_s": timeout,
+            "sampling_parameters": {"temperature": temperature, "max_tokens": max_tokens},
+        }
+        chat = open_http_chat(**behind)
+        if not (base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL")):
+            waiting.note(
+                f"no --base-url and no OPENAI_API_BASE, so {model!r} is asked at {chat.endpoint.url}; "
+                "the question and the schema go there"
+            )
+        return Agent(
+            database=database,
+            chat=_traced_chat(behind) if _is_traced() else chat,
+            max_turns=max_turns,
+            check=CheckMode(check),
+            style=PromptStyle(style),
+            budget=PromptBudget(total_tokens=prompt_budget),
         )
-    _status(f"asking {model!r} …")
-    return Agent(
-        database=database,
-        chat=_traced_chat(behind) if _is_traced() else chat,
-        max_turns=max_turns,
-        check=CheckMode(check),
-        style=PromptStyle(style),
-        budget=PromptBudget(total_tokens=prompt_budget),
-    )
 
 
 def _is_traced() -> bool:
@@ -279,12 +279,6 @@ def _traced_chat(behind: EndpointOptions) -> ChatModel:
     from sql_graph.agent.chat import open_chat  # takes a second, and only tracers need it
 
     return open_chat(**behind)
-
-
-def _status(doing: str) -> None:
-    """Say on a terminal what is being done, so that nothing is silent for long; pipes and files get no such line."""
-    if sys.stderr.isatty():
-        click.echo(f"sql-graph: {doing}", err=True)
 
 
 def run(

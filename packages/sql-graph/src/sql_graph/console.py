@@ -11,12 +11,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.padding import Padding
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -24,6 +24,7 @@ from sql_graph.agent.calls import Call
 from sql_graph.agent.nodes import CHECK, EXECUTE, REWRITE, WRITE
 from sql_graph.agent.state import SqlAnswer, StopReason
 from sql_graph.errors import SqlGraphError, UsageError
+from sql_graph.waiting import Waiting
 
 Show = Callable[[dict[str, Any]], None]
 Ask = Callable[[str, list[tuple[str, str]], Show], SqlAnswer]
@@ -36,6 +37,8 @@ _ENDS = {
     StopReason.NO_SQL: "ended: the reply holds no SQL",
     StopReason.CUT: "ended: the reply was cut by its length limit; allow more with --max-tokens",
 }
+_ENDLESS = 10_000
+"""Columns of an output that is no terminal."""
 _HELP = "Ask in words. /new forgets what was said, /quit or an empty line ends."
 _FORBIDDEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
@@ -52,15 +55,21 @@ class TurnPrinter:
         self._console = console or shown_on(sys.stdout)
         self._verbose = verbose
         self._replies = 0
+        self._bar: tuple[Progress, TaskID] | None = None
 
     def waiting(self) -> AbstractContextManager[object]:
-        """A line that moves on a terminal while the model is asked; nothing elsewhere."""
-        if self._console.is_terminal:
-            return self._console.status("asking the model …")
-        return nullcontext()
+        """While the model is asked: a line on the terminal that counts the seconds, else `Waiting`."""
+        if not self._console.is_terminal:
+            return Waiting("asking the model")
+        columns = (SpinnerColumn(), TextColumn("asking the model … {task.elapsed:.0f} s"))
+        progress = Progress(*columns, console=self._console, transient=True)
+        self._bar = progress, progress.add_task("", total=None)
+        return progress
 
     def update(self, changes: dict[str, Any]) -> None:
         """Show what one node changed, as LangGraph streams it: `{node: changed keys}`."""
+        if self._bar is not None:
+            self._bar[0].reset(self._bar[1])
         for node, changed in changes.items():
             if "attempts" not in changed:
                 continue
@@ -95,8 +104,7 @@ class TurnPrinter:
         self._console.print()
         self._console.print(Text(f"{self._replies} · {attempt['node'].replace('_', ' ')}", style="bold cyan"))
         if attempt["query"] is not None:
-            sql = Syntax(harmless(attempt["query"]), "sql", background_color="default", word_wrap=True)
-            self._console.print(Padding(sql, (0, 2)))
+            self._indented(Syntax("", "sql", background_color="default").highlight(harmless(attempt["query"])))
         elif attempt.get("reply"):
             source = "the model gave only its reasoning" if attempt.get("only_reasoning") else "the model says"
             self._text(f"{source}: {attempt['reply']}", "yellow")
@@ -104,12 +112,20 @@ class TurnPrinter:
             self._text("the model says nothing", "yellow")
 
     def _text(self, text: str, style: str) -> None:
-        self._console.print(Padding(Text(harmless(text), style=style), (0, 2)))
+        self._indented(Text(harmless(text), style=style))
+
+    def _indented(self, text: Text) -> None:
+        """Print a text two columns in, its long lines broken between words where the output has an edge."""
+        text.rstrip()
+        for line in text.wrap(self._console, self._console.width - 2, overflow="fold", no_wrap=False):
+            line.rstrip()
+            self._console.print(Text("  ").append_text(line))
 
 
 def shown_on(stream: TextIO) -> Console:
-    """A console that writes to a stream, its lines as long as they are."""
-    return Console(file=stream, highlight=False, soft_wrap=True)
+    """A console that writes to a stream: as wide as the terminal; elsewhere no line is wrapped or cut."""
+    console = Console(file=stream, highlight=False)
+    return console if console.is_terminal else Console(file=stream, highlight=False, width=_ENDLESS)
 
 
 def _tokens(call: Call) -> str:

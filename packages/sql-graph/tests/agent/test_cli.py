@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from sql_graph.console import TurnPrinter, draw_png, harmless
 
 COUNT = "```sql\nSELECT count(*) AS n FROM singer\n```"
 BAD = "```sql\nSELECT nme FROM singer\n```"
+WAIT = re.compile(r"sql-graph: .* … [0-9]+ s")
 YES, NO = "VERDICT: CORRECT", "There is no such column.\nVERDICT: INCORRECT"
 
 
@@ -95,9 +97,9 @@ def test_terminal_is_not_obeyed(run: Callable[..., Result], reply_with: Callable
 
 
 def assert_one_line(result: Result, code: int, *parts: str) -> None:
-    """A command ended with this exit code and one line that holds each part."""
+    """A command ended with this exit code and one line that holds each part, waits apart."""
     assert result.exit_code == code
-    assert result.stderr.count("\n") == 1
+    assert len([line for line in result.stderr.splitlines() if not WAIT.fullmatch(line)]) == 1
     assert "Traceback" not in result.output
     for part in parts:
         assert part in result.stderr
