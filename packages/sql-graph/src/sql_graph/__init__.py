@@ -1,6 +1,6 @@
-"""An agent that answers questions on any SQL database: question in, careful SQL out.
+"""An agent that answers questions about any SQL database: question in, checked SQL out.
 
-Names are imported from their modules at first use, so that importing the package costs next to nothing. Rarer names
+Names are imported from their modules at first use, so that importing the package is fast. Rarer names
 are in the public modules `sql_graph.errors`, `sql_graph.ports` and `sql_graph.testing`.
 """
 

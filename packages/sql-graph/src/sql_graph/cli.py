@@ -1,6 +1,6 @@
 """The command `sql-graph`: ask one question, hold a conversation, draw the agent.
 
-Nothing heavy is imported before a command needs it, so `--help` answers at once. Exit codes: 0 a query that ran was
+Slow imports wait until a command needs them, so `--help` answers at once. Exit codes: 0 a query that ran was
 found; 2 an argument makes no sense; 3 the database is at fault; 4 the model cannot be asked; 5 the agent ended without
 a query that runs; 130 interrupted.
 """
@@ -72,14 +72,14 @@ def agent_options(command: Callable[..., None]) -> Callable[..., None]:
                 type=click.Choice(["llm", "rules", "both"]),
                 default="llm",
                 show_default=True,
-                help="Who looks at a query after it ran.",
+                help="What checks a query after it ran: the model, rules, or both.",
             ),
             click.option(
                 "--style",
                 type=click.Choice(["full", "compact"]),
                 default="full",
                 show_default=True,
-                help="How much is said to the model.",
+                help="Full prompts, or compact ones for a small model.",
             ),
             click.option("--prompt-budget", default=4096, show_default=True, help="Longest prompt, in tokens."),
             click.option("--temperature", default=0.0, show_default=True, help="Randomness of the replies."),
@@ -128,7 +128,7 @@ def main() -> None:
     """Answer questions about any SQL database with any OpenAI-compatible model. Reads only, within limits."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a code page may lack a character that a database holds
+            stream.reconfigure(errors="replace")  # the terminal's encoding may lack a character that the database holds
 
 
 @main.command(epilog=_EPILOG)
@@ -144,7 +144,7 @@ def main() -> None:
 @click.option("-v", "--verbose", is_flag=True, help="Also show the model's reasoning and its tokens, call by call.")
 @stops_on_errors
 def ask(question: str, as_json: bool, csv_file: Path | None, verbose: bool, **options: Any) -> None:
-    """Answer QUESTION, showing each turn: the query, what it gave, what the check says.
+    """Answer QUESTION, and show each turn: the query, its result, the verdict of the check.
 
     Example: sql-graph ask --db shop.sqlite --model my-model "How many orders were placed in May?"
     """
@@ -188,7 +188,7 @@ def _write_result(found: SqlAnswer, target: Path | None) -> None:
 def chat(**options: Any) -> None:
     """Hold a conversation: later questions may refer to earlier ones.
 
-    An empty line or /quit ends it, /new forgets what was said, /help tells more.
+    An empty line or /quit ends the conversation, /new forgets it, /help explains.
 
     Example: sql-graph chat --db postgresql+psycopg://me@localhost/shop --model my-model
     """
@@ -234,7 +234,7 @@ def open_agent(
     deadline: float,
     max_rows: int,
 ) -> Agent:
-    """The agent that a command's options describe. The schema is read first: a wrong database ends the command."""
+    """Open the agent of a command's options. The schema is read first, so a wrong database ends the command."""
     with Waiting("reading the schema") as waiting:
         from sql_graph.databases.database import SqlDatabase
         from sql_graph.databases.limits import DatabaseLimits
@@ -270,7 +270,7 @@ def open_agent(
 
 
 def _is_traced() -> bool:
-    """Whether the environment asks LangChain to trace; only LangGraph and LangChain's own models are seen there."""
+    """Whether the environment turns LangChain's tracing on; traces show only LangGraph and LangChain's own models."""
     names = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
     return any(os.environ.get(name, "").lower() == "true" for name in names)
 
@@ -284,7 +284,7 @@ def _traced_chat(behind: EndpointOptions) -> ChatModel:
 def run(
     agent: Agent, question: str, *, history: list[tuple[str, str]], show: Callable[[dict[str, Any]], None] | None
 ) -> SqlAnswer:
-    """Answer one question; `show` gets each node's changes as they happen."""
+    """Answer one question; `show` receives each node's changes as they happen."""
     from sql_graph.agent.walk import walk
 
     if not question.strip():

@@ -1,4 +1,4 @@
-"""What a person sees: the turns of an answer, and a conversation, on a terminal.
+"""Show the turns of an answer, and hold a conversation, on a terminal.
 
 Everything that comes from a model or a database is shown as plain text: no markup, and no control characters that a
 terminal would obey.
@@ -83,7 +83,7 @@ class TurnPrinter:
                 self._text(f"check: {attempt['feedback']}", "yellow")
 
     def end(self, found: SqlAnswer) -> None:
-        """Show why the agent ended."""
+        """Show why the agent stopped."""
         style = "green" if found.ran else "red"
         if self._verbose:
             self._calls(found.calls)
@@ -138,7 +138,7 @@ def _tokens(call: Call) -> str:
 
 
 def converse(ask: Ask, console: Console | None = None) -> None:
-    """Read questions until an empty line, `/quit` or the end of the input. An error ends a question, not the talk."""
+    """Read questions until an empty line, `/quit` or the end of the input. An error ends only one question."""
     console = console or shown_on(sys.stdout)
     if console.is_terminal:
         importlib.import_module("readline")  # line editing and recall for input()

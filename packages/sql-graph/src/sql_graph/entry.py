@@ -1,6 +1,6 @@
-"""What `sql-graph` runs: the command, with Ctrl-C obeyed from the first import on.
+"""Start the command `sql-graph`, so that Ctrl-C ends it from the first import on.
 
-Imports nothing but the standard library, so that an interruption has a door to leave by before the rest is there.
+This module imports only the standard library, so that it handles Ctrl-C before anything else is imported.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run `sql-graph`; an interruption is one line and exit code 130, whatever was being done."""
+    """Run `sql-graph`; Ctrl-C prints one line and gives exit code 130 at any moment."""
     try:
         code = _run()
     except KeyboardInterrupt:
@@ -21,13 +21,13 @@ def main() -> None:
 
 def _run() -> int | None:
     """Run the command and give its exit code."""
-    import click  # here, so that an interruption of the import is caught
+    import click  # imported here, so that Ctrl-C during the import is caught
 
     from sql_graph.cli import main as command
 
     try:
         return command(standalone_mode=False)
-    except click.Abort:  # click's word for an interruption
+    except click.Abort:  # how click reports Ctrl-C
         return _interrupted()
     except click.ClickException as error:
         error.show()

@@ -1,8 +1,8 @@
-"""What can go wrong that is not the model's doing.
+"""Errors for failures that the model did not cause.
 
-A query that fails is an `Observation`; a reply without SQL is a `StopReason`. What is here means that somebody must
-act: the endpoint is down, the database is missing, an argument makes no sense. Each error carries its facts as typed
-fields, `str()` builds the sentence from them: the thing, what is wrong with it, the next step. All are picklable. No
+A query that fails is an `Observation`; a reply without SQL is a `StopReason`. An error of this module means that
+somebody must act: the endpoint is down, the database is missing, an argument makes no sense. Each error has typed
+fields, from which `str()` builds the sentence: the thing, what is wrong with it, the next step. All are picklable. No
 field ever holds a password or an API key.
 """
 

@@ -4,7 +4,7 @@
 of them as names in some places only, so a name among them is always quoted.
 """
 
-# ruff: noqa: SIM905  words read best as words
+# ruff: noqa: SIM905  a text of words is easier to read than a list of strings
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CLAUSES = frozenset(
     returning right rlike rows select similar tablesample then union using values when where window with within
     """.split()
 )
-"""Words that can go on with a query at the start of a line."""
+"""Words that can continue a query at the start of a line."""
 
 DANGLING = frozenset(
     """

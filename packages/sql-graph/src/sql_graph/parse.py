@@ -1,8 +1,9 @@
-"""From a model's reply to the query in it. Total functions: any text gives an answer, none raises.
+"""Find the query in a model's reply. The functions are total: they return an answer for any text and never raise.
 
-What is found must begin like SQL; prose, placeholders and result tables are never returned. Where several queries are
-offered, the last complete one counts that is no draft, as models correct themselves. Statements are not counted or
-judged here: two statements stay together, so that the executor can refuse them. REPLIES.md lists the shapes.
+A query must begin like SQL; prose, placeholders and result tables are never returned. When a reply holds several
+queries, the last complete one that is not a draft counts, because models correct themselves. This module does not count
+or judge statements: two statements stay together, so that the executor can refuse them. REPLIES.md lists the forms of
+replies.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ MAX_KEPT_REPLY = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A model's reply, read."""
+    """What was read from a model's reply."""
 
     sql: str | None
     cut: bool
     """Whether the length limit ended it."""
     words: str = ""
-    """What the model said, where no query was found: the answer's text, or its reasoning where it gave nothing else."""
+    """The model's words when there is no query: the answer's text, or the reasoning when there is no other text."""
     only_reasoning: bool = False
     """Whether the model gave reasoning and no answer."""
 
@@ -45,7 +46,7 @@ class _Block:
     body: str
     tag: str = ""
     closed: bool = True
-    """Whether its end was marked, so that nothing can be missing."""
+    """Whether its end is marked, so that it is complete."""
 
 
 _FENCE = re.compile(r"`{3,}|~{3,}|(?:(?<=\n)|\A)[ \t]*(?:'''|\"\"\")(?=[a-zA-Z]*[ \t]*\n)")
@@ -84,7 +85,7 @@ _NO_ANSWER = re.compile(
     r"\b[^:：\n]{0,30}[:：]",
     re.IGNORECASE,
 )
-"""Labels of what is no answer."""
+"""Labels of text that is not the answer."""
 _KEY = re.compile(r"[\"']\s*:\s*[\"']\Z")
 _BEFORE = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*+\*/|[>*`])*+")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -97,8 +98,8 @@ def extract_sql(reply: str) -> str | None:
 
     Thoughts (`<think>…</think>` and their kind, closed or not), tokens of chat templates and turns of other speakers
     are not part of the reply. Among fenced blocks the last complete query wins, one that is tagged as SQL before any
-    other; one that begins like a write is taken only when there is no query, for the executor to refuse. Typographic
-    characters outside its quotes are made plain.
+    other; a query that begins like a write is taken only when there is no other, so that the executor refuses it.
+    Typographic characters outside its quotes become plain.
     """
     found = _find(reply, cut=False)
     return None if found is None else found.body
@@ -131,7 +132,7 @@ def message_text(message: BaseMessage) -> str:
 
 
 def reasoning_text(message: BaseMessage) -> str:
-    """What a server gave beside the answer as the model's reasoning; empty where there is none."""
+    """The reasoning that a server returns beside the answer; empty when there is none."""
     fields = cast("dict[str, Any]", message.additional_kwargs)
     said = next((fields[key] for key in ("reasoning_content", "reasoning") if isinstance(fields.get(key), str)), "")
     content = cast("str | list[Any]", message.content)  # pyright: ignore[reportUnknownMemberType]  untyped in langchain
@@ -159,7 +160,7 @@ def _find(reply: str, *, cut: bool) -> _Block | None:
 def _find_in_turn(text: str, *, cut: bool) -> _Block | None:
     text = _DRAFT.sub("\n", text)
     fenced = list(_fenced(text))
-    if found := _last(READ, fenced, cut=cut):  # nearly every reply, so the rest is looked at only when it must be
+    if found := _last(READ, fenced, cut=cut):  # true for nearly every reply, so the rest runs only when it is needed
         return found
     groups = (fenced, *_unfenced(text))
     return next((found for kind in (READ, WRITE) for group in groups if (found := _last(kind, group, cut=cut))), None)
@@ -168,7 +169,7 @@ def _find_in_turn(text: str, *, cut: bool) -> _Block | None:
 def _last(kind: re.Pattern[str], group: list[_Block], *, cut: bool) -> _Block | None:
     """The last complete block that begins as `kind` says, else the last; one tagged as SQL first, and no prose.
 
-    Of a reply that was cut the last counts, complete or not: an earlier one was given up.
+    Of a reply that was cut, the last block counts, complete or not, because the model abandoned the earlier ones.
     """
     begun = [block for block in group if begins(kind, block.body)]
     tagged = [block for block in begun if _SQL_TAG.fullmatch(block.tag) and not is_sentence(block.body)]
@@ -182,7 +183,7 @@ def _last(kind: re.Pattern[str], group: list[_Block], *, cut: bool) -> _Block | 
 
 
 def _fenced(text: str) -> Iterator[_Block]:
-    """What the fenced blocks of a text hold: a query, or JSON, program text or labels around one."""
+    """The contents of the fenced blocks of a text: a query, or JSON, program text or labels around one."""
     at = 0
     while opening := _FENCE.search(text, at):
         if is_quoted(text, opening):
@@ -238,7 +239,7 @@ def _split_tag(inside: str) -> tuple[str, str]:
 
 
 def _statements(body: str) -> str:
-    """The statements at the start of a block, without what follows their last semicolon and is no SQL."""
+    """The statements at the start of a block, without text after the last semicolon that is not SQL."""
     for semicolon in re.finditer(";", masked(body)):
         end = semicolon.end()
         following = body[end : end + PREFIX_CHARS].lstrip(" \n\t;")
@@ -266,7 +267,7 @@ def _bare(text: str) -> Iterator[tuple[bool, _Block]]:
     at = 0
     first = _KEYWORD.search(text)
     if looks_like_query(text[:PREFIX_CHARS]) and (first is None or not _BEFORE.fullmatch(text, 0, first.start())):
-        at = end_of_query(text, 0)  # a statement such as PRAGMA, which begins no query inside prose
+        at = end_of_query(text, 0)  # a statement such as PRAGMA, which does not begin a query inside prose
         yield False, _Block(body=tidy(text[:at].strip()), closed=at < length)
     for keyword in _KEYWORD.finditer(text):
         begin = keyword.start()
@@ -282,7 +283,7 @@ def _bare(text: str) -> Iterator[tuple[bool, _Block]]:
         if READ.match(text, begin) or written:
             start, limit = _with_lead(text, begin), _limit(text, begin, line)
             if limit is None and _KEY.search(line):
-                continue  # the value of a JSON key that does not end is no whole query
+                continue  # the unfinished value of a JSON key is not a complete query
             at = end_of_query(text, start, limit)
             yield labelled, _Block(body=tidy(text[start:at].strip()), closed=at < length)
 
@@ -294,7 +295,7 @@ def _labelled_above(text: str, line_start: int) -> bool:
 
 
 def _limit(text: str, begin: int, line: str) -> int | None:
-    """Where the quote or code mark closes that stands right before a query; None where there is none."""
+    """Where the quote or code mark directly before a query is closed; None without such a mark."""
     mark = _CLOSINGS.get(line[-1:]) if not line.endswith(" ") else None
     if mark is None or (mark == "**" and not line.endswith("**")):
         return None

@@ -1,8 +1,7 @@
-"""What the graph asks of the outside: a database that answers, a chat model that replies.
+"""The protocols that the graph needs: a database and a chat model.
 
-Protocols are declared here, by their consumer, as narrow as its need. `SqlDatabase` and LangChain's chat models
-satisfy them; so do the public doubles `TableDatabase` and `ScriptedChat`. There is no field through which a gold
-query could travel.
+Each protocol has only what the graph uses. `SqlDatabase` and LangChain's chat models satisfy them, and so do the public
+doubles `TableDatabase` and `ScriptedChat`. No field can hold a gold query.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ObservationStatus(StrEnum):
-    """What came of running one query. Everything here is the query's own doing, so it is data, never an exception."""
+    """The result of running one query. The query caused each of these, so they are data and never an exception."""
 
     ROWS = "rows"
     """It ran and returned at least one row."""
@@ -30,7 +29,7 @@ class ObservationStatus(StrEnum):
     TIMEOUT = "timeout"
     """Stopped at the deadline."""
     TOO_LARGE = "too_large"
-    """Its result, or one value in it, is beyond what may be fetched."""
+    """Its result, or one value in it, is larger than the limits allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

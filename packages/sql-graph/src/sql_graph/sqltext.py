@@ -1,7 +1,7 @@
-"""What the text of SQL tells without a parser: does it begin like SQL, is it prose, is it the same query.
+"""Examine SQL text without a parser: whether it begins like SQL, whether it is prose, whether two queries are the same.
 
-Enough to tell a query from the words around it; whether it may run is for the executor to say. Every function takes
-time in proportion to the text.
+This tells a query from the words around it; the executor decides whether the query may run. The time of every function
+grows in proportion to the length of the text.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ READ = re.compile(
     r"pragma\s+\w|show\s+(?:tables|columns|databases|schemas|create|index|indexes|full|all)\b|describe\s+\S+\s*(?:;|\Z)",
     re.IGNORECASE,
 )
-"""How statements begin that read."""
+"""The beginnings of reading statements."""
 _ENDED = r"\s*(?:;|\Z)"
 WRITE = re.compile(
     r"(?:insert|replace)\s+(?:or\s+\w+\s+)?into\b|update\s+\S+\s+set\b|delete\s+from\b|merge\s+into\b|"
@@ -45,20 +45,21 @@ WRITE = re.compile(
     rf"call\s+\w+\s*\(|do\s+\$|lock\s+tables?\b|exec(?:ute)?\s+\w+\s*(?:;|\Z|\(|@)",
     re.IGNORECASE,
 )
-"""How other statements begin. They are SQL all the same, and the executor refuses them."""
+"""The beginnings of other statements. They are SQL too, and the executor refuses them."""
 _SKETCH = re.compile(
     r"\.\.\.|…|\{\w+\}|\bYOUR[ _][A-Z]+|\b(?i:your_(?:table|column|query)(?:_name)?)\b|"
     r"(?:^|[(,=]|\b(?i:select|distinct|from|join|where|by|and|or|on|in|like|limit|set))\s*<\w[\w ]{0,40}>"
 )
-"""What is left to be filled in."""
+"""Placeholders that the model left in a query."""
 _STOPWORD = re.compile(r"(?<![.\w])(?:the|whose|please|you|your|we|this|that|these|let's|i'll)\b(?!\s*[.,=])", re.I)
 _WORD = re.compile(r"[^\W\d][\w']*+")
 PROSE_RUN = 3
-"""So many words in a row that are no keywords of SQL are a sentence: SQL puts at most a name beside its alias."""
+"""So many words in a row that are not keywords of SQL make a sentence: in SQL at most a name and its alias stand
+together."""
 
 
 def begins(kind: re.Pattern[str], text: str) -> bool:
-    """Whether a text, after comments and parentheses, begins as `kind` says and leaves nothing to be filled in."""
+    """Whether a text, after comments and parentheses, begins as `kind` says and has no placeholder."""
     start = _LEAD.match(text)
     return kind.match(text, start.end() if start else 0) is not None and not _SKETCH.search(plain(text))
 
@@ -70,7 +71,7 @@ def starts(kind: re.Pattern[str], text: str, at: int, limit: int) -> bool:
 
 
 def plain(sql: str) -> str:
-    """A query without what its quotes and comments hold."""
+    """A query without the contents of its quotes and comments."""
     return QUOTED.sub("''", sql)
 
 
@@ -91,7 +92,7 @@ def canonical_query(sql: str) -> str:
 
 
 def same_query(left: str, right: str) -> bool:
-    """Whether two queries are the same but for white space outside quotes and closing semicolons."""
+    """Whether two queries are the same, apart from white space outside quotes and closing semicolons."""
     return canonical_query(left) == canonical_query(right)
 
 
@@ -104,13 +105,13 @@ def reads_as_prose(text: str) -> bool:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether a text is a sentence beyond doubt, even where it is offered as SQL."""
+    """Whether a text is certainly a sentence, even when it is presented as SQL."""
     words = plain(text)
     return _STOPWORD.search(words) is not None and longest_run(words) >= PROSE_RUN
 
 
 def longest_run(words: str) -> int:
-    """The most words in a row, parted by blanks alone, that are no keywords of SQL."""
+    """The largest number of words in a row, separated only by blanks, that are not keywords of SQL."""
     longest = run = 0
     end = -1
     for word in _WORD.finditer(words):

@@ -1,6 +1,6 @@
 """Doubles that need no model and no database. They replay what they were given and fail on anything else.
 
-For tests of code that uses this package, and for trying it out without a model.
+Use them in tests of code that uses this package, and to try it without a model.
 """
 
 from __future__ import annotations
@@ -89,11 +89,11 @@ class TableDatabase:
 
     @property
     def dialect(self) -> str:
-        """The dialect given at birth."""
+        """The dialect given to the constructor."""
         return self._dialect
 
     def schema_text(self, question: str, *, budget_tokens: int, style: SchemaStyle) -> str:
-        """The schema given at birth, whatever the style."""
+        """The schema given to the constructor, whatever the style."""
         return self._schema
 
     def run(self, sql: str) -> Observation:

@@ -1,4 +1,4 @@
-"""From a checker's reply to its verdict. Total: any text gives an answer, none raises."""
+"""Read the verdict in a checker's reply. The functions are total: any text gives an answer, and none raises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sql_graph.parse import plain_reply
 
 
 class CheckVerdict(StrEnum):
-    """What a checker says of a query."""
+    """A checker's verdict on a query."""
 
     CORRECT = "correct"
     INCORRECT = "incorrect"
@@ -53,10 +53,10 @@ LINE_CHARS = 2_000
 def parse_verdict(reply: str) -> CheckVerdict | None:
     """The verdict in a checker's reply; None when it gives none, or a choice of both.
 
-    A line that names the verdict (`VERDICT: INCORRECT because …`) or is nothing but a verdict (`The query is
-    correct.`) counts before any other, and the last of these. Without one, the last line counts that begins with the
-    verdict and goes on with a reason (`Incorrect: the join is missing`) or says in a sentence that the query is
-    correct or not. Negations turn the word round. Doubt (`whether`, `if`, `would be`) is no verdict.
+    A line that names the verdict (`VERDICT: INCORRECT because …`) or is only a verdict (`The query is correct.`) wins,
+    and the last of these counts. Without such a line, the last line counts that begins with the verdict and continues
+    with a reason (`Incorrect: the join is missing`) or says in a sentence whether the query is correct. A negation
+    reverses the word. Doubt (`whether`, `if`, `would be`) is not a verdict.
     """
     lines = _lines(reply)
     for read in (_named, _told):
@@ -67,7 +67,7 @@ def parse_verdict(reply: str) -> CheckVerdict | None:
 
 
 def checker_remarks(reply: str) -> str:
-    """What a checker says besides its verdict: the lines without one, and the reason on the verdict's own line."""
+    """A checker's words besides its verdict: the lines without one, and the reason on the verdict's own line."""
     kept: list[str] = []
     for line in _lines(reply):
         found = _named(line)
@@ -83,7 +83,7 @@ def _lines(reply: str) -> list[str]:
 
 
 def _named(line: str) -> tuple[CheckVerdict, int] | None:
-    """The verdict of a line that names it or is nothing else, and where its words end."""
+    """The verdict of a line that names it or holds nothing else, and where its words end."""
     line = line[:LINE_CHARS]
     explicit = list(_EXPLICIT.finditer(line))
     if explicit:

@@ -1,8 +1,7 @@
-"""Rules that find fault with a query from its result alone, at the price of no model call.
+"""Rules that reject a query by its result alone, without a model call.
 
-A rule speaks only when it is sure: feedback sends the model back to work, and a wrong word there costs a right query.
-Three things are looked at: the query did not run, it found nothing, it shows several columns where the question asks
-for one number.
+A rule rejects only when it is sure, because wrong feedback makes the model replace a right query. The rules check three
+things: the query did not run, it found nothing, it returned several columns where the question asks for one number.
 """
 
 from __future__ import annotations

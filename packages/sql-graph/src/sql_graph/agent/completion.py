@@ -1,8 +1,8 @@
-"""What is in the body of a successful answer: a completion, or the failure of an endpoint that answers 200.
+"""Read the body of a successful answer: a completion, or the failure of an endpoint that answers 200.
 
 Many servers and gateways report their own failures with status 200: as an `error` in place of the choices or inside
-one, as a `finish_reason`, or as a message in which nothing was generated. None of them is the model's answer. What is
-merely odd (no role, half a character, an odd `usage`) is mended, so that nothing later stumbles over it.
+one, as a `finish_reason`, or as a message in which nothing was generated. None of them is the model's answer. Small
+oddities (no role, half a character, an odd `usage`) are repaired, so that later code need not handle them.
 
 A reply without text counts as the model's own only where the server says that something was generated.
 """
@@ -34,7 +34,7 @@ _CODES = (
 
 
 def read_completion(body: bytes) -> dict[str, Any]:
-    """The completion in the body of a successful answer, mended where it is merely odd.
+    """The completion in the body of a successful answer, with small oddities repaired.
 
     Raises:
         AnswerError: the body is no completion, or it is one in which the endpoint failed.

@@ -1,8 +1,8 @@
-"""A chat model over plain HTTP, for the command line and for whoever has no use for LangChain's OpenAI client.
+"""A chat model over plain HTTP, for the command line and other programs that do not need LangChain's OpenAI client.
 
-It asks what `open_chat`'s model asks and fails as that fails, but imports neither `openai` nor `langchain_openai`,
-whose imports take longer than most answers. It is no LangChain model: callbacks and tracers do not see its calls, so
-training needs `open_chat`.
+It sends the requests of `open_chat`'s model and raises the same errors, but imports neither `openai` nor
+`langchain_openai`, whose imports take longer than most answers. It is no LangChain model: callbacks and tracers do not
+see its calls, so training needs `open_chat`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which tables a question is about, by words alone: names, comments and values, no model and no embedding.
+"""Rank tables by their relevance to a question, by words alone: names, comments and values, without model or embedding.
 
 A table is a bag of stemmed words, those of its name weighing more than those of its columns, comments and values.
 Words are weighed as in BM25 (Robertson and Zaragoza 2009): rare ones more, repeated ones less and less. Relevance
-then flows along foreign keys, so that a table that only joins two relevant ones is kept with them.
+then passes along foreign keys, so that a table that only joins two relevant ones is kept with them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def terms(text: str) -> Iterator[str]:
 
 
 def stem(word: str) -> str:
-    """A word without its plural or verbal ending, by rules that only need to agree with themselves."""
+    """A word without its plural or verbal ending. The rules need to be consistent, not correct."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes", "zes")):

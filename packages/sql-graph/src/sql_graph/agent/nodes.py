@@ -1,4 +1,4 @@
-"""The four nodes and the way on, as plain functions from a state to the keys they change.
+"""The four nodes and the edges between them, as plain functions from a state to the keys that they change.
 
 A node calls `chat.invoke(messages)` synchronously (`Agent.invoke` only notes the reply): no chain, no structured
 output, no retry wrapper in between. Tracers see the nearest enclosing chain, which therefore is the node, and
@@ -166,8 +166,8 @@ def _ask(agent: Agent, node: str, messages: list[BaseMessage]) -> AttemptRecord:
 def _feedback(state: SqlState, agent: Agent) -> str:
     """What is wrong with the last query, for the model; empty when nothing is.
 
-    A checker without a verdict is taken at the database's word: a query that ran is approved, one that failed is
-    not. No verdict can approve a query that failed.
+    Without a checker's verdict the database decides: a query that ran is approved, a query that failed is not. No
+    verdict can approve a query that failed.
     """
     attempt = state.get("attempts", [])[-1]
     if attempt["observation"] is None:

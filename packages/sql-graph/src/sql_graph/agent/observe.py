@@ -1,4 +1,4 @@
-"""Turn what a query gave into the text that the model reads, short whatever the result.
+"""Turn the result of a query into a short text for the model.
 
 A table is a header line, one line a row with ` | ` between cells, and a line with the row count. A failure is one
 line: its kind and the database's own words, without addresses, statements or library boilerplate.
@@ -63,7 +63,7 @@ def cell_text(value: object, *, max_chars: int) -> str:
 
 
 def error_text(message: str) -> str:
-    """The part of a database's message that helps to mend a query, on one line."""
+    """The part of a database's message that helps to correct a query, on one line."""
     lines = [line.strip() for line in _ADDRESS.sub("(address)", message).splitlines()]
     text = inert(on_one_line("; ".join(line for line in lines if line))) or "the database gave no reason"
     return text if len(text) <= MAX_ERROR_CHARS else f"{text[: MAX_ERROR_CHARS - 1]}…"

@@ -1,8 +1,8 @@
-"""Show foreign text in a prompt so that it stays in its place.
+"""Write text from a database into a prompt so that it cannot change the prompt.
 
-Names, values, comments and results come from a database, and anybody may have written them. Shown here, they hold no
-line end, no control or bidirectional character, no fence and no token of a chat template: what could act is written so
-that it can only be read.
+Names, values, comments and results come from a database, and anybody may have written them. These functions remove or
+escape line ends, control and bidirectional characters, fences and tokens of chat templates, so that such a text cannot
+change the prompt around it.
 """
 
 from __future__ import annotations

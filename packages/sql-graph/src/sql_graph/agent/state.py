@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CheckMode(StrEnum):
-    """Who looks at a query after it ran."""
+    """What checks a query after it ran."""
 
     LLM = "llm"
     """The model, in a call of its own, as in the tutorial."""
@@ -32,7 +32,7 @@ class CheckMode(StrEnum):
 
 
 class PromptStyle(StrEnum):
-    """How much is said to the model."""
+    """How much text the prompts hold."""
 
     FULL = "full"
     """Conventions, the schema with sample values, and a system message: for instruction-tuned models."""

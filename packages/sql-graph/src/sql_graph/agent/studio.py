@@ -1,4 +1,4 @@
-"""What LangGraph's dev server and Studio load: the agent that the environment describes.
+"""The entry point for LangGraph's dev server and Studio: the agent that the environment describes.
 
 `SQL_GRAPH_DB` is the database's URL or file and `SQL_GRAPH_MODEL` the model's name; the endpoint is that of
 `OPENAI_API_BASE` with the key of `OPENAI_API_KEY`. `langgraph.json` points here.

@@ -1,4 +1,4 @@
-"""How long a text is for a model whose tokenizer is not at hand: an estimate that errs on the long side.
+"""Estimate the number of tokens of a text without the model's tokenizer. The estimate is rather too high than too low.
 
 Rules for byte-pair tokenizers (Qwen, Llama, GPT): a digit and a punctuation mark count one token each, a run of
 ASCII letters one per three letters begun, a run of blanks one per eight begun (a single space joins the next word),

@@ -1,7 +1,7 @@
-"""The agent without LangGraph: the same nodes on the same ways, for the command line.
+"""Run the agent without LangGraph: the same nodes in the same order, for the command line.
 
-Importing LangGraph takes longer than most answers. What it adds (checkpoints, callbacks, traces, threads) a command has
-no use for; `sql_graph.agent.graph` has it all.
+Importing LangGraph takes longer than most answers, and a command does not need what LangGraph adds (checkpoints,
+callbacks, traces, threads); `sql_graph.agent.graph` has all of it.
 """
 
 from __future__ import annotations

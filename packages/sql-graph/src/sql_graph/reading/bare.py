@@ -1,8 +1,8 @@
-"""Where a query ends that no fence holds: the lines that go on with it, told from the words after it.
+"""Find the end of a query without a fence: tell the lines that continue it from the words after it.
 
-A query is read line by line. Inside its strings, comments and parentheses, after an operator, a comma or a word that
-needs more, and before a line that begins with a clause, it goes on, also across blank lines. A sentence, a label, a
-list item or a second query ends it.
+A query is read line by line. It continues inside its strings, comments and parentheses, after an operator, a comma or a
+word that needs more, and before a line that begins with a clause, also across blank lines. A sentence, a label, a list
+item or a second query ends it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _FIRST = re.compile(r"[ \t]*(\w+)")
 _STAR = re.compile(r"(?:\b(?:select|distinct|all)\s*|[.,(]\s*)\*\Z", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W\d]\w*")
 LINE_CHARS = 400
-"""As much of a line as is looked at to tell prose."""
+"""At most this much of a line is examined to recognise prose."""
 
 
 @dataclass(slots=True)
 class _Reader:
-    """What has been read of a query so far."""
+    """The state of a query that is being read."""
 
     depth: int = 0
-    """Parentheses open."""
+    """Number of open parentheses."""
     dangling: bool = False
     """Whether the last word or mark needs something after it."""
     after_paren: bool = False
@@ -65,7 +65,7 @@ class _Reader:
 
 
 def end_of_query(text: str, start: int, limit: int | None = None) -> int:
-    """Where the query ends that begins at `start`, at `limit` at the latest. Linear in the text read."""
+    """Where the query that begins at `start` ends, at most at `limit`. The time is linear in the text read."""
     limit = len(text) if limit is None else limit
     reader = _Reader()
     end = start
@@ -97,7 +97,8 @@ def end_of_query(text: str, start: int, limit: int | None = None) -> int:
 
 
 def is_whole(sql: str) -> bool:
-    """Whether nothing seems to be missing from a query: parentheses and quotes closed, nothing left dangling."""
+    """Whether nothing seems to be missing from a query: parentheses and quotes are closed, and the last word needs
+    nothing after it."""
     reader = _Reader()
     for token in _TOKEN.finditer(sql):
         text = token.group()
@@ -110,7 +111,7 @@ def is_whole(sql: str) -> bool:
 
 
 def _needs_more(mark: str, before: str) -> bool:
-    """Whether a mark asks for something after it; `SELECT *` and `count(*` do not."""
+    """Whether a mark needs something after it; the star of `SELECT *` and `count(*` does not."""
     if mark == "*":
         return before not in ("select", "distinct", "all", ".", ",", "(")
     return mark in ",(.=<>+-/|%&~!"
@@ -160,12 +161,12 @@ def _never_sql(line: str) -> bool:
 
 
 def _remark(line: str) -> bool:
-    """Whether a line in parentheses is words: `(This counts all singers.)`"""
+    """Whether a line in parentheses is prose: `(This counts all singers.)`"""
     return line.lstrip().startswith("(") and _is_prose(line)
 
 
 def _operator(line: str) -> bool:
-    """Whether a line that begins with `-`, `*`, `>` or `+` goes on with an expression and is no list item."""
+    """Whether a line that begins with `-`, `*`, `>` or `+` continues an expression and is not a list item."""
     words = _WORDS.findall(line)
     if line.lstrip()[:1].isdigit() or "•" in line[:4]:
         return False

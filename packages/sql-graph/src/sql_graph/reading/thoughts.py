@@ -1,7 +1,7 @@
-"""What of a reply is the answer: its thoughts left out, its channels and turns told apart, its end marks removed.
+"""Find the answer in a reply: leave out its thoughts, separate its channels and turns, remove its end marks.
 
-Models think in many markers, servers leave the tokens of chat templates in the text, and some models go on with turns
-of their own. A marker inside quotes on its line is data: `LIKE '%<think>%'`.
+Models mark their thoughts in many ways, servers leave the tokens of chat templates in the text, and some models invent
+further turns. A marker inside quotes on its line is data: `LIKE '%<think>%'`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _ON_LINE = re.compile(r"(?<!\w)'[^'\n]*'|(?<!\w)\"[^\"\n]*\"|(?<!`)`[^`\n]+`(?!`
 
 
 def without_thinking(reply: str) -> str:
-    """A reply without its thoughts. The prompt may have opened a thought, and the limit may leave one open.
+    """A reply without its thoughts. The prompt may open a thought, and the length limit may leave one open.
 
     A closing marker without its opening one ends a thought that the prompt began, so all before it goes. A marker of
     the same name inside an open thought changes nothing; one of another name is nested in it.
@@ -62,13 +62,13 @@ def without_thinking(reply: str) -> str:
 
 
 def thoughts_in(reply: str) -> str:
-    """What `without_thinking` leaves out: the thoughts of a reply, one after the other, without their markers."""
+    """The thoughts of a reply, which `without_thinking` leaves out, one after the other and without their markers."""
     channels = [text.strip() for name, text in _channels(reply) if name == "analysis"]
     return "\n".join([*channels, *(part.strip() for part in _parted(_final_channel(reply))[1])]).strip()
 
 
 def _parted(text: str) -> tuple[list[str], list[str]]:
-    """The parts of a text that are no thoughts, and those that are, each in order."""
+    """The parts of a text outside thoughts, and the thoughts, each in order."""
     kept: list[str] = []
     thoughts: list[str] = []
     opened: list[str] = []
@@ -98,7 +98,7 @@ def _parted(text: str) -> tuple[list[str], list[str]]:
 def turns(text: str) -> Iterator[str]:
     """The assistant's own turns in a text without thoughts, in order, without the tokens of chat templates.
 
-    Ends where another speaker begins: what follows was made up.
+    The text ends where another speaker begins, because the model invented the rest.
     """
     kept: list[str] = []
     said = False

@@ -1,6 +1,6 @@
-"""Make typographic characters in a query plain, outside its strings, quoted names and comments.
+"""Replace typographic characters in a query by plain ones, outside its strings, quoted names and comments.
 
-Chat interfaces and models that write other languages put `’`, `（`, no-break spaces or `&gt;` where SQL knows only
+Chat interfaces and models that write other languages use `’`, `（`, no-break spaces or `&gt;` where SQL knows only
 ASCII. Inside quotes every character is data and stays.
 """
 
@@ -43,7 +43,7 @@ _EITHER = re.compile(f"{SMART.pattern}|(?:{QUOTED.pattern})", re.DOTALL)
 
 
 def tidy(sql: str) -> str:
-    """A query with typographic characters outside its quotes made plain; otherwise the same."""
+    """The same query with plain characters outside its quotes."""
     if not _ODD.search(sql):
         return sql
     sql = _without_escapes(sql)
@@ -57,7 +57,7 @@ def tidy(sql: str) -> str:
 
 
 def _requoted(found: re.Match[str]) -> str:
-    """A text in plain quotes, its own apostrophes doubled; what stood in plain quotes stays."""
+    """A text in plain quotes, with its own apostrophes doubled; text that has plain quotes stays."""
     if found["single"] is not None:
         return "'" + found["single"].replace("’", "'").replace("'", "''") + "'"
     return found.group() if found["double"] is None else f'"{found["double"]}"'
