@@ -12,6 +12,7 @@ import pytest
 from lit_sql_trainer import Sampling, evaluate, find_target
 from lit_sql_trainer.errors import ConfigError, FailureLimitError, MissingSplitError, RunError, SetupError
 from lit_sql_trainer.evaluation.run import FAILURES_IN_A_ROW, load_evaluation
+from lit_sql_trainer.evaluation.table import describe_summary
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 
 from .conftest import lines_of, messages_text, right_answer, sql_block, target_at, wrong_about
@@ -194,6 +195,7 @@ def test_stopping_ends_after_the_questions_under_way(
     [
         ({"sampling": Sampling(temperature=0.5)}, "another temperature"),
         ({"sampling": Sampling(samples=2)}, "another samples"),
+        ({"sampling": Sampling(votes=2)}, "another votes"),
         ({"split": "validation"}, "another split"),
         ({"limit": 3}, "another questions"),
     ],
@@ -245,6 +247,37 @@ def test_the_majority_is_found_by_result(toy_data: Path, tmp_path: Path) -> None
     rates = {k: found["rate"] for k, found in summary["pass_at_k"].items()}
     assert rates == {"1": pytest.approx(2 / 3), "2": 1.0, "3": 1.0}
     assert len(set(seeds)) == 3
+
+
+def test_samples_vote_on_each_answer(toy_data: Path, tmp_path: Path) -> None:
+    """A model that is wrong when greedy and right when sampled: lines 0 and 1 are greedy, line 2 is the vote."""
+
+    def reply(body: dict[str, Any]) -> str:
+        return sql_block("SELECT 99") if body["temperature"] == 0 else right_answer(body)
+
+    with ScriptedEndpoint(reply, ids=False) as endpoint:
+        done = evaluate(target_at(endpoint), out=tmp_path / "e", data=toy_data, sampling=Sampling(votes=5), workers=1)
+        requests = endpoint.requests
+    summary = done.summary
+    assert summary is not None
+    assert [agent_line(summary, name)["suite"]["rate"] for name in ("single_turn", "agent", "votes")] == [0.0, 0.0, 1.0]
+    assert summary["outcomes"] == {"match": QUESTIONS}
+    assert [part["name"] for part in summary["agreement"]] == ["more than half"]
+    assert [(record.agreement, record.drawn) for record in done.records] == [(0.75, 4)] * QUESTIONS
+    assert len(requests) == 4 * QUESTIONS
+    assert len({(request["seed"], request["temperature"]) for request in requests}) == 4 * QUESTIONS
+    assert load_evaluation(tmp_path / "e").records == done.records
+    shown = describe_summary(summary)
+    assert "2  vote of up to 5" in shown
+    assert "samples that agree" in shown
+
+
+def test_votes_and_samples_exclude_each_other() -> None:
+    """One measures the elected answer, the other every sample."""
+    with pytest.raises(ConfigError, match="give one of the two"):
+        Sampling(samples=2, votes=2)
+    with pytest.raises(ConfigError, match="at least one vote"):
+        Sampling(votes=0)
 
 
 def test_databases_that_training_has_not_seen_are_told_apart(

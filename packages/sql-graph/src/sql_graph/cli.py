@@ -36,6 +36,7 @@ _OPTIONS = {
     "timeout_s": "--timeout",
     "deadline_s": "--deadline",
     "max_rows": "--max-rows",
+    "votes": "--votes",
     "base_url": "--base-url",
     "sampling parameter 'temperature'": "--temperature",
     "sampling parameter 'max_tokens'": "--max-tokens",
@@ -67,6 +68,7 @@ def agent_options(command: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option("--base-url", default=None, help="OpenAI-compatible endpoint.  [env var: OPENAI_API_BASE]"),
             click.option("--max-turns", default=3, show_default=True, help="Queries executed at most."),
+            click.option("--votes", default=1, show_default=True, help="Samples that vote on the answer, at most."),
             click.option(
                 "--check",
                 type=click.Choice(["llm", "rules", "both"]),
@@ -161,7 +163,7 @@ def ask(question: str, as_json: bool, csv_file: Path | None, verbose: bool, **op
 
         printer = TurnPrinter(shown_on(sys.stderr if to_stdout else sys.stdout), verbose=verbose)
         with printer.waiting():
-            found = run(agent, question, history=[], show=printer.update)
+            found = run(agent, question, history=[], show=printer.update, on_sample=printer.sample)
         printer.end(found)
     if not found.ran:
         sys.exit(NO_QUERY)
@@ -225,6 +227,7 @@ def open_agent(
     model: str,
     base_url: str | None,
     max_turns: int,
+    votes: int,
     check: str,
     style: str,
     prompt_budget: int,
@@ -263,6 +266,7 @@ def open_agent(
             database=database,
             chat=_traced_chat(behind) if _is_traced() else chat,
             max_turns=max_turns,
+            votes=votes,
             check=CheckMode(check),
             style=PromptStyle(style),
             budget=PromptBudget(total_tokens=prompt_budget),
@@ -282,9 +286,14 @@ def _traced_chat(behind: EndpointOptions) -> ChatModel:
 
 
 def run(
-    agent: Agent, question: str, *, history: list[tuple[str, str]], show: Callable[[dict[str, Any]], None] | None
+    agent: Agent,
+    question: str,
+    *,
+    history: list[tuple[str, str]],
+    show: Callable[[dict[str, Any]], None] | None,
+    on_sample: Callable[[int], None] = lambda sample: None,
 ) -> SqlAnswer:
-    """Answer one question; `show` receives each node's changes as they happen."""
+    """Answer one question; `show` receives each node's changes as they happen, `on_sample` each sample's number."""
     from sql_graph.agent.walk import walk
 
     if not question.strip():
@@ -292,5 +301,5 @@ def run(
     if _is_traced():
         from sql_graph.agent.graph import run_agent  # takes seconds, and only tracers need it
 
-        return run_agent(agent, question, history=history, on_update=show)
-    return walk(agent, question, history=history, on_update=show)
+        return run_agent(agent, question, history=history, on_update=show, on_sample=on_sample)
+    return walk(agent, question, history=history, on_update=show, on_sample=on_sample)

@@ -82,20 +82,42 @@ class TurnPrinter:
             elif node == CHECK:
                 self._text(f"check: {attempt['feedback']}", "yellow")
 
+    def sample(self, number: int) -> None:
+        """Show that a further sample of the answer begins."""
+        self._replies = 0
+        self._console.print()
+        self._console.print(Text(f"── sample {number + 1}", style="bold"))
+
     def end(self, found: SqlAnswer) -> None:
         """Show why the agent stopped."""
         style = "green" if found.ran else "red"
         if self._verbose:
             self._calls(found.calls)
+        if found.agreement is not None:
+            self._elected(found)
         self._console.print()
         self._console.print(Text(f"{_ENDS[found.stop]} · turns: {found.turns}", style=f"bold {style}"))
 
+    def _elected(self, found: SqlAnswer) -> None:
+        """Show what the samples elected, and how many agree."""
+        drawn = len(found.samples)
+        agreeing = round((found.agreement or 0.0) * drawn)
+        self._console.print()
+        said = f"── {agreeing} of {drawn} samples agree ({found.agreement:.0%})"
+        self._console.print(Text(said, style="bold cyan"))
+        if found.sql is not None:
+            self._sql(found.sql)
+        if found.observation is not None:
+            self._text(found.observation.text, "")
+
     def _calls(self, calls: Sequence[Call]) -> None:
         """Show what each call cost and the reasoning behind it."""
+        sampled = any(call.sample for call in calls)
         for i, call in enumerate(calls):
             self._console.print()
             node = call.node.replace("_", " ")
-            self._console.print(Text(f"call {i + 1} · {node} · {_tokens(call)}", style="bold blue"))
+            sample = f"sample {call.sample + 1} · " if sampled else ""
+            self._console.print(Text(f"call {i + 1} · {sample}{node} · {_tokens(call)}", style="bold blue"))
             if call.reasoning:
                 self._text(call.reasoning, "dim")
 
@@ -104,12 +126,15 @@ class TurnPrinter:
         self._console.print()
         self._console.print(Text(f"{self._replies} · {attempt['node'].replace('_', ' ')}", style="bold cyan"))
         if attempt["query"] is not None:
-            self._indented(Syntax("", "sql", background_color="default").highlight(harmless(attempt["query"])))
+            self._sql(attempt["query"])
         elif attempt.get("reply"):
             source = "the model gave only its reasoning" if attempt.get("only_reasoning") else "the model says"
             self._text(f"{source}: {attempt['reply']}", "yellow")
         else:
             self._text("the model says nothing", "yellow")
+
+    def _sql(self, sql: str) -> None:
+        self._indented(Syntax("", "sql", background_color="default").highlight(harmless(sql)))
 
     def _text(self, text: str, style: str) -> None:
         self._indented(Text(harmless(text), style=style))

@@ -43,10 +43,13 @@ class Answering:
         self._gold = GoldCache(max_bytes=GOLD_CACHE_BYTES)  # a gold query runs once per process
         self._databases: dict[str, SqlDatabase] = {}
 
-    def chat(self, endpoint: ModelEndpoint, *, sampling: Mapping[str, object], seed: int) -> BoundedChat:
+    def chat(
+        self, endpoint: ModelEndpoint, *, sampling: Mapping[str, object], seed: int, answers: int = 1
+    ) -> BoundedChat:
         """The model for one question; every call uses this seed.
 
-        No call begins after the deadline in the settings, unless the endpoint sends signs of life.
+        No call begins after the deadline in the settings, once for each of the `answers` that it may give, unless the
+        endpoint sends signs of life.
         """
         chat = _open_chat(
             endpoint.model,
@@ -57,11 +60,18 @@ class Answering:
             self.settings.max_retries,
             endpoint.keeps_alive,
         )
-        deadline_s = None if endpoint.keeps_alive else self.settings.deadline_s
+        deadline_s = None if endpoint.keeps_alive else self.settings.deadline_s * answers
         return BoundedChat(chat, deadline_s=deadline_s, seed=seed)
 
-    def answer(self, task: SpiderTask, *, chat: ChatModel, callbacks: Sequence[BaseCallbackHandler] = ()) -> SqlAnswer:
-        """The agent's answer to the question.
+    def answer(
+        self,
+        task: SpiderTask,
+        *,
+        chat: ChatModel,
+        callbacks: Sequence[BaseCallbackHandler] = (),
+        votes: int = 1,
+    ) -> SqlAnswer:
+        """The agent's answer to the question; with `votes` above 1, the one that so many samples elect.
 
         Raises:
             SqlGraphError: the database or the model cannot be asked.
@@ -76,6 +86,7 @@ class Answering:
             check=self.settings.check,
             style=self.settings.style,
             prompt_budget_tokens=self.settings.prompt_budget_tokens,
+            votes=votes,
         )
 
     def judge(self, task: SpiderTask, sql: str | None) -> Verdict:

@@ -32,6 +32,13 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--split", default="test", show_default=True, help="validation, test, dev, train, or another file.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only the first N questions.")
 @click.option("-k", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples of each.")
+@click.option(
+    "--votes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Samples that vote on each answer, at most; one is greedy.",
+)
 @click.option("--temperature", type=float, help="By default 0 for one sample (greedy) and 1 for several.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling.")
 @click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="Questions at a time.")
@@ -50,6 +57,7 @@ def eval_command(
     split: str,
     limit: int | None,
     samples: int,
+    votes: int,
     temperature: float | None,
     seed: int,
     workers: int,
@@ -74,7 +82,7 @@ def eval_command(
         from lit_sql_trainer.machine.interrupt import Interrupt
         from lit_sql_trainer.models.checkpoints import Checkpoint
 
-        sampling = Sampling(samples=samples, temperature=temperature, seed=seed)
+        sampling = Sampling(samples=samples, temperature=temperature, seed=seed, votes=votes)
         target = find_target(
             run=run,
             runs=runs,
@@ -120,6 +128,8 @@ def default_folder(target: Target, checkpoint: str, *, split: str, limit: int | 
     parts = [split]
     if limit is not None:
         parts.append(f"first{limit}")
+    if sampling.votes > 1:
+        parts.append(f"votes{sampling.votes}")
     if sampling.samples > 1 or sampling.heat:
         parts.append(f"k{sampling.samples}-t{sampling.heat:g}-seed{sampling.seed}")
     if target.run is not None:

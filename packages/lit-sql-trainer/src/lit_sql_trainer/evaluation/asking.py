@@ -56,20 +56,25 @@ class Asker:
         started = time.monotonic()
         try:
             answer = self.answer(asked)
-            verdicts = self._verdicts(task, answer)
+            greedy = answer.samples[0] if answer.samples else answer
+            verdicts = self._verdicts(task, greedy)
+            vote = self.answering.judge(task, answer.sql) if answer.samples else None
             digest = self._digest(task, answer.sql) if self.sampling.samples > 1 else None
         except FAULTS as error:
             return record(failed=describe(error), seconds=_since(started))
-        last = verdicts[-1]
+        last = vote or verdicts[-1]
         return record(
             sql=answer.sql,
-            queries=tuple(attempt.sql for attempt in answer.attempts),
+            queries=tuple(attempt.sql for attempt in greedy.attempts),
             standings=tuple(_standing(verdict) for verdict in verdicts),
             stop=str(answer.stop),
             # The detail of a mismatch quotes rows, which may be the gold's.
             detail="" if last.outcome is Outcome.MISMATCH else last.detail,
             digest=digest,
             empty_match=last.matched and last.gold_empty,
+            vote=None if vote is None else _standing(vote),
+            agreement=answer.agreement,
+            drawn=max(len(answer.samples), 1),
             seconds=_since(started),
         )
 
@@ -81,8 +86,9 @@ class Asker:
             self.endpoint,
             sampling=settings.sampling({"temperature": heat}, greedy=heat == 0),
             seed=stable_seed(asked.task.task_id, self.sampling.seed, asked.sample),
+            answers=self.sampling.votes,
         )
-        return self.answering.answer(asked.task, chat=chat, callbacks=callbacks)
+        return self.answering.answer(asked.task, chat=chat, callbacks=callbacks, votes=self.sampling.votes)
 
     def _verdicts(self, task: SpiderTask, answer: SqlAnswer) -> list[Verdict]:
         """The verdict on the answer so far, after each reply."""

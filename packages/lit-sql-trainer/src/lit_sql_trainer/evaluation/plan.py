@@ -11,7 +11,7 @@ from typing import cast
 
 from lit_sql_trainer.errors import ConfigError, RunError
 from lit_sql_trainer.evaluation.questions import Questions
-from lit_sql_trainer.evaluation.records import VERSION, Plan
+from lit_sql_trainer.evaluation.records import VERSION, Plan, Votes
 from lit_sql_trainer.evaluation.targets import Target
 from lit_sql_trainer.local.hosted import serving_settings
 from lit_sql_trainer.profile.overrides import to_plain
@@ -27,10 +27,18 @@ class Sampling:
 
     samples: int = 1
     temperature: float | None = None
-    """None is greedy for one sample and 1 for several."""
+    """None is greedy for one sample and 1 for several. With votes, of the samples after the greedy one."""
     seed: int = 0
+    votes: int = 1
+    """Samples that vote on each answer, at most; 1 answers greedily. See `sql_graph.agent.voting`."""
 
     def __post_init__(self) -> None:
+        if self.votes < 1:
+            raise ConfigError(f"there must be at least one vote on each answer, got {self.votes}")
+        if self.votes > 1 and self.samples > 1:
+            raise ConfigError(
+                "-k judges every sample and --votes only the answer that the samples elect: give one of the two"
+            )
         if self.samples < 1:
             raise ConfigError(f"there must be at least one sample of each question, got {self.samples}")
         if self.temperature is not None and self.temperature < 0:
@@ -51,6 +59,7 @@ class Sampling:
 
 def make_plan(target: Target, questions: Questions, sampling: Sampling) -> Plan:
     """The plan as JSON values."""
+    votes: Votes = {"votes": sampling.votes} if sampling.votes > 1 else {}
     return {
         "version": VERSION,
         "label": target.label,
@@ -71,6 +80,7 @@ def make_plan(target: Target, questions: Questions, sampling: Sampling) -> Plan:
         "seed": sampling.seed,
         "rollout": to_plain(target.profile.rollout),
         "context_tokens": None if target.endpoint else serving_settings(target.profile).context_tokens,
+        **votes,
     }
 
 

@@ -16,7 +16,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine.lock import locked
@@ -26,7 +26,13 @@ from sql_reward import Outcome
 VERSION = 1
 
 
-class Plan(TypedDict):
+class Votes(TypedDict, total=False):
+    """The part of a plan and of a summary that only an evaluation with votes has."""
+
+    votes: int
+
+
+class Plan(Votes):
     """What decides the numbers of an evaluation; `evaluation.json`."""
 
     version: int
@@ -69,7 +75,7 @@ class Line(TypedDict):
     single: Score
 
 
-class Summary(TypedDict):
+class Summary(Votes):
     """The numbers of an evaluation; `summary.json`."""
 
     version: int
@@ -92,6 +98,8 @@ class Summary(TypedDict):
     outcomes: dict[str, int]
     stops: dict[str, int]
     empty_matches: int
+    agreement: NotRequired[list[Line]]
+    """With votes: the answers by how many of their samples agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +145,12 @@ class AnswerRecord:
     seconds: float = 0.0
     failed: str = ""
     """Why there is no answer, although the model did nothing wrong; empty when there is one."""
+    vote: Standing | None = None
+    """The verdict on the answer that samples elected; then `queries` and `standings` are those of the greedy sample."""
+    agreement: float | None = None
+    """The share of the samples that agree with the elected answer, in [0, 1]."""
+    drawn: int = 1
+    """Samples drawn for the answer."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -146,6 +160,11 @@ class AnswerRecord:
     @property
     def final(self) -> Standing:
         """The verdict on the answer; a failed record has none."""
+        return self.vote or self.alone
+
+    @property
+    def alone(self) -> Standing:
+        """The verdict on what the agent answers without votes."""
         return self.standings[-1]
 
     @property
@@ -163,6 +182,8 @@ class AnswerRecord:
         fields = cast("dict[str, Any]", {**row})
         fields["queries"] = tuple(fields["queries"])
         fields["standings"] = tuple(Standing(**standing) for standing in fields["standings"])
+        if vote := fields.get("vote"):
+            fields["vote"] = Standing(**vote)
         return cls(**fields)
 
 

@@ -9,12 +9,16 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from lit_sql_trainer.evaluation.records import AnswerRecord, Line, Plan, Score, Standing, Summary
+from lit_sql_trainer.evaluation.records import AnswerRecord, Line, Plan, Score, Standing, Summary, Votes
 from sql_reward.stats import majority_vote, pass_at_k, wilson_interval
 
 Z95 = 1.959963984540054
 LEVELS = ("easy", "medium", "hard", "extra", "")
 """Spider's levels of hardness, easiest first; a question of unknown level comes last."""
+
+HALF = 0.5
+AGREEMENT = ("all", "more than half", "half or fewer")
+"""How many of its samples agree with an elected answer."""
 
 Groups = Mapping[str, Sequence[AnswerRecord]]
 """The records of each question, by task id, without failed records and without questions that have no other record."""
@@ -23,16 +27,21 @@ Groups = Mapping[str, Sequence[AnswerRecord]]
 def summarise(plan: Plan, records: Sequence[AnswerRecord]) -> Summary:
     """All numbers of an evaluation, as JSON values.
 
-    `lines` are the headlines: the score of a single turn, of the agent, and, with several samples, of their majority.
-    The tables by hardness, by database and by seen or unseen use the last of these.
+    `lines` are the headlines: the score of a single turn, of the agent, and, with several samples, of their majority,
+    or, with votes, of the elected answer. The tables by hardness, by database, by agreement and by seen or unseen use
+    the last of these.
     """
     groups = answered(records)
     chosen = {task_id: chosen_record(group) for task_id, group in groups.items()}
     failures = [record for record in records if record.failed]
-    lines = [_line("single_turn", groups, lambda record: record.first), _line("agent", groups, lambda r: r.final)]
+    lines = [_line("single_turn", groups, lambda record: record.first), _line("agent", groups, lambda r: r.alone)]
     if plan["samples"] > 1:
         lines.append(_line("majority", {key: [record] for key, record in chosen.items()}, lambda r: r.final))
-    return {
+    votes: Votes = {}
+    if (most := plan.get("votes", 1)) > 1:
+        lines.append(_line("votes", groups, lambda r: r.final))
+        votes = {"votes": most}
+    summary: Summary = {
         "version": plan["version"],
         "label": plan["label"],
         "split": plan["split"],
@@ -55,7 +64,11 @@ def summarise(plan: Plan, records: Sequence[AnswerRecord]) -> Summary:
         "outcomes": _counts(record.final.outcome for record in chosen.values()),
         "stops": _counts(record.stop for record in chosen.values()),
         "empty_matches": sum(record.empty_match for record in chosen.values()),
+        **votes,
     }
+    if votes:
+        summary["agreement"] = _tables(chosen.values(), _agreement, AGREEMENT)
+    return summary
 
 
 def answered(records: Iterable[AnswerRecord]) -> dict[str, list[AnswerRecord]]:
@@ -75,9 +88,9 @@ def chosen_record(group: Sequence[AnswerRecord]) -> AnswerRecord:
 
 
 def rewrites(records: Sequence[AnswerRecord]) -> dict[str, int]:
-    """What rewriting changed: the verdict of the first query against the answer's, where there are several replies."""
+    """What rewriting changed: the verdict of the first query against the agent's, where there are several replies."""
     rewritten = [record for record in records if len(record.queries) > 1]
-    pairs = Counter((record.first.suite, record.final.suite) for record in rewritten)
+    pairs = Counter((record.first.suite, record.alone.suite) for record in rewritten)
     return {
         "rewritten": len(rewritten),
         "fixed": pairs[False, True],
@@ -150,6 +163,11 @@ def _tables(
         }
         for name in names
     ]
+
+
+def _agreement(record: AnswerRecord) -> str:
+    agreement = record.agreement or 0.0
+    return AGREEMENT[0 if agreement == 1.0 else 1 if agreement > HALF else 2]
 
 
 def _seen(records: Iterable[AnswerRecord], unseen: frozenset[str]) -> list[Line]:

@@ -10,6 +10,7 @@ NAMES = {
     "single_turn": "0  single turn, same prompt",
     "agent": "1  agent",
     "majority": "2  majority of {samples} by result",
+    "votes": "2  vote of up to {votes}",
 }
 
 
@@ -26,6 +27,7 @@ def describe_summary(summary: Summary, *, baseline: bool = True) -> str:
     parts = {"by hardness": summary["hardness"], "by database": summary["databases"], "in training": summary["seen"]}
     for title, scored in parts.items():
         lines += _table(title, [(part["name"] or "unknown", part) for part in scored])
+    lines += _table("samples that agree", [(part["name"], part) for part in summary.get("agreement", [])])
     if len(summary["after_replies"]) > 1:
         lines += _table("had it stopped after", [(_replies(part["name"]), part) for part in summary["after_replies"]])
         lines += _table("by replies used", [(_replies(part["name"]), part) for part in summary["replies"]])

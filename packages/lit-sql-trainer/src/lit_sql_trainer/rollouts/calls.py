@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lit_sql_trainer.errors import RolloutError
 
@@ -34,8 +34,20 @@ class BoundedChat:
         self.calls = 0
         """Calls begun so far."""
 
-    def invoke(self, input: list[BaseMessage], /, config: RunnableConfig | None = None) -> BaseMessage:
-        """The model's reply.
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of every call that names no other; None leaves it to the server."""
+        return getattr(self._chat, "temperature", None)
+
+    @property
+    def seed(self) -> int:
+        """The seed of every call that names no other."""
+        return self._seed
+
+    def invoke(
+        self, input: list[BaseMessage], /, config: RunnableConfig | None = None, **sampling_parameters: Any
+    ) -> BaseMessage:
+        """The model's reply. `sampling_parameters` hold for this call alone, a seed among them too.
 
         Raises:
             RolloutError: the rollout's time is over.
@@ -47,7 +59,8 @@ class BoundedChat:
             )
         self.calls += 1
         seed = stable_seed(self._seed, self.calls) if self.fresh_seeds else self._seed
-        return self._chat.invoke(input, config, seed=seed)
+        parameters: dict[str, Any] = {"seed": seed, **sampling_parameters}
+        return self._chat.invoke(input, config, **parameters)
 
 
 def stable_seed(*parts: int | str) -> int:

@@ -37,6 +37,7 @@ from sql_graph.agent.state import (
     answer_from_state,
     history_records,
 )
+from sql_graph.agent.voting import vote
 from sql_graph.errors import UsageError
 from sql_graph.ports import ChatModel, Database
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 TRAINED_NODES = (WRITE, REWRITE)
 """The nodes whose replies are trained; `check_query` never is."""
 GRAPH_NAME = "sql_agent"
+VOTE = "vote"
 STEPS_PER_TURN = 3
 _AGENT = "__sql_graph_agent"
 """The key of the bound agent. LangGraph copies no key that begins so into metadata, spans or checkpoints."""
@@ -63,20 +65,23 @@ def build_graph(
     check: CheckMode = CheckMode.LLM,
     style: PromptStyle = PromptStyle.FULL,
     prompt_budget_tokens: int = PromptBudget().total_tokens,
+    votes: int = 1,
 ) -> SqlGraph:
     """The compiled graph, bound to a model and a database. Binding them costs next to nothing.
 
     `prompt_budget_tokens` bounds every prompt, as `estimate_tokens` counts; choose the model's context less the
-    reply. `max_turns` bounds executed queries, and so the model calls: at most `2 * max_turns - 1`.
+    reply. `max_turns` bounds executed queries, and so the model calls: at most `2 * max_turns - 1`. With `votes` above
+    1 the graph has the one node `vote`, which runs the agent up to so many times; its state also holds `agreement`.
 
     Raises:
-        UsageError: `max_turns` is below 1.
+        UsageError: `max_turns` or `votes` is below 1.
     """
     return bind(
         Agent(
             chat=chat,
             database=database,
             max_turns=max_turns,
+            votes=votes,
             check=CheckMode(check),
             style=PromptStyle(style),
             budget=PromptBudget(total_tokens=prompt_budget_tokens),
@@ -85,8 +90,9 @@ def build_graph(
 
 
 def bind(agent: Agent) -> SqlGraph:
-    """The graph of the drawing above, its nodes working with `agent`."""
-    return _compiled().with_config(configurable={_AGENT: agent}, recursion_limit=STEPS_PER_TURN * agent.max_turns + 5)
+    """The graph of the drawing above, its nodes working with `agent`; one around it where samples vote."""
+    graph = _compiled() if agent.votes == 1 else _voting()
+    return graph.with_config(configurable={_AGENT: agent}, recursion_limit=STEPS_PER_TURN * agent.max_turns + 5)
 
 
 @lru_cache(maxsize=1)
@@ -100,6 +106,30 @@ def _compiled() -> SqlGraph:
         graph.add_edge(name, follower)
     graph.add_conditional_edges(CHECK, should_continue, [REWRITE, END])
     return graph.compile(name=GRAPH_NAME)  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+
+
+@lru_cache(maxsize=1)
+def _voting() -> SqlGraph:
+    """A graph whose only node runs the other several times."""
+    graph = StateGraph(SqlState, input_schema=SqlInput)
+    graph.add_node(VOTE, cast("Any", _with_agent(_vote)))  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+    graph.add_edge(START, VOTE)
+    graph.add_edge(VOTE, END)
+    return graph.compile(name=GRAPH_NAME)  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+
+
+def _vote(state: SqlState, agent: Agent) -> SqlState:
+    """The final state of the sample that was elected, and how many agree with it."""
+    finals: list[SqlState] = []
+
+    def once(agent: Agent) -> SqlAnswer:
+        ledger = Ledger()
+        given: SqlInput = {"question": state.get("question", ""), "history": state.get("history", [])}
+        finals.append(cast("SqlState", bind(replace(agent, ledger=ledger)).invoke(given)))  # pyright: ignore[reportUnknownMemberType]  LangGraph leaves it open
+        return ledger.complete(answer_from_state(finals[-1]))
+
+    found = vote(agent, once)
+    return {**finals[found.chosen], "agreement": found.agreement or 0.0}
 
 
 def _with_agent(node: Callable[[SqlState, Agent], SqlState]) -> Callable[[SqlState, RunnableConfig], SqlState]:
@@ -122,10 +152,13 @@ def answer(
     style: PromptStyle = PromptStyle.FULL,
     prompt_budget_tokens: int = PromptBudget().total_tokens,
     history: Sequence[tuple[str, str]] = (),
+    votes: int = 1,
 ) -> SqlAnswer:
     """Answer one question. `callbacks` are LangChain's, and see every node and model call.
 
-    `history` holds earlier (question, sql) pairs of a conversation, oldest first.
+    `history` holds earlier (question, sql) pairs of a conversation, oldest first. With `votes` above 1, up to so many
+    samples, the first of them greedy, vote by their results, and `SqlAnswer.agreement` says how many agree; see
+    `sql_graph.agent.voting`.
 
     Raises:
         UsageError: an argument makes no sense, or question and schema do not fit in the budget.
@@ -136,6 +169,7 @@ def answer(
         chat=chat,
         database=database,
         max_turns=max_turns,
+        votes=votes,
         check=CheckMode(check),
         style=PromptStyle(style),
         budget=PromptBudget(total_tokens=prompt_budget_tokens),
@@ -150,11 +184,19 @@ def run_agent(
     history: Sequence[tuple[str, str]] = (),
     callbacks: Sequence[BaseCallbackHandler] = (),
     on_update: Callable[[dict[str, Any]], None] | None = None,
+    on_sample: Callable[[int], None] = lambda sample: None,
 ) -> SqlAnswer:
-    """Answer one question with the graph of `agent`, as `run_graph` does; the answer holds its rows and calls."""
-    ledger = Ledger()
-    graph = bind(replace(agent, ledger=ledger))
-    return ledger.complete(run_graph(graph, question, history=history, callbacks=callbacks, on_update=on_update))
+    """Answer one question with the graph of `agent`, as `run_graph` does; the answer holds its rows and calls.
+
+    `on_sample` is given the number of each sample that votes before it begins.
+    """
+
+    def once(agent: Agent) -> SqlAnswer:
+        ledger = Ledger()
+        graph = bind(replace(agent, ledger=ledger))
+        return ledger.complete(run_graph(graph, question, history=history, callbacks=callbacks, on_update=on_update))
+
+    return vote(agent, once, on_sample=on_sample)
 
 
 def run_graph(

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from sql_graph.agent.completion import whole_characters
 from sql_graph.agent.endpoint import OPENAI_URL, Endpoint, EndpointOptions, checked_endpoint
 from sql_graph.agent.faults import AnswerError, failed_status, root_of
+from sql_graph.agent.sampling import request_fields
 from sql_graph.agent.transport import BoundedClient
 from sql_graph.errors import ModelFault
 
@@ -41,19 +42,34 @@ class HttpChat:
         self.endpoint = endpoint
         self._client = BoundedClient(endpoint.url, timeout_s=endpoint.timeout_s, max_bytes=endpoint.max_answer_bytes)
 
-    def invoke(self, input: list[BaseMessage], /, config: RunnableConfig | None = None) -> AIMessage:
+    @property
+    def temperature(self) -> float | None:
+        """The temperature of every call that names no other; None leaves it to the server."""
+        return self.endpoint.sampling.get("temperature")
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of every call that names no other."""
+        return self.endpoint.sampling.get("seed")
+
+    def invoke(
+        self, input: list[BaseMessage], /, config: RunnableConfig | None = None, **sampling_parameters: Any
+    ) -> AIMessage:
         """The model's reply to these messages. `config` is there for LangChain's sake and changes nothing.
 
+        `sampling_parameters` hold for this call, in place of the endpoint's.
+
         Raises:
+            UsageError: an unknown sampling parameter, or one out of range.
             ModelCallError: the model could not be asked, after every request that was worth making.
         """
-        body = self._body(input)
+        body = self._body(input, request_fields(sampling_parameters))
         return self.endpoint.call(lambda: self._post(body), failure_of)
 
-    def _body(self, messages: list[BaseMessage]) -> bytes:
+    def _body(self, messages: list[BaseMessage], of_call: dict[str, Any]) -> bytes:
         """The request, in UTF-8; half a character in the question or in the database becomes U+FFFD."""
-        sampling = dict(self.endpoint.sampling)
-        extra = sampling.pop("extra_body", {})
+        sampling = {**self.endpoint.sampling, **of_call}
+        extra = {**self.endpoint.sampling.get("extra_body", {}), **sampling.pop("extra_body", {})}
         if self.endpoint.url == OPENAI_URL and "max_tokens" in sampling:
             sampling["max_completion_tokens"] = sampling.pop("max_tokens")
         said = [{"role": _ROLES[message.type], "content": _content(message)} for message in messages]
@@ -101,6 +117,7 @@ def _message(completion: dict[str, Any]) -> AIMessage:
         "finish_reason": choice.get("finish_reason"),
         "token_usage": completion.get("usage"),
         "model_name": completion.get("model"),
+        "logprobs": choice.get("logprobs"),
     }
     return AIMessage(content=fields.get("content") or "", additional_kwargs=kept, response_metadata=metadata)
 

@@ -42,13 +42,15 @@ class Agent:
     """What the nodes work with and never put into the state: the model, the database, the limits.
 
     Raises:
-        UsageError: `max_turns` is below 1.
+        UsageError: `max_turns` or `votes` is below 1.
     """
 
     chat: ChatModel
     database: Database
     max_turns: int = 3
     """Queries executed at most."""
+    votes: int = 1
+    """Samples of the answer that vote by their results; 1 asks once. See `sql_graph.agent.voting`."""
     check: CheckMode = CheckMode.LLM
     style: PromptStyle = PromptStyle.FULL
     budget: PromptBudget = field(default_factory=PromptBudget)
@@ -61,6 +63,8 @@ class Agent:
             raise UsageError(
                 f"max_turns must be at least 1, the first query, got {self.max_turns!r}", argument="max_turns"
             )
+        if self.votes < 1:
+            raise UsageError(f"votes must be at least 1, the only answer, got {self.votes!r}", argument="votes")
 
     def invoke(self, node: str, messages: list[BaseMessage]) -> BaseMessage:
         """The model's reply to a node, noted in the ledger."""

@@ -105,6 +105,8 @@ class SqlState(TypedDict, total=False):
     """One record for each reply, oldest first. The last is the current one, filled in by node after node."""
     stop: str | None
     """A `StopReason`, once there is one."""
+    agreement: float
+    """Where samples voted: the share of those that agree with the answer, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,12 @@ class SqlAnswer:
     """Every call of the model in order, with its tokens and its reasoning; empty where only the state is known."""
     result: Observation | None = field(default=None, repr=False)
     """What executing `sql` showed, rows included; None where it was not executed or only the state is known."""
+    agreement: float | None = None
+    """The share of the samples whose result is that of `sql`, in [0, 1]; None where nobody voted."""
+    samples: tuple[SqlAnswer, ...] = ()
+    """The answers that voted, the greedy one first, without their rows; empty where nobody voted."""
+    chosen: int = 0
+    """Which of `samples` was elected, counted from 0."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -222,6 +230,8 @@ class SqlAnswer:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "calls": [call.to_dict() for call in self.calls],
+            "agreement": self.agreement,
+            "samples": [{"sql": sample.sql, "ran": sample.ran, "stop": str(sample.stop)} for sample in self.samples],
             "attempts": [
                 {
                     "node": attempt.node,
