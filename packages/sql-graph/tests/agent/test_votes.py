@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from sql_graph import (
+    Attempt,
     CheckMode,
     Observation,
     ScriptedChat,
@@ -29,7 +30,6 @@ from sql_graph import (
 )
 from sql_graph.agent.ballot import Ballot, is_sorted, result_digest
 from sql_graph.agent.calls import Call
-from sql_graph.agent.state import Attempt
 from sql_graph.cli import main
 from sql_graph.ports import ObservationStatus
 
