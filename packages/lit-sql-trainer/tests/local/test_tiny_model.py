@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from lit_sql_trainer.local.demonstrations import demonstrations, varied
-from lit_sql_trainer.local.tiny_model import RECIPE, TinyModelSettings, build_tiny_model, tiny_model_folder
+from lit_sql_trainer.local.tiny_model import RECIPE, TinyModelSettings, build_tiny_model
 from lit_sql_trainer.local.warm_start import WarmStartSettings
+from lit_sql_trainer.models import model_source
 from spider_data import mini_benchmark, read_tasks
 from spider_data.mini import noisy_demonstration
 from sql_graph import extract_sql
@@ -135,7 +136,7 @@ def test_the_shipped_model_is_an_ordinary_folder() -> None:
     """It loads with transformers alone, has a chat template, fits in the wheel, and says how it was built."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = tiny_model_folder()
+    folder = Path(model_source(None))
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8_000_000
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -12,24 +12,23 @@ from typing import TYPE_CHECKING
 import click
 
 from lit_sql_trainer.commands.failures import exit_on_error
+from lit_sql_trainer.commands.options import PATH
 from lit_sql_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from lit_sql_trainer.preflight import Family
     from lit_sql_trainer.preflight.subject import Progress
 
-EXISTING = click.Path(path_type=Path)
-
 
 @click.command()
 @click.argument("profile")
 @click.option("--model", help="Folder or Hugging Face id of an instruct model; by default the profile's own.")
-@click.option("--data", type=EXISTING, help="Data folder; by default the profile's own.")
+@click.option("--data", type=PATH, help="Data folder; by default the profile's own.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--quick", is_flag=True, help="Only the instant checks: no query, no prompt, no rollout.")
 @click.option("--only", metavar="PART", multiple=True, help="Check one part: versions, ports, …; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Folder for the run folders.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder for the run folders.")
 @click.option("--port", type=int, help="Port of the rollout store; by default any free one.")
 @click.option("--gold-seconds", default=100.0, show_default=True, help="Time for running gold queries.")
 def check_command(

@@ -8,13 +8,12 @@ from pathlib import Path
 import click
 
 from lit_sql_trainer.commands.failures import exit_on_error
-
-EXISTING = click.Path(path_type=Path)
+from lit_sql_trainer.commands.options import PATH
 
 
 @click.command("compare")
-@click.argument("first", type=EXISTING)
-@click.argument("second", type=EXISTING)
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
 @click.option("--show-gold", is_flag=True, help="Show the gold query beside the two answers.")
 @click.option("--all", "everything", is_flag=True, help="Show every question won and lost, not the first ten.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with everything.")

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from lit_sql_trainer.commands.failures import exit_code, exit_on_error
-from lit_sql_trainer.commands.progress import same_command, showing
-
-if TYPE_CHECKING:
-    from lit_sql_trainer.evaluation.plan import Sampling
-    from lit_sql_trainer.evaluation.questions import Questions
-    from lit_sql_trainer.evaluation.records import AnswerRecord
-    from lit_sql_trainer.evaluation.targets import Target
-
-EXISTING = click.Path(path_type=Path)
+from lit_sql_trainer.commands.failures import exit_on_error
+from lit_sql_trainer.commands.options import PATH
+from lit_sql_trainer.commands.progress import answered, same_command
 
 
 @click.command("curate")
-@click.argument("data", type=EXISTING)
-@click.argument("out", type=EXISTING)
+@click.argument("data", type=PATH)
+@click.argument("out", type=PATH)
 @click.option("--split", default="train", show_default=True, help="The split to curate; the others stay as they are.")
 @click.option("--run", metavar="RUN", help="Have the best checkpoint of this run solve the tasks.")
 @click.option("--model", help="Have this model solve the tasks: a folder, an id, or a name at --endpoint.")
@@ -39,7 +30,7 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the samples, and of which tasks are kept.")
 @click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="Tasks asked at a time.")
 @click.option("--copy", is_flag=True, help="Copy the databases instead of linking to them.")
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are found by name.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name.")
 def curate_command(
     data: Path,
     out: Path,
@@ -74,6 +65,7 @@ def curate_command(
         from lit_sql_trainer import curation
         from lit_sql_trainer.evaluation.plan import Sampling
         from lit_sql_trainer.evaluation.questions import read_questions
+        from lit_sql_trainer.evaluation.run import evaluate
         from lit_sql_trainer.evaluation.targets import find_target
 
         asked = tiny or run is not None or model is not None or endpoint is not None
@@ -92,7 +84,8 @@ def curate_command(
                 questions, tasks=tuple(task for task in questions.tasks if task.task_id not in reasons)
             )
             sampling = Sampling(samples=samples, temperature=temperature, seed=seed)
-            reasons |= curation.extremes(_solve(target, left, answers, sampling, workers))
+            ask = partial(evaluate, target, questions=left, out=answers, sampling=sampling, workers=workers)
+            reasons |= curation.extremes(answered(ask, what="tasks").records)
             facts |= {
                 "model": target.label,
                 "weights": target.weights,
@@ -110,30 +103,3 @@ def curate_command(
                 f"   {reason:36} {counts['found']:6} found, {counts['dropped']:6} dropped, {counts['kept']:6} kept"
             )
     click.echo(manifest)
-
-
-def _solve(
-    target: Target, questions: Questions, answers: Path, sampling: Sampling, workers: int
-) -> Sequence[AnswerRecord]:
-    """The model's samples of every question; the folder `answers` keeps them, so that a stopped command can resume."""
-    from lit_sql_trainer.evaluation.run import evaluate
-    from lit_sql_trainer.machine.interrupt import Interrupt
-
-    with Interrupt(_finishing) as stop, showing("answers") as progress:
-        done = evaluate(
-            target,
-            questions=questions,
-            out=answers,
-            sampling=sampling,
-            workers=workers,
-            should_stop=stop,
-            progress=progress,
-        )
-    if done.summary is None:
-        click.echo(f"stopped with {len(done.records)} answers in {answers}; resume with\n    {same_command()}")
-        sys.exit(exit_code(stop.signal or signal.SIGINT))
-    return done.records
-
-
-def _finishing() -> None:
-    click.echo("finishing the tasks under way; press Ctrl-C again to end at once", err=True)

@@ -7,13 +7,12 @@ from pathlib import Path
 import click
 
 from lit_sql_trainer.commands.failures import exit_on_error
-
-EXISTING = click.Path(path_type=Path)
+from lit_sql_trainer.commands.options import PATH
 
 
 @click.command()
-@click.argument("run", type=EXISTING)
-@click.option("--out", type=EXISTING, help="File to write; by default curves.svg in the run's folder.")
+@click.argument("run", type=PATH)
+@click.option("--out", type=PATH, help="File to write; by default curves.svg in the run's folder.")
 def curves_command(run: Path, out: Path | None) -> None:
     """Write the curves of a run's report, running or ended, as one SVG file.
 

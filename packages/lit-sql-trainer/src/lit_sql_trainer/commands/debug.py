@@ -9,13 +9,12 @@ from pathlib import Path
 import click
 
 from lit_sql_trainer.commands.failures import exit_on_error
-
-EXISTING = click.Path(path_type=Path)
+from lit_sql_trainer.commands.options import PATH
 
 
 @click.command("debug")
 @click.option("-n", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Questions to show.")
-@click.option("--data", type=EXISTING, help="Data folder; by default the run's own, else the embedded benchmark.")
+@click.option("--data", type=PATH, help="Data folder; by default the run's own, else the embedded benchmark.")
 @click.option("--split", help="By default dev where there is one, else validation.")
 @click.option("--run", metavar="RUN", help="Use the best checkpoint of this run, under the run's own settings.")
 @click.option("--model", help="Model folder, Hugging Face id, or name at the endpoint; by default the tiny model.")
@@ -23,7 +22,7 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--profile", help="Whose prompts and limits apply; by default those of the run, tiny, or full prompts.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--show-gold", is_flag=True, help="Show the gold query, and where rows differ from its rows.")
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are found by name.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name.")
 def debug_command(
     count: int,
     data: Path | None,

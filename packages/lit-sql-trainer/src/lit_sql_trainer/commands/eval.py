@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from lit_sql_trainer.commands.failures import exit_code, exit_on_error
-from lit_sql_trainer.commands.progress import same_command, showing
+from lit_sql_trainer.commands.failures import exit_on_error
+from lit_sql_trainer.commands.options import PATH
+from lit_sql_trainer.commands.progress import answered, same_command
 
 if TYPE_CHECKING:
     from lit_sql_trainer.evaluation.plan import Sampling
+    from lit_sql_trainer.evaluation.records import Summary
     from lit_sql_trainer.evaluation.targets import Target
-
-EXISTING = click.Path(path_type=Path)
 
 
 @click.command("eval")
@@ -28,7 +28,7 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--endpoint", metavar="URL", help="Any OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")
 @click.option("--profile", help="Whose prompts and limits apply; by default those of the run, tiny, or full prompts.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
-@click.option("--data", type=EXISTING, help="Data folder; by default the run's own, else the embedded benchmark.")
+@click.option("--data", type=PATH, help="Data folder; by default the run's own, else the embedded benchmark.")
 @click.option("--split", default="test", show_default=True, help="validation, test, dev, train, or another file.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only the first N questions.")
 @click.option("-k", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples of each.")
@@ -43,9 +43,9 @@ EXISTING = click.Path(path_type=Path)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling.")
 @click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="Questions at a time.")
 @click.option("--no-baseline", is_flag=True, help="Leave out line 0, the same model single-turn with the same prompt.")
-@click.option("--out", type=EXISTING, help="Folder to write to or to resume; by default named after the options.")
-@click.option("--export-predictions", type=EXISTING, metavar="FILE", help="Also write the official file of answers.")
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are found by name.")
+@click.option("--out", type=PATH, help="Folder to write to or to resume; by default named after the options.")
+@click.option("--export-predictions", type=PATH, metavar="FILE", help="Also write the official file of answers.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name.")
 def eval_command(
     run: str | None,
     checkpoint: str,
@@ -79,7 +79,6 @@ def eval_command(
         from lit_sql_trainer.evaluation.run import evaluate, questions_for
         from lit_sql_trainer.evaluation.table import describe_summary
         from lit_sql_trainer.evaluation.targets import find_target
-        from lit_sql_trainer.machine.interrupt import Interrupt
         from lit_sql_trainer.models.checkpoints import Checkpoint
 
         sampling = Sampling(samples=samples, temperature=temperature, seed=seed, votes=votes)
@@ -94,30 +93,18 @@ def eval_command(
         )
         folder = out or default_folder(target, checkpoint, split=split, limit=limit, sampling=sampling)
         click.echo(f"{target.label}: {split} into {folder}", err=True)
-        with Interrupt(_finishing) as stop, showing("answers") as progress:
-            done = evaluate(
-                target,
-                out=folder,
-                data=data,
-                split=split,
-                limit=limit,
-                sampling=sampling,
-                workers=workers,
-                should_stop=stop,
-                progress=progress,
-            )
-        if done.summary is None:
-            answered = sum(not record.failed for record in done.records)
-            again = same_command(out=None if out else folder)
-            click.echo(f"stopped with {answered} answers in {folder}; resume with\n    {again}")
-            sys.exit(exit_code(stop.signal or signal.SIGINT))
-        click.echo(describe_summary(done.summary, baseline=not no_baseline))
+        ask = partial(
+            evaluate, target, out=folder, data=data, split=split, limit=limit, sampling=sampling, workers=workers
+        )
+        done = answered(ask, what="questions", out=None if out else folder)
+        summary = cast("Summary", done.summary)
+        click.echo(describe_summary(summary, baseline=not no_baseline))
         click.echo(f"{folder / 'summary.json'}, {folder / 'verdicts.jsonl'}")
         if export_predictions is not None:
             tasks = questions_for(target, data=data, split=split, limit=limit).tasks
             gold = write_predictions(export_predictions, done.records, tasks)
             click.echo(f"{export_predictions}, {gold}")
-    sys.exit(1 if done.summary["failed"] else 0)
+    sys.exit(1 if summary["failed"] else 0)
 
 
 def default_folder(target: Target, checkpoint: str, *, split: str, limit: int | None, sampling: Sampling) -> Path:
@@ -136,7 +123,3 @@ def default_folder(target: Target, checkpoint: str, *, split: str, limit: int | 
         return target.run / "evaluations" / "-".join([checkpoint, *parts])
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(target.model).name if target.weights else target.model)
     return Path("evaluations") / "-".join([name.strip("-"), *parts])
-
-
-def _finishing() -> None:
-    click.echo("finishing the questions under way; press Ctrl-C again to end at once", err=True)

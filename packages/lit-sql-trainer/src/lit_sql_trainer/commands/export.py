@@ -8,23 +8,22 @@ from pathlib import Path
 import click
 
 from lit_sql_trainer.commands.failures import exit_on_error
-
-EXISTING = click.Path(path_type=Path)
+from lit_sql_trainer.commands.options import PATH
 
 
 @click.command()
 @click.argument("checkpoint_or_run", metavar="CHECKPOINT|RUN")
-@click.argument("out", type=EXISTING)
+@click.argument("out", type=PATH)
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True, help="Of a run.")
 @click.option("--base", help="Folder of the model that training began with, where the run does not say.")
-@click.option("--evaluation", type=EXISTING, help="Folder of `lit-sql eval`, for the model card.")
+@click.option("--evaluation", type=PATH, help="Folder of `lit-sql eval`, for the model card.")
 @click.option(
     "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Round the weights; by default kept."
 )
 @click.option("--prompts", type=click.IntRange(min=0), default=8, show_default=True, help="Replies to compare.")
 @click.option("--force", is_flag=True, help="Export although nothing differs from the base, or without a base.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as one JSON object.")
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are looked up.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are looked up.")
 def export_command(
     checkpoint_or_run: str,
     out: Path,

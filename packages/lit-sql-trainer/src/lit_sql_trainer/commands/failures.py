@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,14 +15,11 @@ from types import FrameType
 import click
 
 from lit_sql_trainer.errors import ConfigError, DataError, ModelError, RunError, SetupError, TrainerError
-from lit_sql_trainer.machine.interrupt import SIGNALS, StopSignal
+from lit_sql_trainer.machine.interrupt import StopSignal, handle_signals
 
 USAGE_ERRORS = (ConfigError, DataError, ModelError, RunError, SetupError)
 REFUSED_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM})
 """Error numbers of a disk that cannot or must not be written to."""
-
-Handler = Callable[[int, FrameType | None], object] | int | None
-"""What Python does on a signal."""
 
 
 class RefusalError(click.ClickException):
@@ -42,7 +38,7 @@ def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]
     """Turn an error of this package inside the block into one line and its exit code; likewise a signal, with the line
     that `stopped` gives.
     """
-    before = _raise_on_signals()
+    before = handle_signals(_raise)
     try:
         yield
     except TrainerError as error:
@@ -63,18 +59,5 @@ def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]
             signal.signal(number, handler)
 
 
-def _raise_on_signals() -> dict[int, Handler]:
-    """Make each signal that ends a command raise `StopSignal`; return the handlers it replaces, by signal.
-
-    An ignored signal stays ignored: `nohup` ignores SIGHUP, and a shell ignores SIGINT for a background job.
-    """
-
-    def receive(number: int, frame: FrameType | None) -> None:
-        raise StopSignal(number)
-
-    before: dict[int, Handler] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, receive)
-    return before
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise StopSignal(number)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 
 import click
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LazyCommand:
-    """Where a command is defined, and its line in the list of commands."""
-
-    target: str
-    """`package.module:attribute`"""
-    help: str
-
-
 class LazyGroup(click.Group):
-    """A group that knows the names and lines of its commands, and imports a command when it is asked for."""
+    """A group that imports a command when it is asked for.
 
-    def __init__(self, *, lazy: dict[str, LazyCommand], **attributes: object) -> None:
+    Args:
+        lazy: name of a command → its module, its attribute there, and its line in the list of commands.
+    """
+
+    def __init__(self, *, lazy: dict[str, tuple[str, str, str]], **attributes: object) -> None:
         super().__init__(**attributes)  # pyright: ignore[reportArgumentType]  click's own keyword arguments
         self._lazy = lazy
 
@@ -31,9 +25,9 @@ class LazyGroup(click.Group):
         entry = self._lazy.get(cmd_name)
         if entry is None:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = entry.target.partition(":")
+        module, attribute, _ = entry
         return getattr(importlib.import_module(module), attribute)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in self._lazy.items()])
+            formatter.write_dl([(name, line) for name, (_, _, line) in self._lazy.items()])

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lit_sql_trainer.commands.failures import exit_code
+from lit_sql_trainer.machine.interrupt import Interrupt
+
 if TYPE_CHECKING:
     from lit_sql_trainer.evaluation.records import AnswerRecord
+    from lit_sql_trainer.evaluation.run import Evaluation
     from lit_sql_trainer.evaluation.run import Progress as OnRecord
 
 LINE_EVERY_S = 10.0
+
+
+def answered(evaluate: Callable[..., Evaluation], *, what: str, out: Path | None = None) -> Evaluation:
+    """The evaluation that `evaluate` makes, shown as it goes; a signal that stops it ends the command with its code.
+
+    Args:
+        evaluate: takes `should_stop` and `progress`.
+        what: the things it asks about, in the plural.
+        out: its folder, where the command that resumes must name it.
+    """
+    finishing = f"finishing the {what} under way; press Ctrl-C again to end at once"
+    with Interrupt(lambda: click.echo(finishing, err=True)) as stop, showing("answers") as progress:
+        done = evaluate(should_stop=stop, progress=progress)
+    if done.summary is None:
+        count = sum(not record.failed for record in done.records)
+        again = same_command(out=out)
+        click.echo(f"stopped with {count} answers in {done.folder.path}; resume with\n    {again}")
+        sys.exit(exit_code(stop.signal or signal.SIGINT))
+    return done
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lit_sql_trainer.commands.failures import exit_on_error
+from lit_sql_trainer.commands.options import PATH
 from lit_sql_trainer.errors import RunError
 
 if TYPE_CHECKING:
@@ -17,18 +18,9 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--out", type=PATH, help="File to write; by default report.html, in the folder of a single run.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="File to write; by default report.html, in the folder of a single run.",
-)
-@click.option(
-    "--runs",
-    "root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Where runs are found by name.",
+    "--runs", "root", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name."
 )
 def report_command(runs: Sequence[str], out: Path | None, root: Path) -> None:
     """Write one HTML file about a run, running or ended, or about several overlaid.

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lit_sql_trainer.commands.failures import exit_on_error
+from lit_sql_trainer.commands.options import PATH
 
 if TYPE_CHECKING:
     from lit_sql_trainer.serving.serve import Endpoint
-
-EXISTING = click.Path(path_type=Path)
 
 
 @click.command()
@@ -23,7 +22,7 @@ EXISTING = click.Path(path_type=Path)
 @click.option(
     "--engine", type=click.Choice(["auto", "vllm", "local"]), default="auto", show_default=True, help="What generates."
 )
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where runs are looked up.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are looked up.")
 def serve_command(model: str, host: str, port: int, checkpoint: str, engine: str, runs: Path) -> None:
     """Serve a trained model, and print the `sql-graph ask` line that uses it.
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import click
 
 from lit_sql_trainer.commands.failures import exit_on_error
-
-EXISTING = click.Path(path_type=Path)
+from lit_sql_trainer.commands.options import PATH
 
 
 @click.command()
-@click.argument("folder", type=EXISTING)
-@click.option("--data", type=EXISTING, help="Data folder to warm-start on; by default the embedded benchmark.")
+@click.argument("folder", type=PATH)
+@click.option("--data", type=PATH, help="Data folder to warm-start on; by default the embedded benchmark.")
 @click.option("--steps", type=click.IntRange(min=1), help="Supervised steps; by default those of the shipped model.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides weights, noise and order.")
 def tiny_model_command(folder: Path, data: Path | None, steps: int | None, seed: int) -> None:

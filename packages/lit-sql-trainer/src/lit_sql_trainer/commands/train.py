@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from lit_sql_trainer.commands.failures import exit_code, exit_on_error
+from lit_sql_trainer.commands.options import PATH
 from lit_sql_trainer.errors import ConfigError, SetupError
 
-EXISTING = click.Path(path_type=Path)
 PROOF_INSTALL = "uv sync --exact --package lit-sql-trainer --no-group app --group proof"
 """Installs sql-train, which holds the proof. sql-train declares it as an entry point, so nothing here imports it."""
 
@@ -20,7 +20,7 @@ PROOF_INSTALL = "uv sync --exact --package lit-sql-trainer --no-group app --grou
 @click.command("train", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("profile")
 @click.option("--model", help="Folder or Hugging Face id of an instruct model; by default the profile's own.")
-@click.option("--data", type=EXISTING, help="Data folder; by default the embedded benchmark.")
+@click.option("--data", type=PATH, help="Data folder; by default the embedded benchmark.")
 @click.option("--dev", is_flag=True, help="Dry run: a few tasks through the whole pipeline, no training.")
 @click.option("--cpu-proof", is_flag=True, help="With `fast`: VERL's whole loop without a GPU, checked by hand.")
 @click.option("--active-agent", metavar="REGEX", help="Graph nodes to train; by default those that write SQL.")
@@ -28,7 +28,7 @@ PROOF_INSTALL = "uv sync --exact --package lit-sql-trainer --no-group app --grou
 @click.option("--stop-on-alarm", is_flag=True, help="End the run, with its checkpoint, at a monitor's first alarm.")
 @click.option("--resume", metavar="RUN", help="Resume a run, given by its folder or name.")
 @click.option("--n-runners", type=int, help="Processes that run rollouts.")
-@click.option("--runs", type=EXISTING, default=Path("runs"), show_default=True, help="Where run folders are made.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where run folders are made.")
 @click.option("--name", help="Name of the run folder; by default profile, time and commit.")
 @click.option("--port", type=int, help="Port of the rollout store; by default a free one.")
 @click.option("--no-check", is_flag=True, help="Train even where memory or disk look too small.")

@@ -1,6 +1,6 @@
 """The tiny model: a Qwen2 of under a million parameters that writes SQL for the embedded benchmark, and starts weak.
 
-`tiny_model_folder()` is the one that ships with the package, an ordinary Hugging Face folder (it loads in
+`models.folder.model_source(None)` is the one that ships with the package, an ordinary Hugging Face folder (it loads in
 `AutoModelForCausalLM` and vLLM). `build_tiny_model` makes it again from the benchmark's training split: a byte-level
 BPE tokenizer, random weights, then a supervised warm start on demonstrations with documented annotation noise
 (`demonstrations.py`). So the model writes SQL that mostly runs but repeats its annotators' systematic mistakes; those
@@ -15,7 +15,6 @@ import random
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -60,20 +59,6 @@ class TinyModelSettings:
     threads: int = 1
     """Results are reproducible for one number of threads."""
     warm_start: WarmStartSettings = field(default_factory=WarmStartSettings)
-
-
-def tiny_model_folder() -> Path:
-    """The tiny model that ships with this package.
-
-    Raises:
-        ModelError: the package was installed without its data files.
-    """
-    folder = Path(str(resources.files("lit_sql_trainer.local") / "tiny"))
-    if not (folder / "model.safetensors").is_file():
-        raise ModelError(
-            f"no tiny model in {folder}: reinstall lit-sql-trainer, or build one with `lit-sql tiny-model DIR`"
-        )
-    return folder
 
 
 def build_tiny_model(

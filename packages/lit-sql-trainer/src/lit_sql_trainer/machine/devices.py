@@ -17,7 +17,7 @@ from pathlib import Path
 
 DEVICES = Path("/dev")
 PROBE_S = 20.0
-"""Time limit for the vendor's tool; after a long idle time its first call loads the driver."""
+"""Time limit for a tool such as the vendor's; after a long idle time its first call loads the driver."""
 
 
 class Attention(StrEnum):
@@ -59,7 +59,7 @@ def find_gpus(
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1", "NoDevFiles"):
         return []
-    answer = (probe or _answer)("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
+    answer = (probe or output_of)("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
     found = [_gpu(line) for line in answer.splitlines() if "," in line]
     if not found:
         found = [Accelerator(name=path.name) for path in _numbered(devices, "nvidia")]
@@ -86,7 +86,8 @@ def _numbered(folder: Path, prefix: str) -> list[Path]:
     return sorted(path for path in folder.glob(f"{prefix}*") if re.fullmatch(rf"{prefix}\d+", path.name))
 
 
-def _answer(*command: str) -> str:
+def output_of(*command: str) -> str:
+    """What a command prints; empty when it is not there or fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=PROBE_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):

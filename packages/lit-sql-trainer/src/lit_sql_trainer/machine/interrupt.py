@@ -24,6 +24,9 @@ GRACE_S = 10.0
 """How long the step under way may still take."""
 _PR_SET_PDEATHSIG = 1
 
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""What Python does on a signal."""
+
 
 class StopSignal(KeyboardInterrupt):
     """A signal that ends the work at once; `number` says which."""
@@ -33,11 +36,22 @@ class StopSignal(KeyboardInterrupt):
         self.number = number
 
 
+def handle_signals(handler: Callable[[int, FrameType | None], object]) -> dict[int, Handler]:
+    """Have `handler` take every signal that ends a run and is not ignored; the handlers it replaces, by signal.
+
+    Outside the main thread, where Python delivers no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {
+        number: signal.signal(number, handler) for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN
+    }
+
+
 class Interrupt:
     """Turns signals into a question that the run asks itself, `interrupt()`, while the block runs.
 
-    Enter it before the runners are forked, so that they inherit it. Outside the main thread, where Python delivers no
-    signals, it does nothing and always answers False.
+    Enter it before the runners are forked, so that they inherit it. Outside the main thread it always answers False.
 
     Args:
         on_request: called once, at the first signal, in the process that entered the block.
@@ -50,7 +64,7 @@ class Interrupt:
         self._asked_at = 0.0
         self._on_request = on_request
         self._owner = os.getpid()
-        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._before: dict[int, Handler] = {}
         self._runner_was_asked = False
 
     @property
@@ -67,10 +81,7 @@ class Interrupt:
         return self.requested and time.monotonic() - self._asked_at > GRACE_S
 
     def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._receive)
+        self._before = handle_signals(self._receive)
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""How much memory a profile will take: arithmetic on a model's shape, each part with the formula that gave it.
+"""How much memory a profile will take: arithmetic on a model's shape, by the formulas of docs/check.md.
 
 Notation: P parameters, A those that are trained (of the LoRA, or all), L layers, H hidden width, V vocabulary, C
 numbers that the key-value cache keeps of a token, T tokens of a micro-batch, W processes that share a model. What
@@ -30,13 +30,12 @@ RAY_BYTES = 7_300_000_000
 """All processes of VERL, vLLM and Ray with a tiny model on a CPU, as it was measured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """One part of an estimate: what takes memory, and how much."""
 
     name: str
     size_bytes: int
-    formula: str
     bound: bool = False
     """An upper bound, reached only when every sequence is as long as it may be."""
 
@@ -74,8 +73,8 @@ def estimates(profile: Profile, shape: ModelShape) -> tuple[Estimate, ...]:
         return (*_verl_gpu(profile, shape), _verl_host(profile, shape))
     model = _local(profile, shape)
     processes = (
-        Part(name="main process", size_bytes=PROCESS_BYTES, formula="1.3 GB, measured"),
-        Part(name="runners", size_bytes=profile.runners * RUNNER_BYTES, formula="runners × 0.35 GB"),
+        Part("main process", PROCESS_BYTES),
+        Part("runners", profile.runners * RUNNER_BYTES),
     )
     if profile.local.device != "cpu":
         return Estimate(place="GPU", parts=model, on_gpu=True), Estimate(place="memory", parts=processes)
@@ -113,18 +112,17 @@ def _local(profile: Profile, shape: ModelShape) -> tuple[Part, ...]:
     requests = min(grpo.max_batch, grpo.tasks_per_step * grpo.rollouts_per_task)
     activations = (2 * KEPT * shape.layers * shape.hidden + 3 * FLOAT32 * shape.vocabulary) * grpo.micro_batch_tokens
     parts = (
-        Part(name="weights", size_bytes=FLOAT32 * parameters, formula="4 P"),
-        Part(name="gradients", size_bytes=FLOAT32 * parameters, formula="4 P"),
-        Part(name="optimizer", size_bytes=ADAM * parameters, formula="8 P"),
+        Part("weights", FLOAT32 * parameters),
+        Part("gradients", FLOAT32 * parameters),
+        Part("optimizer", ADAM * parameters),
         Part(
-            name="key-value cache",
-            size_bytes=FLOAT32 * shape.cache_numbers_per_token * requests * context,
-            formula="4 C × concurrent requests × context",
+            "key-value cache",
+            FLOAT32 * shape.cache_numbers_per_token * requests * context,
             bound=True,
         ),
-        Part(name="activations", size_bytes=activations, formula="(68 L H + 12 V) T", bound=True),
+        Part("activations", activations, bound=True),
     )
-    reference = Part(name="reference model", size_bytes=FLOAT32 * parameters, formula="4 P")
+    reference = Part("reference model", FLOAT32 * parameters)
     return (*parts, reference) if grpo.kl_coefficient > 0 else parts
 
 
@@ -136,16 +134,15 @@ def _verl_gpu(profile: Profile, shape: ModelShape) -> tuple[Estimate, Estimate]:
     trained = _trained(profile, shape)
     tokens = actor.ppo_micro_batch_size_per_gpu * (settings.data.max_prompt_length + settings.data.max_response_length)
     kept = KEPT * shape.hidden * shape.layers
-    formula = "(34 L H + 10 V) T"
     if model.enable_gradient_checkpointing:
-        kept, formula = (HALF * shape.layers + KEPT) * shape.hidden, "(2 L H + 34 H + 10 V) T"
-    weights = Part(name="weights", size_bytes=FLOAT32 * shape.parameters // world, formula="4 P / W")
-    optimizer = Part(name="optimizer", size_bytes=ADAM * trained // world, formula="8 A / W")
+        kept = (HALF * shape.layers + KEPT) * shape.hidden
+    weights = Part("weights", FLOAT32 * shape.parameters // world)
+    optimizer = Part("optimizer", ADAM * trained // world)
     update = (
         weights,
-        Part(name="gradients", size_bytes=FLOAT32 * trained // world, formula="4 A / W"),
+        Part("gradients", FLOAT32 * trained // world),
         optimizer,
-        Part(name="activations", size_bytes=(kept + LOGITS * shape.vocabulary) * tokens, formula=formula, bound=True),
+        Part("activations", (kept + LOGITS * shape.vocabulary) * tokens, bound=True),
     )
     resident = [
         part
@@ -170,15 +167,15 @@ def _verl_host(profile: Profile, shape: ModelShape) -> Estimate:
     settings = profile.gpu
     actor = settings.actor_rollout_ref.actor
     parts = [
-        Part(name="VERL, vLLM and Ray", size_bytes=RAY_BYTES, formula="7.3 GB, measured with a tiny model"),
-        Part(name="runners", size_bytes=profile.runners * RUNNER_BYTES, formula="runners × 0.35 GB"),
+        Part("VERL, vLLM and Ray", RAY_BYTES),
+        Part("runners", profile.runners * RUNNER_BYTES),
     ]
     if actor.fsdp_config.param_offload:
-        parts.append(Part(name="offloaded weights", size_bytes=FLOAT32 * shape.parameters, formula="4 P"))
+        parts.append(Part("offloaded weights", FLOAT32 * shape.parameters))
     if actor.fsdp_config.optimizer_offload:
-        parts.append(Part(name="offloaded optimizer", size_bytes=ADAM * _trained(profile, shape), formula="8 A"))
+        parts.append(Part("offloaded optimizer", ADAM * _trained(profile, shape)))
     if actor.use_kl_loss or settings.algorithm.use_kl_in_reward:
-        parts.append(Part(name="reference model", size_bytes=FLOAT32 * shape.parameters, formula="4 P"))
+        parts.append(Part("reference model", FLOAT32 * shape.parameters))
     return Estimate(place="memory", parts=tuple(parts))
 
 

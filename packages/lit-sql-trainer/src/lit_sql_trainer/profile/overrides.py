@@ -10,16 +10,19 @@ Nothing here knows which settings exist; the dataclasses say so.
 from __future__ import annotations
 
 import dataclasses
-import enum
+import functools
+import json
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
 from lit_sql_trainer.errors import ConfigError, SettingProblem, SettingsError
-from lit_sql_trainer.profile.checked import explanation
+from lit_sql_trainer.profile.checked import expected, explanation, schema_of
 from lit_sql_trainer.profile.setting_names import find_setting
 
 if TYPE_CHECKING:
@@ -146,7 +149,7 @@ def _no_value(key: str, text: str, wanted: str) -> SettingsError:
 
 def to_plain(settings: DataclassInstance) -> dict[str, object]:
     """The settings as nested plain values, ready for JSON; `from_plain` reads them back."""
-    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    return cast("dict[str, object]", to_jsonable_python(settings))
 
 
 def from_plain(kind: type[T], values: Mapping[str, object]) -> T:
@@ -155,11 +158,20 @@ def from_plain(kind: type[T], values: Mapping[str, object]) -> T:
     Raises:
         ConfigError: a field is unknown or its value is none of its type, as after a change of version.
     """
-    hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - {field.name for field in dataclasses.fields(kind)})
     if unknown:
         raise ConfigError(f"{kind.__name__} has no setting {unknown[0]!r}: was it written by another version?")
-    return kind(**{name: _from_plain(hints[name], value, name) for name, value in values.items()})
+    try:
+        return _adapter(kind).validate_json(json.dumps(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"setting {place!r}: {first['msg']}: was it written by another version?") from error
+
+
+@functools.cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def _walk(settings: DataclassInstance, prefix: str = "") -> Iterator[tuple[str, _Setting]]:
@@ -223,44 +235,13 @@ def _changed(settings: T, changes: Mapping[str, object], wrong: list[ConfigError
 
 
 def _expected(kind: object) -> str:
-    if isinstance(kind, enum.EnumMeta):
-        return f"one of {', '.join(str(member.value) for member in cast('type[enum.Enum]', kind))}"
-    names: dict[object, str] = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
-    return names.get(kind) or str(getattr(kind, "expected", kind))
+    return str(getattr(kind, "expected", "")) or expected(schema_of(cast("type", kind)), {})
 
 
 def _text(value: object) -> str:
-    plain = _plain(value)
+    plain = to_jsonable_python(value)
     if isinstance(plain, list):
         return ",".join(map(str, cast("list[object]", plain)))
     if plain is None or isinstance(plain, bool):
         return str(plain).lower()
     return str(plain)
-
-
-def _plain(value: object) -> object:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return to_plain(value)
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_plain(each) for each in cast("tuple[object, ...]", value)]
-    if isinstance(value, Mapping):
-        return dict(cast("Mapping[str, object]", value))
-    return value
-
-
-def _from_plain(kind: object, value: object, name: str) -> object:
-    if value is None:
-        return None
-    if isinstance(value, Mapping):
-        inner = _dataclass_in(kind)
-        held = cast("Mapping[str, object]", value)
-        return dict(held) if inner is None else from_plain(inner, held)
-    if typing.get_origin(kind) is tuple:
-        return parse_value(",".join(map(str, cast("Iterable[object]", value))), kind, name)
-    if isinstance(value, str):
-        return parse_value(value, kind, name)
-    return value

@@ -289,6 +289,16 @@ class LitSql:
     early_stop_steps: Positive | None = None
     """End when validation has not gained more than its standard error for so many steps; None never does."""
 
+    @property
+    def stall_timeout_s(self) -> float:
+        """The run stops when no rollout ends for this long."""
+        return 2 * self.rollout_timeout_s
+
+    @property
+    def poll_interval_s(self) -> float:
+        """Time between two looks at the store for rollouts that ended."""
+        return 0.5
+
 
 @settings("verl")
 class VerlSettings:

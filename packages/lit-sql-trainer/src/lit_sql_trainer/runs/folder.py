@@ -21,7 +21,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,10 +28,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.machine.devices import output_of
 from lit_sql_trainer.machine.lock import locked
 from lit_sql_trainer.rollouts.metrics import MetricLine
 
-Record = Mapping[str, object]
+Record = Mapping[str, Any]
+"""A JSON object as a file holds it."""
 LIBRARY_LOG = "library.log"
 PLANNED_STEPS = "planned_steps"
 """Key of `environment.json`."""
@@ -179,7 +180,7 @@ def environment(commit: str = "") -> dict[str, object]:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "gpus": _output("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader").splitlines(),
+        "gpus": output_of("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader").splitlines(),
         "versions": versions,
     }
 
@@ -190,12 +191,12 @@ def git_commit() -> str:
     `uv.lock` does not count: uv completes it on every machine.
     """
     here = str(Path(__file__).parent)
-    commit = _output("git", "-C", here, "rev-parse", "--short", "HEAD").strip()
+    commit = output_of("git", "-C", here, "rev-parse", "--short", "HEAD").strip()
     if not commit:
         return ""
     return (
         f"{commit}-dirty"
-        if _output("git", "-C", here, "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)uv.lock").strip()
+        if output_of("git", "-C", here, "status", "--porcelain", "-uno", "--", ":/", ":(top,exclude)uv.lock").strip()
         else commit
     )
 
@@ -302,11 +303,3 @@ def _new_folder(root: Path, name: str, *, exact: bool) -> Path:
         else:
             return path
     raise FileExistsError(17, "a thousand runs of that name exist")
-
-
-def _output(*command: str) -> str:
-    """What a command prints; empty when it is not there or fails."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""

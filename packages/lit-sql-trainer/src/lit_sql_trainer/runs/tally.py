@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 from lit_sql_trainer.rollouts.metrics import Tally
-
-Record = Mapping[str, Any]
+from lit_sql_trainer.runs.folder import Record
 
 _ASIDE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
 """Literals, quoted names and comments, in which a keyword is no keyword."""

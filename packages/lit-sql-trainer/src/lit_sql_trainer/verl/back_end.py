@@ -56,9 +56,19 @@ class VerlBackEnd:
         return run
 
     def admit(self, profile: Profile) -> Profile:
-        """The profile as it will run; see `admit` for what is refused."""
+        """The profile as it will run. Refuses in turn: named data, token, accelerator, the benchmark's usual place.
+
+        Raises:
+            DataError: no such data folder.
+            ModelError: a gated model and no token.
+            SetupError: no accelerator, or no GPU stack.
+        """
         profile = validating(profile) if self._val_only else profile
-        admit(profile)
+        usual = PROFILES[profile.name].data if profile.name in PROFILES else None
+        admission.check_data_named(profile, usual)
+        admission.check_token(profile.model)
+        admission.check_accelerator(profile)
+        admission.check_data_default(profile)
         return profile
 
     def planned_steps(self, profile: Profile, tasks: int) -> int:
@@ -110,21 +120,6 @@ class VerlBackEnd:
             kept=f"checkpoints in {job.run.checkpoints}",
             otherwise=f"validation gained nothing for {job.profile.gpu.lit_sql.early_stop_steps} steps",
         )
-
-
-def admit(profile: Profile) -> None:
-    """Refuse what cannot run here: named data, token, accelerator, then the benchmark at its usual place.
-
-    Raises:
-        DataError: no such data folder.
-        ModelError: a gated model and no token.
-        SetupError: no accelerator, or no GPU stack.
-    """
-    usual = PROFILES[profile.name].data if profile.name in PROFILES else None
-    admission.check_data_named(profile, usual)
-    admission.check_token(profile.model)
-    admission.check_accelerator(profile)
-    admission.check_data_default(profile)
 
 
 def validating(profile: Profile) -> Profile:

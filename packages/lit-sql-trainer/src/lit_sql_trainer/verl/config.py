@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+import json
 from pathlib import Path
 from typing import cast
 
@@ -94,7 +94,7 @@ def verl_config(
 
 def run_config(config: Section, *, run: RunFolder, model: str, facts: RunFacts) -> VerlConfig:
     """VERL's dictionary with what only this run knows: model, folders, name, and the facts that our trainer reads."""
-    composed = cast("VerlConfig", _copy(config))
+    composed = cast("VerlConfig", json.loads(json.dumps(config, default=str)))  # a copy of plain values
     composed.setdefault(SETTINGS_KEY, {})
     composed[RUN_KEY] = to_plain(facts)
     composed.setdefault("actor_rollout_ref", {}).setdefault("model", {})["path"] = model
@@ -167,14 +167,6 @@ def _put(tree: VerlConfig, path: str, value: object) -> None:
     for name in parents:
         tree = tree.setdefault(name, {})
     tree[leaf] = value
-
-
-def _copy(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _copy(each) for key, each in cast("Mapping[str, object]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_copy(each) for each in cast("Sequence[object]", value)]
-    return str(value) if isinstance(value, Path) else value
 
 
 RL_TRAINING_CONFIG = verl_config(QWEN)

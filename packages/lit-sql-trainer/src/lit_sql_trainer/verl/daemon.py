@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.errors import RunError
+from lit_sql_trainer.profile.verl import LitSql
 from lit_sql_trainer.rollouts.collect import Adapter, Collector
 from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.rollouts.episodes import Collected, Sampled
@@ -27,18 +27,6 @@ from lit_sql_trainer.rollouts.wire import FRESH_SEEDS, MODEL_RESOURCE
 from lit_sql_trainer.verl.foreign import Foreign
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonSettings:
-    """How long to wait, and how much loss to bear; see `verl_settings.LitSql`."""
-
-    rollout_timeout_s: float = 600.0
-    runner_timeout_s: float = 60.0
-    stall_timeout_s: float = 1200.0
-    poll_interval_s: float = 0.5
-    max_dropped_share: float = 0.02
-    dropped_window: int = 256
 
 
 class TracedTokens:
@@ -103,7 +91,7 @@ class SqlDaemon:
         adapter: Adapter,
         model: str,
         temperature: float,
-        settings: DaemonSettings,
+        settings: LitSql,
     ) -> None:
         self.settings = settings
         self.drops = DropWindow(limit=settings.max_dropped_share, size=settings.dropped_window)

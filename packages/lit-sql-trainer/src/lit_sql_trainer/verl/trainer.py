@@ -49,7 +49,7 @@ from lit_sql_trainer.rollouts.plan import training_plan, validation_plan
 from lit_sql_trainer.rollouts.seeds import TaskOrder
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import RunWatcher
-from lit_sql_trainer.verl.daemon import DaemonSettings, SqlDaemon
+from lit_sql_trainer.verl.daemon import SqlDaemon
 from lit_sql_trainer.verl.foreign import Foreign, VerlConfig
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, LinesOnly, RunFacts, flat_numbers
@@ -130,20 +130,13 @@ class SqlTrainer(AgentLightningTrainer):
                     f"with --set lit_sql.seed={self.state.seed}"
                 )
             self.saved_step = self.global_steps
-        limits = self.settings
         daemon_cls: Foreign = self.daemon_cls  # the library hands over the class that it was given
         self.daemon: SqlDaemon = daemon_cls(
             store=self.store,
             adapter=self.adapter,
             model=self.config.actor_rollout_ref.model.path,
             temperature=float(self.config.actor_rollout_ref.rollout.temperature),
-            settings=DaemonSettings(
-                rollout_timeout_s=limits.rollout_timeout_s,
-                runner_timeout_s=limits.runner_timeout_s,
-                stall_timeout_s=2 * limits.rollout_timeout_s,
-                max_dropped_share=limits.max_dropped_share,
-                dropped_window=limits.dropped_window,
-            ),
+            settings=self.settings,
         )
 
     def _train(self) -> None:
