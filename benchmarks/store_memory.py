@@ -20,7 +20,7 @@ guard_environment(local_model=True)
 import agentlightning as agl  # noqa: E402  after the guard
 
 from lit_sql_trainer.local.loop import resident_megabytes  # noqa: E402  after the guard
-from lit_sql_trainer.rollouts.store import forget_spans  # noqa: E402  after the guard
+from lit_sql_trainer.rollouts.collect import forget_spans  # noqa: E402  after the guard
 
 STEPS, ROLLOUTS, SPANS = 16, 128, 28
 
@@ -44,7 +44,7 @@ async def main(*, free: bool) -> None:
             await store.update_attempt(rollout.rollout_id, rollout.attempt.attempt_id, status="succeeded")
             await store.query_spans(rollout.rollout_id, attempt_id="latest")
             if free:
-                await forget_spans(store, [rollout.rollout_id])
+                await forget_spans(store, rollout.rollout_id)
         if step == 0:
             first = resident_megabytes()
     growth = round(resident_megabytes() - first, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from lit_sql_trainer.profile import (
     to_plain,
 )
 from lit_sql_trainer.profile.verl_keys import flattened
-from lit_sql_trainer.verl.config import differences
 
 HERE = Path(__file__).parent
 SNAPSHOTS = HERE / "snapshots"
@@ -235,3 +235,10 @@ if __name__ == "__main__":
     for each in WITH_VERL:
         text = json.dumps(verl_config(each), indent=2) + "\n"
         (SNAPSHOTS / f"{each.name}.json").write_text(text, encoding="utf-8")
+
+
+def differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
+    """Dotted keys whose values differ, with both values; None stands for a key that is absent."""
+    ours, theirs = flattened(config), flattened(other)
+    both = {path: (ours.get(path), theirs.get(path)) for path in (*ours, *theirs)}
+    return {path: values for path, values in both.items() if values[0] != values[1]}

@@ -113,7 +113,7 @@ def test_nothing_to_learn_leaves_the_weights(policy: Policy) -> None:
     before = [parameter.detach().clone() for parameter in policy.model.parameters()]
     learner = Learner(policy, SETTINGS)
     stats = learner.update([[TrainedRollout(calls=tuple(sampled_now(policy, calls(1))), advantage=0.0)]], step=0)
-    assert stats.optimiser_steps == 0
+    assert stats["optimiser_steps"] == 0
     assert not learner.state()["state"]
     assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
 
@@ -127,9 +127,9 @@ def test_mini_batches_move_the_policy_and_start_to_clip(policy: Policy) -> None:
         for a, b in zip(sampled[::2], sampled[1::2], strict=True)
     ]
     stats = Learner(policy, settings).update(groups, step=0)
-    assert stats.optimiser_steps == 3
-    assert stats.clip_fraction > 0
-    assert stats.logprob_gap < 1e-5
+    assert stats["optimiser_steps"] == 3
+    assert stats["clip_fraction"] > 0
+    assert stats["logprob_gap"] < 1e-5
 
 
 def test_divergence_from_the_start_is_zero_at_the_start(policy: Policy, model_folder: Path) -> None:

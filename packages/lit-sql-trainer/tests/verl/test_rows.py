@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lit_sql_trainer.rollouts import group_advantages
 from lit_sql_trainer.rollouts.advantage import silenced, without_contrast
-from lit_sql_trainer.verl.rows import Row, deal, padding_rows, row_coefficients, trained_rows
+from lit_sql_trainer.verl.rows import Row, deal, row_coefficients, trained_rows
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,6 @@ def test_filtering_decides_on_right_and_wrong_not_on_partial_credit() -> None:
     assert kept.advantages_P_G[0] == (0.0, 0.0, 0.0)
     assert kept.advantages_P_G[1] == group_advantages(rewards).advantages_P_G[1]
     assert kept.zero_variance_P == (True, False, True, True)
-
-
-@given(rows=st.integers(1, 200), ranks=st.integers(1, 16))
-def test_padding_is_the_least_that_evens_out(rows: int, ranks: int) -> None:
-    """Ranks get equally many rows, with fewer than `ranks` rows added."""
-    padding = padding_rows(rows, multiple=ranks)
-    assert (rows + padding) % ranks == 0
-    assert 0 <= padding < ranks
 
 
 def test_coefficients_sum_to_the_objective_of_the_local_algorithm() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.runnables import RunnableConfig
 
-ROLES = {"human": "user", "ai": "assistant", "system": "system"}
+_ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 Messages = tuple[Mapping[str, str], ...]
 """Role and content of each message, as a chat template takes them."""
+
+
+def as_messages(prompt: Iterable[BaseMessage]) -> Messages:
+    """A prompt as a chat template takes it."""
+    return tuple({"role": _ROLES[each.type], "content": str(each.content)} for each in prompt)
 
 
 class FirstPrompt:
@@ -58,5 +63,5 @@ class _Listener:
         """Record the prompt and reply without SQL, which ends the agent."""
         from langchain_core.messages import AIMessage
 
-        self.messages = tuple({"role": ROLES[each.type], "content": str(each.content)} for each in input)
+        self.messages = as_messages(input)
         return AIMessage("")

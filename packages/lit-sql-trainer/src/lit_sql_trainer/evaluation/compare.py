@@ -6,7 +6,7 @@ refuses evaluations that do not measure the same thing, and names what differs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -97,6 +97,7 @@ def compare(first: Path, second: Path, *, show_gold: bool = False) -> Comparison
     both = [task_id for task_id in before if task_id in after]
     if not both:
         raise RunError(f"no question was answered in both {str(first)!r} and {str(second)!r}: evaluate them again")
+    asked = {record.task_id for record in one.records}
     golds = _golds(one) if show_gold else {}
     decided = {
         task_id: _decided(before[task_id], after[task_id], golds.get(task_id))
@@ -114,7 +115,7 @@ def compare(first: Path, second: Path, *, show_gold: bool = False) -> Comparison
         hardness={level: _paired(before, after, levels[level], suite=True) for level in LEVELS if level in levels},
         won=tuple(decided[task_id] for task_id in decided if after[task_id].final.suite),
         lost=tuple(decided[task_id] for task_id in decided if before[task_id].final.suite),
-        left_out=len(set(before) | set(after)) - len(both) + _without_answer(one, before, after),
+        left_out=len(set(before) | set(after)) - len(both) + len(asked - set(before) - set(after)),
         differs=tuple(difference.replace(", now ", " and ") for difference in differences(one.plan, other.plan)),
     )
 
@@ -166,12 +167,6 @@ def _check_comparable(one: Evaluation, other: Evaluation) -> None:
 def _answers(evaluation: Evaluation) -> dict[str, AnswerRecord]:
     """The answer to each question that has one."""
     return {task_id: chosen_record(group) for task_id, group in answered(evaluation.records).items()}
-
-
-def _without_answer(evaluation: Evaluation, before: Collection[str], after: Collection[str]) -> int:
-    """How many questions have no answer in either."""
-    asked = {record.task_id for record in evaluation.records}
-    return len(asked - set(before) - set(after))
 
 
 def _golds(evaluation: Evaluation) -> dict[str, str]:

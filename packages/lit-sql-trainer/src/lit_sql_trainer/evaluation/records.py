@@ -20,7 +20,7 @@ from typing import Any, NotRequired, TypedDict, cast
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine.lock import locked
-from lit_sql_trainer.runs.folder import append_line, read_lines, replace_text, write_json
+from lit_sql_trainer.runs.folder import FileIn, append_line, read_lines, replace_text
 from sql_reward import Outcome
 
 VERSION = 1
@@ -172,13 +172,9 @@ class AnswerRecord:
         """The verdict on the first query, which is the single-turn answer."""
         return self.standings[0]
 
-    def to_row(self) -> dict[str, object]:
-        """The record as JSON values."""
-        return asdict(self)
-
     @classmethod
     def from_row(cls, row: Mapping[str, object]) -> AnswerRecord:
-        """The record that `to_row` wrote."""
+        """The record whose `asdict` was written."""
         fields = cast("dict[str, Any]", {**row})
         fields["queries"] = tuple(fields["queries"])
         fields["standings"] = tuple(Standing(**standing) for standing in fields["standings"])
@@ -192,22 +188,10 @@ class EvaluationFolder:
     """The paths of one evaluation, and the only code that writes them."""
 
     path: Path
-
-    @property
-    def plan_file(self) -> Path:
-        return self.path / "evaluation.json"
-
-    @property
-    def environment_file(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def verdicts_file(self) -> Path:
-        return self.path / "verdicts.jsonl"
-
-    @property
-    def summary_file(self) -> Path:
-        return self.path / "summary.json"
+    plan_file = FileIn("evaluation.json")
+    environment_file = FileIn("environment.json")
+    verdicts_file = FileIn("verdicts.jsonl")
+    summary_file = FileIn("summary.json")
 
     def plan(self) -> Plan:
         """The plan: what decides the numbers.
@@ -261,7 +245,7 @@ class EvaluationFolder:
             RunError: it cannot be written.
         """
         try:
-            append_line(self.verdicts_file, record.to_row())
+            append_line(self.verdicts_file, asdict(record))
         except OSError as error:
             raise RunError(
                 f"cannot write to {str(self.verdicts_file)!r} ({error.strerror}): fix that and run the same command "
@@ -270,12 +254,8 @@ class EvaluationFolder:
 
     def keep(self, records: Sequence[AnswerRecord]) -> None:
         """Replace all lines by those of `records`, in their order, in one move."""
-        text = "".join(json.dumps(record.to_row(), ensure_ascii=False) + "\n" for record in records)
+        text = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
         replace_text(self.verdicts_file, text)
-
-    def write_summary(self, summary: Summary) -> None:
-        """Write the numbers."""
-        write_json(self.summary_file, summary)
 
     def _read(self, file: Path) -> object:
         try:

@@ -83,7 +83,7 @@ def evaluate(
             return Evaluation(folder=folder, plan=plan, records=records, summary=None)
         folder.keep(records)
         summary = summarise(plan, records)
-        folder.write_summary(summary)
+        write_json(folder.summary_file, summary)
     return Evaluation(folder=folder, plan=plan, records=records, summary=summary)
 
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
 
 from lit_sql_trainer.errors import ConfigError
+from lit_sql_trainer.local.hosted import open_policy, server_of
 from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.rollouts.collect import Collector
 from lit_sql_trainer.rollouts.drops import DropWindow
-from lit_sql_trainer.rollouts.observer import NoObserver, Observer
+from lit_sql_trainer.rollouts.observer import Observer
 from lit_sql_trainer.rollouts.plan import Row
 from lit_sql_trainer.rollouts.wire import MODEL_RESOURCE
 from lit_sql_trainer.runs.waiting import waiting
@@ -52,8 +53,8 @@ class LocalGrpo(agl.Algorithm):
         *,
         model: str | Path,
         checkpoints: Path,
-        settings: GrpoSettings | None = None,
-        observer: Observer | None = None,
+        settings: GrpoSettings,
+        observer: Observer,
         should_stop: Callable[[], bool] = lambda: False,
         give_up: Callable[[bool], bool] = lambda train: False,
         resume_from: Path | None = None,
@@ -61,8 +62,8 @@ class LocalGrpo(agl.Algorithm):
         super().__init__()
         self.model = model
         self.checkpoints = checkpoints
-        self.settings = settings or GrpoSettings()
-        self.observer = observer or NoObserver()
+        self.settings = settings
+        self.observer = observer
         self.should_stop = should_stop
         self.give_up = give_up
         self.resume_from = resume_from
@@ -81,8 +82,7 @@ class LocalGrpo(agl.Algorithm):
         if self.give_up(False):
             return
         with waiting("loading the model"):
-            from lit_sql_trainer.local.loop import TrainingLoop
-            from lit_sql_trainer.local.opening import server_of
+            from lit_sql_trainer.local.loop import TrainingLoop  # torch: 2 s, and not before the fork
 
             state, learner = self._open()
             server = server_of(learner.policy, self.settings)
@@ -106,7 +106,6 @@ class LocalGrpo(agl.Algorithm):
     def _open(self) -> tuple[TrainingState, Learner]:
         from lit_sql_trainer.local.checkpoint import TrainingState, find_checkpoint, read_optimiser, read_state
         from lit_sql_trainer.local.learner import Learner
-        from lit_sql_trainer.local.opening import open_policy
 
         reference = open_policy(self.model, self.settings) if self.settings.kl_coefficient else None
         if self.resume_from is None:

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lit_sql_trainer.agent.first_prompt import Messages, as_messages
 from lit_sql_trainer.errors import ModelError
 from spider_data import DatabaseCatalog, SpiderTask
 from sql_graph import CheckMode, PromptStyle, ScriptedChat, SqlDatabase, answer
@@ -34,8 +35,7 @@ Noise = Callable[[SpiderTask, random.Random], str | None]
 class Demonstration:
     """One call of the model and the reply it should learn to give."""
 
-    messages: tuple[Mapping[str, str], ...]
-    """Role and content, as the server's chat template takes them."""
+    messages: Messages
     reply: str
     node: str
     """`write_query` or `rewrite_query`."""
@@ -132,7 +132,7 @@ def _other_digits(number: str, draw: random.Random) -> str:
     return re.sub(r"\d", lambda digit: draw.choice("123456789"), number)
 
 
-def _prompts(question: str, database: SqlDatabase, replies: Sequence[str]) -> list[tuple[Mapping[str, str], ...]]:
+def _prompts(question: str, database: SqlDatabase, replies: Sequence[str]) -> list[Messages]:
     """What the agent asks a model that gives these replies, call by call."""
     chat = ScriptedChat(list(replies))
     answer(
@@ -145,10 +145,7 @@ def _prompts(question: str, database: SqlDatabase, replies: Sequence[str]) -> li
     )
     if not chat.calls:
         raise ModelError(f"the agent asked nothing about {question!r}: its graph and the demonstrations have parted")
-    roles = {"human": "user", "ai": "assistant", "system": "system"}
-    return [
-        tuple({"role": roles[message.type], "content": str(message.content)} for message in call) for call in chat.calls
-    ]
+    return [as_messages(call) for call in chat.calls]
 
 
 def _broken(sql: str, names: Sequence[str], draw: random.Random) -> str:

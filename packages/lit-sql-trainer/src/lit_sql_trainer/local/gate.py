@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -26,19 +27,14 @@ LINGER_S = 1.0
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+@dataclass(kw_only=True)
 class Gate:
-    """An ASGI application that lets the right requests through to another.
+    """An ASGI application that lets the right requests through to another."""
 
-    Args:
-        app: what answers them.
-        any_host: accept every `Host`, for a server that was told to listen on more than the loopback interface.
-        max_bytes: the largest body.
-    """
-
-    def __init__(self, app: ASGIApp, *, any_host: bool = False, max_bytes: int = MAX_BODY_BYTES) -> None:
-        self.app = app
-        self.any_host = any_host
-        self.max_bytes = max_bytes
+    app: ASGIApp
+    """What answers them."""
+    any_host: bool = False
+    """Accept every `Host`, for a server that was told to listen on more than the loopback interface."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -67,7 +63,7 @@ class Gate:
         if kind != "application/json":
             raise RequestError(415, f"the content-type must be application/json, got {kind!r}")
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self.max_bytes:
+        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
             raise self._too_large()
 
     async def _body(self, receive: Receive) -> bytes:
@@ -81,13 +77,13 @@ class Gate:
             part: bytes = message.get("body", b"")
             parts.append(part)
             size += len(part)
-            if size > self.max_bytes:
+            if size > MAX_BODY_BYTES:
                 raise self._too_large()
             if not message.get("more_body", False):
                 return b"".join(parts)
 
     def _too_large(self) -> RequestError:
-        return RequestError(413, f"the body is larger than {self.max_bytes} bytes; shorten the messages")
+        return RequestError(413, f"the body is larger than {MAX_BODY_BYTES} bytes; shorten the messages")
 
 
 async def _refuse(error: RequestError, receive: Receive, send: Send) -> None:

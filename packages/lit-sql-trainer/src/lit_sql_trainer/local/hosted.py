@@ -1,13 +1,15 @@
-"""A model folder behind an endpoint of this process, set up as training sets it up.
+"""A model as training opens it, and the server around it: evaluating, serving and training do it here, and alike.
 
-Same server, same number of threads, same bounds of context and reply, so that the same weights give the same replies.
-Imports torch: call it late.
+Same number of threads, same bounds of context and reply, so that the same weights give the same replies. Importing this
+module is cheap; opening a model imports torch.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lit_sql_trainer.machine.endpoints import ModelEndpoint
@@ -15,6 +17,7 @@ from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.runs.waiting import waiting
 
 if TYPE_CHECKING:
+    from lit_sql_trainer.local.policy import Policy
     from lit_sql_trainer.local.server import LocalServer
     from lit_sql_trainer.profile.profile import Profile
 
@@ -29,15 +32,39 @@ def serving_settings(profile: Profile) -> GrpoSettings:
     return profile.grpo or GrpoSettings(context_tokens=WIDE_CONTEXT, max_new_tokens=profile.rollout.max_tokens)
 
 
-def local_server(model: str, settings: GrpoSettings, *, port: int | None = None) -> LocalServer:
-    """A server around the model at `model`, a folder or a Hugging Face id; not yet started.
+def open_policy(model: str | Path, settings: GrpoSettings) -> Policy:
+    """The model at `model`, a folder or a Hugging Face id, and torch's threads as `settings.torch_threads` says.
 
     Raises:
-        ModelError: it cannot be loaded, or has no chat template.
+        ModelError: it cannot be loaded.
     """
-    from lit_sql_trainer.local.opening import open_policy, server_of
+    import torch  # 2 s, and only after the runners were forked
 
-    return server_of(open_policy(model, settings), settings, port=port)
+    from lit_sql_trainer.local.policy import load_policy
+
+    torch.set_num_threads(settings.torch_threads or 1)
+    policy = load_policy(model, device=settings.device)
+    if not settings.torch_threads and not policy.small:
+        torch.set_num_threads(os.cpu_count() or 1)
+    return policy
+
+
+def server_of(policy: Policy, settings: GrpoSettings) -> LocalServer:
+    """A server around a model; not yet started.
+
+    Raises:
+        ModelError: the model has no chat template.
+    """
+    from lit_sql_trainer.local.server import LocalServer  # torch, as above
+
+    return LocalServer(
+        generator=policy.generator(),
+        tokenizer=policy.tokenizer,
+        context_tokens=min(settings.context_tokens, policy.context_tokens),
+        max_new_tokens=settings.max_new_tokens,
+        max_batch=settings.max_batch,
+        batch_window_s=settings.batch_window_s,
+    )
 
 
 @contextmanager
@@ -45,11 +72,11 @@ def serving(model: str, settings: GrpoSettings) -> Generator[ModelEndpoint]:
     """The model at `model`, answering on the loopback interface for as long as the block lasts.
 
     Raises:
-        ModelError: see `local_server`.
+        ModelError: it cannot be loaded, or has no chat template.
         SetupError: the server does not come up.
     """
     with waiting("loading the model"):
-        server = local_server(model, settings)
+        server = server_of(open_policy(model, settings), settings)
         server.start()
     try:
         yield ModelEndpoint(url=server.url, model=server.name, api_key=LOCAL_KEY, keeps_alive=True)

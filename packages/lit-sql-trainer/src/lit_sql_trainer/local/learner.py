@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import cast
+from dataclasses import dataclass
 
 import torch
 
@@ -55,29 +54,6 @@ def trained_rollouts(batch: StepBatch) -> list[list[TrainedRollout]]:
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateStats:
-    """What one batch did to the policy. Means are weighted as the loss is."""
-
-    loss: float = 0.0
-    grad_norm: float = 0.0
-    """Before clipping, mean over mini-batches."""
-    clip_fraction: float = 0.0
-    kl_start: float = 0.0
-    """Estimated divergence from the start per token; 0 when not measured."""
-    entropy: float = 0.0
-    """Of the policy at the sampled positions, in nats."""
-    logprob_gap: float = 0.0
-    """Largest difference between log-probabilities at sampling and in the first mini-batch; should be rounding."""
-    learning_rate: float = 0.0
-    optimiser_steps: int = 0
-    trained_tokens: int = 0
-
-    def metrics(self) -> UpdateMetrics:
-        """The same, as a step's line holds it."""
-        return cast("UpdateMetrics", asdict(self))
-
-
 class Learner:
     """A policy and its optimiser.
 
@@ -95,8 +71,8 @@ class Learner:
             weight_decay=settings.weight_decay,
         )
 
-    def update(self, groups: Sequence[Sequence[TrainedRollout]], *, step: int) -> UpdateStats:
-        """One pass over the groups, in `mini_batches` optimiser steps.
+    def update(self, groups: Sequence[Sequence[TrainedRollout]], *, step: int) -> UpdateMetrics:
+        """One pass over the groups, in `mini_batches` optimiser steps; what it did to the policy.
 
         Groups whose advantages are all zero count in the mean and cost no computation. Mini-batches hold whole
         groups, dealt out in an order that depends on the seed and `step` only.
@@ -104,7 +80,7 @@ class Learner:
         total = sum(len(call.sampled.token_ids) * call.weight for call in self._calls(groups))
         useful = [group for group in groups if any(rollout.advantage != 0.0 for rollout in group)]
         if not useful:
-            return UpdateStats()
+            return _Tally().stats(0.0)
         random.Random(f"{self.settings.seed}/update/{step}").shuffle(useful)  # noqa: S311  reproducible, not secret
         rate = self.settings.learning_rate * min(1.0, (step + 1) / max(1, self.settings.warmup_steps))
         for parameters in self.optimiser.param_groups:
@@ -199,19 +175,20 @@ class _Tally:
         self.divergence += float(terms.divergence)
         self.weight += float(terms.weight)
 
-    def stats(self, rate: float) -> UpdateStats:
-        steps = len(self.grad_norms)
-        return UpdateStats(
-            loss=self.loss / steps,
-            grad_norm=sum(self.grad_norms) / steps,
-            clip_fraction=self.clipped / self.weight,
-            kl_start=self.divergence / self.weight,
-            entropy=self.entropy / self.weight,
-            logprob_gap=self.gap,
-            learning_rate=rate,
-            optimiser_steps=steps,
-            trained_tokens=self.tokens,
-        )
+    def stats(self, rate: float) -> UpdateMetrics:
+        """Means, weighted as the loss is; all 0 where nothing was trained."""
+        steps, weight = len(self.grad_norms), self.weight
+        return {
+            "loss": self.loss / (steps or 1),
+            "grad_norm": sum(self.grad_norms) / (steps or 1),
+            "clip_fraction": self.clipped / (weight or 1.0),
+            "kl_start": self.divergence / (weight or 1.0),
+            "entropy": self.entropy / (weight or 1.0),
+            "logprob_gap": self.gap,
+            "learning_rate": rate,
+            "optimiser_steps": steps,
+            "trained_tokens": self.tokens,
+        }
 
 
 def _tensor(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:

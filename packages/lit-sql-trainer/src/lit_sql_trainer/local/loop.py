@@ -91,7 +91,7 @@ class TrainingLoop:
             {
                 "step": self.state.step,
                 **describe_batch(batch, dropped_total=self.collector.drops.dropped),
-                **stats.metrics(),
+                **stats,
                 "tokens_per_s": _ratio(now_sampled - sampled, now_busy - busy),
                 "server_busy_s": now_busy - busy,
                 "batches": now_batches - batches,

@@ -137,7 +137,7 @@ class LocalServer:
         app.post("/v1/chat/completions", response_model=None)(self._chat)
         app.get("/v1/models")(self._models)
         app.get("/health")(self._health)
-        return Gate(app, any_host=any_host)
+        return Gate(app=app, any_host=any_host)
 
     async def _health(self) -> dict[str, object]:
         return {"status": "ok", "model": self.name, "steps": self.generator.steps}

@@ -51,6 +51,8 @@ class RunData:
     steps: list[DrawnLine]
     """At most as many as asked for; each stands for one step or several in a row."""
     validations: Sequence[MetricLine]
+    best: MetricLine | None
+    """The validation with the highest reward, the earliest of equals."""
     alarms: Sequence[MetricLine]
     readings: list[Reading]
     status: str
@@ -62,11 +64,6 @@ class RunData:
     drop_reasons: Counter[str] = field(default_factory=Counter[str])
     dropped: int = 0
     examples: Examples = field(default_factory=Examples)
-
-    @property
-    def best(self) -> MetricLine | None:
-        """The validation with the highest reward, the earliest of equals."""
-        return best_of(self.validations)
 
 
 def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
@@ -87,7 +84,7 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
     recorded = [line for line in lines if line.get("event") == "alarm"]
     last_step = max((int(line["step"]) for line in lines), default=0)
     status, done = _status(lines, last_step)
-    best = best_of(validations)
+    best = max(validations, key=lambda line: line.get("reward") or 0.0, default=None)
     shown = read_examples(run.rollouts_file, validations, best=best, limit=examples)
     reasons: Counter[str] = Counter(shown.failed)
     for line in steps:
@@ -98,6 +95,7 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
         environment=environment,
         steps=thin(steps, points),
         validations=validations,
+        best=best,
         alarms=recorded or [alarm.line() for alarm in replayed],
         readings=book.readings(),
         status=status,
@@ -108,11 +106,6 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
         dropped=sum(int(line.get("dropped") or 0) for line in lines),
         examples=shown,
     )
-
-
-def best_of(validations: Sequence[MetricLine]) -> MetricLine | None:
-    """The validation with the highest reward, the earliest of equals."""
-    return max(validations, key=lambda line: line.get("reward") or 0.0, default=None)
 
 
 def thin(lines: Sequence[MetricLine], points: int) -> list[DrawnLine]:

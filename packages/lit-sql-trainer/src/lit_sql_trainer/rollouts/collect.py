@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 import agentlightning as agl  # pyright: ignore[reportMissingTypeStubs]  typed inline, but without a marker
@@ -21,7 +22,6 @@ from lit_sql_trainer.rollouts.drops import DropWindow
 from lit_sql_trainer.rollouts.episodes import Collected, DroppedRollout, Episode, Sampled
 from lit_sql_trainer.rollouts.plan import PlannedRollout
 from lit_sql_trainer.rollouts.pulse import Pulse
-from lit_sql_trainer.rollouts.store import forget_spans
 from lit_sql_trainer.rollouts.wire import KEEPS_ALIVE, SAMPLING_SEED
 
 _FINISHED: tuple[agl.RolloutStatus, ...] = ("succeeded", "failed", "cancelled")
@@ -57,38 +57,24 @@ class Limits(Protocol):
     def poll_interval_s(self) -> float: ...
 
 
+@dataclass(kw_only=True)
 class Collector:
-    """Queues rollouts in the store and gathers their results.
+    """Queues rollouts in the store and gathers their results."""
 
-    Args:
-        work_done: a number that grows as long as the model works on replies, where somebody knows it. Then the time
-            limits measure silence: a rollout is given up when for so long none ended and the number stood still.
-            Without it a rollout may take so long from its start to its end.
-        give_up: asked again and again, with whether the rollouts train; when it says yes they are left undone.
-    """
-
-    def __init__(
-        self,
-        *,
-        store: agl.LightningStore,
-        adapter: Adapter,
-        ledger: Ledger,
-        settings: Limits,
-        drops: DropWindow,
-        resources_id: str,
-        work_done: Callable[[], int] | None = None,
-        give_up: Callable[[bool], bool] = lambda train: False,
-    ) -> None:
-        self.store = store
-        self.adapter = adapter
-        self.ledger = ledger
-        self.settings = settings
-        self.drops = drops
-        self.resources_id = resources_id
-        self.work_done = work_done
-        self.give_up = give_up
-        self.proven = False
-        """Whether some rollout has shown that traces reach us with their tokens."""
+    store: agl.LightningStore
+    adapter: Adapter
+    ledger: Ledger
+    settings: Limits
+    drops: DropWindow
+    resources_id: str
+    work_done: Callable[[], int] | None = None
+    """A number that grows as long as the model works on replies, where somebody knows it. Then the time limits measure
+    silence: a rollout is given up when for so long none ended and the number stood still. Without it a rollout may take
+    so long from its start to its end."""
+    give_up: Callable[[bool], bool] = lambda train: False
+    """Asked again and again, with whether the rollouts train; when it says yes they are left undone."""
+    proven: bool = field(init=False, default=False)
+    """Whether some rollout has shown that traces reach us with their tokens."""
 
     async def collect(self, plan: Sequence[PlannedRollout], *, train: bool, step: int) -> Collected:
         """Do the planned rollouts and wait for all of them.
@@ -186,7 +172,7 @@ class Collector:
 
     async def _read(self, rollout: agl.Rollout, planned: PlannedRollout, result: Collected, *, train: bool) -> None:
         spans = list(await self.store.query_spans(rollout.rollout_id, attempt_id="latest"))
-        await forget_spans(self.store, [rollout.rollout_id])
+        await forget_spans(self.store, rollout.rollout_id)
         try:
             if rollout.status != "succeeded":
                 raise RolloutError(self._failure(rollout, spans))
@@ -249,3 +235,19 @@ def _reward(spans: Sequence[agl.Span]) -> float:
 
 def _exception(attributes: Mapping[str, object]) -> str:
     return str(attributes.get("exception.message") or "").partition("\n")[0][:200]
+
+
+async def forget_spans(store: agl.LightningStore, rollout_id: str) -> None:
+    """Free the trace of a rollout that nobody will ask about again.
+
+    The in-memory store keeps every span until a memory limit is reached and then drops the oldest rollouts, finished
+    or not. A step of training has no use for its traces once they are triplets, so they go at once. A store of
+    another kind is left alone: it keeps its data elsewhere.
+    """
+    inner = getattr(store, "store", store)  # the strategy wraps the store in an HTTP server
+    if not isinstance(inner, agl.InMemoryLightningStore):
+        return
+    labels = ["rollouts", "spans"]
+    async with inner.collections.atomic(mode="rw", labels=labels) as collections:  # pyright: ignore[reportArgumentType]  a list of str is not a list of literals
+        # Its own eviction also corrects the store's account of bytes; there is no public call for one rollout.
+        await inner._evict_spans_for_rollout(collections, rollout_id)  # pyright: ignore[reportPrivateUsage]

@@ -39,10 +39,14 @@ class UpdateMetrics(TypedDict, total=False):
 
     loss: float | None
     grad_norm: float | None
+    """Before clipping, mean over mini-batches."""
     clip_fraction: float | None
     kl_start: float | None
+    """Estimated divergence from the start per token; 0 when not measured."""
     entropy: float | None
+    """Of the policy at the sampled positions, in nats."""
     logprob_gap: float
+    """Largest difference between log-probabilities at sampling and in the first mini-batch; should be rounding."""
     learning_rate: float | None
     optimiser_steps: int
     trained_tokens: int

@@ -15,13 +15,3 @@ class Observer(Protocol):
 
     def on_validation(self, metrics: ValidationMetrics) -> None:
         """After each validation."""
-
-
-class NoObserver:
-    """Watches nothing."""
-
-    def on_step(self, metrics: StepMetrics) -> None:
-        """Ignored."""
-
-    def on_validation(self, metrics: ValidationMetrics) -> None:
-        """Ignored."""

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine.devices import output_of
@@ -44,43 +44,39 @@ _PACKAGES = (
 )  # fmt: skip
 
 
+class Folder(Protocol):
+    """Whatever stands for a folder."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileIn:
+    """The path of a file, or of a folder, in the folder whose attribute this is."""
+
+    name: str
+
+    def __get__(self, folder: Folder, kind: type) -> Path:
+        return folder.path / self.name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFolder:
     """The paths of one run, and the only code that writes them."""
 
     path: Path
+    config_file = FileIn("config.json")
+    metrics_file = FileIn("metrics.jsonl")
+    rollouts_file = FileIn("rollouts.jsonl")
+    environment_file = FileIn("environment.json")
+    report_file = FileIn("report.html")
+    library_log = FileIn(LIBRARY_LOG)
+    checkpoints = FileIn("checkpoints")
 
     @property
     def name(self) -> str:
         return self.path.name
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def rollouts_file(self) -> Path:
-        return self.path / "rollouts.jsonl"
-
-    @property
-    def environment_file(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def report_file(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def library_log(self) -> Path:
-        return self.path / LIBRARY_LOG
 
     def config(self) -> dict[str, Any]:
         """The resolved settings that this run was started with.

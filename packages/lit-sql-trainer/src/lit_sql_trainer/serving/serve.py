@@ -129,10 +129,11 @@ def _local(model: Model, host: str, port: int, ready: Callable[[], None]) -> Non
     import uvicorn
 
     from lit_sql_trainer.local.gate import LOOPBACK_HOSTS
-    from lit_sql_trainer.local.hosted import local_server, serving_settings
+    from lit_sql_trainer.local.hosted import open_policy, server_of, serving_settings
 
     with waiting("loading the model"):
-        server = local_server(str(model.folder), serving_settings(model.profile or PLAIN_PROFILE))
+        settings = serving_settings(model.profile or PLAIN_PROFILE)
+        server = server_of(open_policy(model.folder, settings), settings)
     server.name = model.name
 
     class Announcing(uvicorn.Server):

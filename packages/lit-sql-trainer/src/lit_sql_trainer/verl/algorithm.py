@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from lit_sql_trainer.errors import RunError, SetupError, TrainerError
 from lit_sql_trainer.rollouts.plan import Row
 from lit_sql_trainer.verl.daemon import SqlDaemon
-from lit_sql_trainer.verl.foreign import Foreign, VerlConfig
+from lit_sql_trainer.verl.foreign import Foreign, VerlConfig, last_line
 from lit_sql_trainer.verl.trainer import SqlTrainer
 
 RAY_STARTS = 3
@@ -60,7 +60,7 @@ class SqlVerl(VERL):
             with self._beside():
                 super().run(train_dataset, val_dataset)
         except RayTaskError as error:
-            raise _told(error) from error
+            raise _own_error(error) from error
         except RayError as error:
             raise RunError(f"a process of VERL died: {_first_line(error)}; see the logs under /tmp/ray") from error
         finally:
@@ -98,7 +98,7 @@ def _start_ray(options: Mapping[str, object]) -> None:
                 ) from error
 
 
-def _told(error: BaseException) -> TrainerError:
+def _own_error(error: BaseException) -> TrainerError:
     """The error of ours that ended the task, or one that says where it ended.
 
     Ray hides the error that a task raised in `cause`, and repeats that for a task within a task.
@@ -108,12 +108,8 @@ def _told(error: BaseException) -> TrainerError:
         if isinstance(cause, TrainerError) and not isinstance(cause, RayTaskError):
             return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
-    return RunError(f"training failed inside VERL: {_last_line(error)}")
+    return RunError(f"training failed inside VERL: {last_line(error)}")
 
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def _last_line(error: BaseException) -> str:
-    return str(error).strip().rpartition("\n")[2]

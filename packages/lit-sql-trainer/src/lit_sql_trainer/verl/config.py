@@ -18,7 +18,7 @@ from lit_sql_trainer.profile.named import QWEN
 from lit_sql_trainer.profile.overrides import to_plain
 from lit_sql_trainer.profile.profile import Profile
 from lit_sql_trainer.profile.verl import Logger
-from lit_sql_trainer.profile.verl_keys import KnownKeys, flattened, known_keys
+from lit_sql_trainer.profile.verl_keys import KnownKeys, flattened, recorded_keys
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.verl import lora
 from lit_sql_trainer.verl.foreign import Section, VerlConfig
@@ -131,27 +131,17 @@ def check_config(config: Section, keys: KnownKeys | None = None) -> None:
 
     Args:
         config: nested, as `verl_config` gives it; the section `lit_sql` is ours and not looked up.
-        keys: by default those of the installed VERL, or the recorded ones.
+        keys: by default the recorded ones.
 
     Raises:
         ConfigError: a key that VERL does not read, with the nearest that it does.
     """
-    keys = keys or known_keys()
+    keys = keys or recorded_keys()
     for path in flattened({name: part for name, part in config.items() if name not in (SETTINGS_KEY, RUN_KEY)}):
         if not keys.knows(path):
             near = difflib.get_close_matches(path, keys.defaults, n=2, cutoff=0.6)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ConfigError(f"VERL reads no key {path!r} ({keys.source}){hint}")
-
-
-def differences(config: Section, other: Section) -> dict[str, tuple[object, object]]:
-    """Dotted keys whose values differ → (value in `config`, value in `other`); None stands for a key that is absent."""
-    ours, theirs = flattened(config), flattened(other)
-    return {
-        path: (ours.get(path), theirs.get(path))
-        for path in dict.fromkeys((*ours, *theirs))
-        if ours.get(path) != theirs.get(path)
-    }
 
 
 def _written(value: object) -> object:

@@ -11,3 +11,8 @@ Section = Mapping[str, Any]
 """The same or a part of it, to read."""
 Foreign = Any
 """An object that only those libraries know the type of."""
+
+
+def last_line(error: BaseException) -> str:
+    """What Ray says of an error, in one line."""
+    return str(error).strip().rpartition("\n")[2].strip() or type(error).__name__

@@ -6,7 +6,6 @@ Pure Python. A *row* is one trained model call, which is what VERL calls a sampl
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,8 +112,3 @@ def row_coefficients(mini_batch: Sequence[Row], *, normaliser: float, factor: fl
     (`plan.UpdatePlan.loss_factor`).
     """
     return [row.advantage * row.weight * factor / normaliser for row in mini_batch]
-
-
-def padding_rows(rows: int, *, multiple: int) -> int:
-    """How many rows without loss must follow so that `multiple` ranks get equally many."""
-    return math.ceil(rows / multiple) * multiple - rows

@@ -13,7 +13,7 @@ from tensordict import TensorDict
 from verl import DataProto
 
 from lit_sql_trainer.verl.plan import UpdatePlan
-from lit_sql_trainer.verl.rows import Row, padding_rows, row_coefficients
+from lit_sql_trainer.verl.rows import Row, row_coefficients
 
 
 def mini_batch_tensors(
@@ -25,7 +25,7 @@ def mini_batch_tensors(
     single token in the mask (a mask without tokens would make VERL divide by zero).
     """
     coefficients = row_coefficients(rows, normaliser=normaliser, factor=plan.loss_factor)
-    padding = padding_rows(len(rows), multiple=plan.ranks)
+    padding = -len(rows) % plan.ranks
     prompts = [_left(row.prompt_ids, plan.max_prompt, pad_token) for row in rows]
     replies = [_right(row.token_ids, plan.max_reply, pad_token) for row in rows]
     prompt_mask = [_left([1] * len(row.prompt_ids), plan.max_prompt, 0) for row in rows]

@@ -50,7 +50,7 @@ from lit_sql_trainer.rollouts.seeds import TaskOrder
 from lit_sql_trainer.runs.folder import RunFolder
 from lit_sql_trainer.runs.watch import RunWatcher
 from lit_sql_trainer.verl.daemon import SqlDaemon
-from lit_sql_trainer.verl.foreign import Foreign, VerlConfig
+from lit_sql_trainer.verl.foreign import Foreign, VerlConfig, last_line
 from lit_sql_trainer.verl.plan import update_plan
 from lit_sql_trainer.verl.relay import RUN_KEY, SETTINGS_KEY, LinesOnly, RunFacts, flat_numbers
 from lit_sql_trainer.verl.rows import Row, deal, trained_rows
@@ -102,7 +102,7 @@ class SqlTrainer(AgentLightningTrainer):
         except RayError as error:
             self._rescue()
             raise RunError(
-                f"a process of VERL failed after step {self.state.step}: {_cause(error)}; its own words are in "
+                f"a process of VERL failed after step {self.state.step}: {last_line(error)}; its own words are in "
                 f"the logs under /tmp/ray/session_latest/logs. Resume when the cause is repaired"
             ) from error
         finally:
@@ -315,12 +315,6 @@ class SqlTrainer(AgentLightningTrainer):
 
     def _rows(self, dataset: Foreign) -> list[dict[str, object]]:
         return [dict(dataset.dataframe[index]) for index in range(len(dataset.dataframe))]
-
-
-def _cause(error: BaseException) -> str:
-    """What Ray says of it, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 def _mean_of(outputs: Sequence[dict[str, float]], name: str) -> float | None:
