@@ -138,8 +138,8 @@ def test_divergence_from_the_start_is_zero_at_the_start(policy: Policy, model_fo
     groups = [[TrainedRollout(calls=(call,), advantage=float(number % 2) - 0.5) for number, call in enumerate(sampled)]]
     settings = replace(SETTINGS, kl_coefficient=0.1, learning_rate=1e-2)
     learner = Learner(policy, settings, reference=load_policy(model_folder))
-    assert learner.update(groups, step=0).kl_start == pytest.approx(0.0, abs=1e-6)
-    moved = learner.update(groups, step=1).kl_start
+    assert learner.update(groups, step=0)["kl_start"] == pytest.approx(0.0, abs=1e-6)
+    moved = learner.update(groups, step=1)["kl_start"]
     assert moved > 1e-4
 
 
