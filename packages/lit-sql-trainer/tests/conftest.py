@@ -139,7 +139,7 @@ def weak_model(random_model: Path, toy_data: Path, tmp_path_factory: pytest.Temp
         database = SqlDatabase(DatabaseCatalog(toy_data).path(task.db_id))
         with contextlib.suppress(Listener.Heard):
             build_graph(chat=asked, database=database, style=PromptStyle.COMPACT).invoke({"question": task.question})
-        prompt = tokenizer.apply_chat_template(asked.messages, add_generation_prompt=True)
+        prompt = tokenizer.apply_chat_template(asked.messages, add_generation_prompt=True, return_dict=False)
         samples.append((prompt, [*tokenizer(f"```sql\n{task.query}\n```").input_ids, tokenizer.eos_token_id]))
     width = max(len(prompt) + len(reply) for prompt, reply in samples)
     ids, labels = torch.zeros(len(samples), width, dtype=torch.long), torch.full((len(samples), width), -100)

@@ -44,6 +44,11 @@ def server(policy: Policy) -> Iterator[LocalServer]:
     server.stop()
 
 
+def template_ids(policy: Policy) -> list[int]:
+    """The prompt of `HELLO` in tokens."""
+    return policy.tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, tokenize=True, return_dict=False)
+
+
 def post(server: LocalServer, **body: Any) -> httpx.Response:
     request = {"model": "policy", "messages": HELLO, "max_tokens": 8, "seed": 1, **body}
     return httpx.post(f"{server.url}/chat/completions", json=request, timeout=30)
@@ -236,7 +241,7 @@ def test_an_answer_has_the_tokens_it_was_made_of(server: LocalServer, policy: Po
     """Prompt and reply ids are those of the template and of the text; log-probabilities line up; usage counts them."""
     answer = post(server, logprobs=True).json()
     (choice,) = answer["choices"]
-    expected = policy.tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, tokenize=True)
+    expected = template_ids(policy)
     assert answer["prompt_token_ids"] == expected
     assert choice["message"] == {"role": "assistant", "content": policy.decode(choice["token_ids"])}
     assert len(choice["logprobs"]["content"]) == len(choice["token_ids"]) == answer["usage"]["completion_tokens"]
@@ -327,6 +332,31 @@ def test_a_tokenizer_without_template_is_one_clear_error(policy: Policy) -> None
     plain = type("Plain", (), {"chat_template": None})()
     with pytest.raises(ModelError, match="chat template"):
         LocalServer(generator=policy.generator(), tokenizer=plain, context_tokens=256)
+
+
+class LikeTransformers5:
+    """A tokenizer whose chat template gives a dictionary unless it is asked not to, as transformers 5 does."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def apply_chat_template(self, messages: Any, **options: Any) -> Any:
+        """As transformers 5: a dictionary by default."""
+        return self.inner.apply_chat_template(messages, **{"return_dict": True, **options})
+
+
+def test_a_template_that_gives_a_dictionary_makes_the_same_prompt(policy: Policy) -> None:
+    """With transformers 5's default the prompt is still its token ids, not the names of a dictionary's fields."""
+    tokenizer = LikeTransformers5(policy.tokenizer)
+    server = LocalServer(generator=policy.generator(), tokenizer=tokenizer, context_tokens=256)  # pyright: ignore[reportArgumentType]
+    server.start()
+    try:
+        assert post(server).json()["prompt_token_ids"] == template_ids(policy)
+    finally:
+        server.stop()
 
 
 def echo(requests: Sequence[Request]) -> list[Reply]:

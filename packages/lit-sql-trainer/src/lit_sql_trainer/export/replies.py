@@ -82,7 +82,10 @@ class Speaker:
     def __call__(self, messages: Messages) -> str:
         """The greedy reply."""
         ids = self._tokenizer.apply_chat_template(
-            [dict(message) for message in messages], add_generation_prompt=True, return_tensors="pt"
+            [dict(message) for message in messages],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=False,
         ).to(self._device)
         made = self._model.generate(
             ids,

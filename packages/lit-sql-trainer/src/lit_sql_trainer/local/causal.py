@@ -60,6 +60,15 @@ class Tokenizer(Protocol):
     def encode(self, text: str, /, *, add_special_tokens: bool) -> list[int]: ...
     def decode(self, token_ids: list[int], /, *, skip_special_tokens: bool = False) -> str: ...
     def apply_chat_template(
-        self, messages: Sequence[Mapping[str, str]], /, *, add_generation_prompt: bool, tokenize: Literal[True]
-    ) -> list[int]: ...
+        self,
+        messages: Sequence[Mapping[str, str]],
+        /,
+        *,
+        add_generation_prompt: bool,
+        tokenize: Literal[True],
+        return_dict: Literal[False],
+    ) -> list[int]:
+        """Token ids of a prompt; from transformers 5 on, only `return_dict=False` gives them as a plain list."""
+        ...
+
     def save_pretrained(self, folder: Path, /) -> object: ...

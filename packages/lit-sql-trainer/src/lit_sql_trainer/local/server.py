@@ -179,7 +179,9 @@ class LocalServer:
         chat = parse_chat_request(read_json(body), model=self.name)
         messages = [message.to_template() for message in chat.messages]
         with self._tokenizing:
-            prompt_ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
+            prompt_ids = self.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=True, return_dict=False
+            )
         room = self.context_tokens - len(prompt_ids)
         wanted = chat.reply_tokens or min(self.max_new_tokens, max(room, 1))
         if wanted > room:

@@ -161,7 +161,8 @@ def new_model(tokenizer: Tokenizer, settings: TinyModelSettings) -> CausalModel:
 
 def encode(tokenizer: Tokenizer, shown: Demonstration) -> Example:
     """Token ids as the server makes them: the chat template for the prompt, the reply's text and the end token."""
-    prompt = tokenizer.apply_chat_template(list(shown.messages), add_generation_prompt=True, tokenize=True)
+    messages = list(shown.messages)
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
     reply = tokenizer.encode(shown.reply, add_special_tokens=False)
     return Example(prompt_ids=tuple(prompt), reply_ids=(*reply, cast("int", tokenizer.eos_token_id)))
 
