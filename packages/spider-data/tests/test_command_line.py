@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -89,18 +90,55 @@ def test_ctrl_c_is_130_while_modules_load(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (130, b"")
 
 
-@pytest.mark.parametrize("command", ["stats", "check", "suite"])
-def test_eighty_columns_and_pipes(data: Path, command: str) -> None:
-    """Piped output is plain; no count is cut, no name broken."""
-    done = run(command, data, *(["--variants", "1"] if command == "suite" else []), COLUMNS="80")
-    text = done.stdout.decode()
-    assert done.returncode == 0, done.stderr
+def same_words(shown: str, text: str) -> None:
+    """A terminal shows the words of a pipe, in lines that fit it; only the name of a row may be shortened."""
     assert not re.search("[\x1b─━│]", text)
+    assert max(map(len, shown.splitlines())) <= 80
+    pairs = list(zip(shown.split(), text.split(), strict=True))
+    cut = [word for seen, word in pairs if seen != word and not (seen[-1] == "…" and word.startswith(seen[:-1]))]
+    assert not cut
+    assert all(seen == word for seen, word in pairs if word[0].isdigit())
+
+
+@pytest.mark.parametrize("command", ["stats", "check", "suite"])
+def test_eighty_columns_and_pipes(data: Path, command: str, in_terminal: Callable[..., tuple[str, int]]) -> None:
+    """Piped output is plain; no count is cut, no word broken."""
+    (data / "database" / "x" / "no_database.sqlite").write_text("this is text" * 100)
+    options = (
+        ["--variants", "1", "--force", "--only", "department_management_of_the_city"] if command == "suite" else []
+    )
+    done = run(command, data, *options, COLUMNS="80")
+    text = done.stdout.decode()
+    assert done.returncode == (1 if command == "check" else 0), done.stderr
+    shown, code = in_terminal([*COMMAND, command, data, *options], quiet=True)
+    assert code == done.returncode
+    same_words(shown, text)
     if command == "suite":
         assert "department_management_of_the_city" in text
     if command == "stats":
         assert re.search(r"^file +tasks +databases +tables +unknown$", text, re.MULTILINE)
         assert re.search(r"^train +6 +3 +1-1 +6$", text, re.MULTILINE)
+
+
+def test_notes_fit_eighty_columns(
+    tmp_path: Path,
+    database: Callable[..., Path],
+    in_terminal: Callable[..., tuple[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What `import` remarks is broken between words."""
+    monkeypatch.chdir(tmp_path)
+    database(tmp_path / "shop.sqlite")
+    rows = [{"question": f"{n}?", "query": f"SELECT {n} FROM item WHERE id > 9"} for n in range(3)]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = ["import", "--db", "shop.sqlite", "--questions", "q.jsonl", "--test-share", "0.4", "data"]
+    done = run(*command)
+    assert done.returncode == 0, done.stderr
+    assert any(line.startswith(b"note: ") and len(line) > 80 for line in done.stdout.splitlines())
+    shutil.rmtree("data")
+    shown, code = in_terminal([*COMMAND, *command], quiet=True)
+    assert code == 0
+    same_words(shown, done.stdout.decode())
 
 
 @pytest.mark.parametrize(

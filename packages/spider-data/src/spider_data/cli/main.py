@@ -119,7 +119,7 @@ def mini(target: Path, as_json: bool) -> None:
     Example: spider-data mini mini-data
     """
     with Working(f"building {target}") as working:
-        from spider_data.cli.render import print_json
+        from spider_data.cli.render import output, print_json, print_text
         from spider_data.mini import build_mini
         from spider_data.suite.table import power_dict, power_line
 
@@ -132,7 +132,7 @@ def mini(target: Path, as_json: bool) -> None:
         return
     for split, count in report.tasks.items():
         click.echo(f"{split:24} {count:6,} tasks")
-    click.echo(f"{report.databases} databases, {report.variants} variants each: {power_line(report.power)}")
+    print_text(f"{report.databases} databases, {report.variants} variants each: {power_line(report.power)}", output())
     click.echo(f"{target} is ready; next: spider-data stats {quote(str(target))}")
 
 

@@ -188,6 +188,8 @@ def import_command(
 def _print_made(target: Path, manifest: Manifest) -> None:
     for name, rows in manifest.rows.items():
         click.echo(f"{name:24} {rows:6,} tasks")
+    from spider_data.cli.render import output, print_text  # here, so that `--help` needs no rich
+
     for note in manifest.notes:
-        click.echo(f"note: {note}")
+        print_text(f"note: {note}", output())
     click.echo(f"{target} is ready; next: spider-data check {quote(str(target))}")

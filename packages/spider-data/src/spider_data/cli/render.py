@@ -50,18 +50,23 @@ def print_table(console: Console, heading: Sequence[str], rows: Sequence[Sequenc
     console.print(table)
 
 
+def print_text(text: str, console: Console) -> None:
+    """A sentence, broken between words where the terminal ends."""
+    for line in _wrapped(text, console, indent=""):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_check(report: CheckReport, console: Console) -> None:
     """A paragraph for each kind of finding, faults first, and a verdict."""
     for group in _grouped(report.findings):
         fault = group[0].severity is Severity.FAULT
         tasks = sum(finding.tasks for finding in group)
         count = f"{len(group)}{f', {tasks:,} tasks' if tasks else ''}"
-        console.print(
-            Text("fault" if fault else "note", style="bold red" if fault else "dim"),
-            Text(f" {group[0].kind} ({count}): {_reason(group)}"),
-            sep="",
-            soft_wrap=True,
-        )
+        word, style = ("fault", "bold red") if fault else ("note", "dim")
+        for line in _wrapped(f"{word} {group[0].kind} ({count}): {_reason(group)}", console, indent=""):
+            text = Text(line)
+            text.highlight_regex(f"^{word} ", style)
+            console.print(text, soft_wrap=True)
         more = f" … and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""
         names = ", ".join(finding.subject for finding in group[:_SHOWN]) + more
         for line in _wrapped(names, console, indent="    "):
@@ -71,8 +76,7 @@ def print_check(report: CheckReport, console: Console) -> None:
         f"{report.databases} databases, {report.variants} suite variants, {report.verified} files verified "
         f"({rules}); {sum(report.tasks.values()):,} rows in {len(report.tasks)} task files"
     )
-    for line in _wrapped(summary, console, indent=""):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_text(summary, console)
     count = len(report.faults)
     verdict = "no faults" if report.ok else f"{count} fault{'s' * (count != 1)}"
     console.print(Text(verdict, style="bold green" if report.ok else "bold red"))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.text import Text
 
-from spider_data.cli.render import print_table
+from spider_data.cli.render import print_table, print_text
 from spider_data.suite import Power, SuiteReport
 from spider_data.suite.table import total
 
@@ -23,16 +22,15 @@ def print_reports(reports: Sequence[SuiteReport], console: Console) -> None:
     console.print("one-token mutants of the golds")
     print_table(console, _HEADING, rows)
     pool = min((report.power.pool for report in reports), default=0)
-    console.print(
+    print_text(
         f"refutable: told from its gold by any of {pool} databases; by main: by the main file alone; "
         "ties: golds whose answer depends on the order of equal rows",
-        highlight=False,
-        soft_wrap=not console.is_terminal,
+        console,
     )
     for report in reports:
         for query in report.broken_golds:
             note = f"note: {report.db_id}: gold fails on the main file and was left out: {query}"
-            console.print(Text(note), soft_wrap=True)
+            print_text(note, console)
 
 
 def _row(name: str, files: int, power: Power, ties: int) -> list[str]:
