@@ -20,8 +20,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a background job sta
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def run_in_terminal(command: Sequence[object], *, columns: int = 80) -> tuple[str, int]:
-    """What a command shows on a terminal of so many columns, without colours and moves, and its exit code."""
+def run_in_terminal(command: Sequence[object], *, columns: int = 80, quiet: bool = False) -> tuple[str, int]:
+    """What a command shows on a terminal of so many columns, without colours and moves, and its exit code.
+
+    With `quiet`, without what it says on standard error.
+    """
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
@@ -29,7 +32,7 @@ def run_in_terminal(command: Sequence[object], *, columns: int = 80) -> tuple[st
         [str(word) for word in command],
         stdin=follower,
         stdout=follower,
-        stderr=follower,
+        stderr=subprocess.DEVNULL if quiet else follower,
         env={**environment, "TERM": "xterm-256color"},
     )
     os.close(follower)

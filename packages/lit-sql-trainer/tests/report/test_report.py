@@ -263,6 +263,21 @@ def test_the_command_writes_where_it_is_told(short_run: RunFolder, tmp_path: Pat
     assert "choose another file with --out" in nowhere.output
 
 
+def test_more_runs_than_can_be_told_apart(short_run: RunFolder, tmp_path: Path) -> None:
+    """The first eight that can be shown are; each of the others is named."""
+    runs = tmp_path / "runs"
+    (runs / "c").mkdir(parents=True)
+    for name in "abdefghijk":
+        (runs / name).symlink_to(short_run.path)
+    words = [*(str(runs / name) for name in "abcdefghijk"), "--out", str(tmp_path / "out.html")]
+    done = CliRunner().invoke(main, ["report", *words])
+    assert done.exit_code == 0, done.output
+    left_out = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert left_out == [f"left out {runs / name}" for name in "cjk"]
+    page = Page((tmp_path / "out.html").read_text())
+    assert len([tag for tag, attributes in page.elements if "run7" in str(attributes.get("class"))]) > 0
+
+
 def test_the_curves_alone_are_one_picture(short_run: RunFolder, tmp_path: Path) -> None:
     """The report's own charts in one SVG file: every title, no variable of a style sheet, and text stays text."""
     run = RunFolder(path=shutil.copytree(short_run.path, tmp_path / "a <b> & c"))

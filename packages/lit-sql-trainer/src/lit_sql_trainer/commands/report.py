@@ -39,12 +39,14 @@ def report_command(runs: Sequence[str], out: Path | None, root: Path) -> None:
 
 
 def _reportable(runs: Sequence[str], *, root: Path) -> list[RunFolder]:
-    """The runs that a report can show. A warning names each of the others: a pattern such as `runs/*` matches anything.
+    """The runs that a report can show, the first `MAX_RUNS` of them. A warning names each of the others.
+
+    A pattern such as `runs/*` matches anything.
 
     Raises:
         RunError: the report can show none of them; the error says why it cannot show the first.
     """
-    from lit_sql_trainer.report import check_reportable
+    from lit_sql_trainer.report import MAX_RUNS, check_reportable
     from lit_sql_trainer.runs.folder import open_run
 
     found: list[RunFolder] = []
@@ -56,8 +58,11 @@ def _reportable(runs: Sequence[str], *, root: Path) -> list[RunFolder]:
         except RunError as error:
             reasons.append(error)
             click.echo(f"left out {name}: {error}", err=True)
-        else:
+            continue
+        if len(found) < MAX_RUNS:
             found.append(run)
+        else:
+            click.echo(f"left out {name}: a report shows {MAX_RUNS} runs at most; name this one earlier", err=True)
     if not found:
         raise reasons[0]
     return found
