@@ -187,7 +187,7 @@ def test_a_run_that_was_cut_off_can_be_read(short_run: RunFolder, tmp_path: Path
         half.write('{"event": "step", "step": 61, "rew')
     with run.rollouts_file.open("a") as half:
         half.write('{"task_id": "val-0001", "mode": "val", "ste')
-    assert "was cut off after step 60" in report_of(tmp_path, run)
+    assert "was killed after step 60" in report_of(tmp_path, run)
     whole = run.metrics_file.read_text().rpartition("\n")[0]
     run.metrics_file.write_text(whole + "\n")
     append_line(run.metrics_file, {"event": "end", "step": 60, "reason": "all steps done"})
@@ -218,7 +218,7 @@ def test_a_run_that_only_validated_has_a_report(tmp_path: Path, short_run: RunFo
         write_report([run], tmp_path / "none.html")
     append_line(run.metrics_file, next(line for line in short_run.metrics() if line["event"] == "validation"))
     text = report_of(tmp_path, run)
-    assert "this needs two validations" in text
+    assert "a comparison needs two validations" in text
     assert Page(text).open == []
 
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 @click.option("--model", help="Folder or Hugging Face id of an instruct model; by default the profile's own.")
 @click.option("--data", type=PATH, help="Data folder; by default the profile's own.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
-@click.option("--quick", is_flag=True, help="Only the instant checks: no query, no prompt, no rollout.")
+@click.option("--quick", is_flag=True, help="Only the instant checks: no gold query, no prompt, no rollout.")
 @click.option("--only", metavar="PART", multiple=True, help="Check one part: versions, ports, …; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder for the run folders.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder of the run folders.")
 @click.option("--port", type=int, help="Port of the rollout store; by default any free one.")
-@click.option("--gold-seconds", default=100.0, show_default=True, help="Time for running gold queries.")
+@click.option("--gold-seconds", default=100.0, show_default=True, help="Seconds for running gold queries.")
 def check_command(
     profile: str,
     model: str | None,
@@ -48,7 +48,7 @@ def check_command(
     Example: lit-sql check tiny
 
     Each line is pass, warn or fail, with what to do about it. Exit code 0 when nothing failed, 1 when something did,
-    2 when the options make no sense. Writes nothing; after Ctrl-C give the same command again.
+    2 when the options make no sense. The command writes nothing; after Ctrl-C run it again.
     """
     from lit_sql_trainer.profile.named import profile_named
     from lit_sql_trainer.training.train import configure
@@ -81,7 +81,7 @@ def _families(names: Sequence[str]) -> list[Family]:
 
     unknown = sorted(set(names) - set(Family))
     if unknown:
-        raise ConfigError(f"--only {unknown[0]!r} is no part of the check: choose from {', '.join(Family)}")
+        raise ConfigError(f"--only {unknown[0]!r} is not a part of the check: choose from {', '.join(Family)}")
     return [Family(name) for name in names]
 
 

@@ -1,4 +1,4 @@
-"""`lit-sql compare`: tells whether one model is better than another, or only luckier."""
+"""`lit-sql compare`: says whether one model is better than another, or whether the difference may be chance."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lit_sql_trainer.commands.options import PATH
 @click.argument("first", type=PATH)
 @click.argument("second", type=PATH)
 @click.option("--show-gold", is_flag=True, help="Show the gold query beside the two answers.")
-@click.option("--all", "everything", is_flag=True, help="Show every question won and lost, not the first ten.")
+@click.option("--all", "everything", is_flag=True, help="Show every question won and lost instead of the first ten.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with everything.")
 def compare_command(first: Path, second: Path, show_gold: bool, everything: bool, as_json: bool) -> None:
-    """Compare two evaluations of the same questions, pair by pair.
+    """Compare two evaluations of the same questions, question by question.
 
     Example: lit-sql compare runs/before/evaluations/best-test runs/after/evaluations/best-test
 
     FIRST and SECOND are folders that `lit-sql eval` made, or runs with one evaluation each. The difference is SECOND
-    minus FIRST, with Newcombe's paired interval and McNemar's exact test. Evaluations of other questions, databases,
-    rules, samples or temperatures are refused.
+    minus FIRST, with Newcombe's paired interval and McNemar's exact test. The command refuses evaluations of different
+    questions, databases, rules, samples or temperatures.
     """
     from lit_sql_trainer.evaluation.compare import compare
     from lit_sql_trainer.evaluation.compare_table import SHOWN, describe_comparison

@@ -22,12 +22,20 @@ from lit_sql_trainer.commands.progress import answered, same_command
 @click.option("--model", help="Have this model solve the tasks: a folder, an id, or a name at --endpoint.")
 @click.option("--endpoint", metavar="URL", help="An OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")
 @click.option("--tiny", is_flag=True, help="Have the tiny model of this package solve the tasks.")
-@click.option("--profile", help="Whose prompts and limits apply; by default those of the run, tiny, or full prompts.")
+@click.option("--profile", help="Profile whose prompts and limits apply; by default the run's, tiny, or full prompts.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("-k", "samples", type=click.IntRange(min=2), default=8, show_default=True, help="Samples of each task.")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Of the samples.")
-@click.option("--keep-share", type=float, default=0.1, show_default=True, help="Of tasks solved never or always.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the samples, and of which tasks are kept.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Temperature of the samples.")
+@click.option(
+    "--keep-share",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share of the never or always solved tasks to keep.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the samples and of the choice of kept tasks."
+)
 @click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="Tasks asked at a time.")
 @click.option("--copy", is_flag=True, help="Copy the databases instead of linking to them.")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name.")
@@ -55,8 +63,8 @@ def curate_command(
 
     The command drops tasks whose gold query fails, times out, finds nothing, or leaves its answer open. When you name a
     model, it also drops tasks that the model solves in none or in all of k samples, except for a share of them. The new
-    folder's manifest.json counts them by reason and dropped.jsonl names them. Ctrl-C or a kill leaves no half folder,
-    and keeps the model's answers beside it: the same command resumes.
+    folder's manifest.json counts them by reason and dropped.jsonl names them. After Ctrl-C or a kill there is no
+    incomplete folder, the model's answers stay beside it, and the same command resumes.
     """
     answers = out.with_name(f"{out.name}-answers")
     with exit_on_error(

@@ -15,11 +15,15 @@ from lit_sql_trainer.commands.options import PATH
 @click.command("debug")
 @click.option("-n", "count", type=click.IntRange(min=1), default=10, show_default=True, help="Questions to show.")
 @click.option("--data", type=PATH, help="Data folder; by default the run's own, else the embedded benchmark.")
-@click.option("--split", help="By default dev where there is one, else validation.")
+@click.option("--split", help="Split to ask; by default dev if the data has it, else validation.")
 @click.option("--run", metavar="RUN", help="Use the best checkpoint of this run, under the run's own settings.")
 @click.option("--model", help="Model folder, Hugging Face id, or name at the endpoint; by default the tiny model.")
-@click.option("--endpoint", metavar="URL", help="By default OPENAI_API_BASE, unless a run or a model is named.")
-@click.option("--profile", help="Whose prompts and limits apply; by default those of the run, tiny, or full prompts.")
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help="OpenAI-compatible endpoint; by default OPENAI_API_BASE, unless a run or a model is named.",
+)
+@click.option("--profile", help="Profile whose prompts and limits apply; by default the run's, tiny, or full prompts.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--show-gold", is_flag=True, help="Show the gold query, and where rows differ from its rows.")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name.")
@@ -35,11 +39,11 @@ def debug_command(
     show_gold: bool,
     runs: Path,
 ) -> None:
-    """Show prompts, replies, SQL, results and rewards of a few development questions. Nothing is trained or written.
+    """Show prompts, replies, SQL, results and rewards of a few development questions. Train and write nothing.
 
     Example: lit-sql debug -n 3
 
-    The model is the endpoint in OPENAI_API_BASE, with the key in OPENAI_API_KEY, when that is set.
+    When OPENAI_API_BASE is set, the model at that endpoint answers, with the key in OPENAI_API_KEY.
     """
     with exit_on_error(stopped=lambda: "stopped; nothing was written"):
         from lit_sql_trainer.evaluation.debugging import SPLITS, debug

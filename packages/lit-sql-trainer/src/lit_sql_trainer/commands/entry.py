@@ -35,7 +35,7 @@ def _run(module: str, command: str) -> None:
             stream.reconfigure(errors="replace")
     try:
         getattr(import_module(module), command)()
-    except OSError as error:  # the output itself fails; a command names its own files
+    except OSError as error:  # writing the output failed; a command names its own files
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
             raise
         sys.stderr.write(f"Error: cannot write: {error.strerror}\n")
@@ -50,7 +50,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _flush(stream: io.TextIOWrapper | object) -> None:
-    """Write what is still buffered; where nobody reads any more, discard it, so that the exit code stays."""
+    """Write the buffered output. When the reader is gone, discard it, so that the exit code stays."""
     if not isinstance(stream, io.TextIOWrapper) or stream.closed:
         return
     try:

@@ -1,4 +1,4 @@
-"""`lit-sql eval`: measures how good a model is, how sure that is, and what went wrong."""
+"""`lit-sql eval`: measures how good a model is, how certain the figure is, and what went wrong."""
 
 from __future__ import annotations
 
@@ -23,15 +23,25 @@ if TYPE_CHECKING:
 
 @click.command("eval")
 @click.option("--run", metavar="RUN", help="Evaluate a checkpoint of this run, under the run's own settings.")
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["best", "last"]),
+    default="best",
+    show_default=True,
+    help="Checkpoint of the run.",
+)
 @click.option("--model", help="Model folder, Hugging Face id, or name at --endpoint; by default the tiny model.")
 @click.option("--endpoint", metavar="URL", help="Any OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")
-@click.option("--profile", help="Whose prompts and limits apply; by default those of the run, tiny, or full prompts.")
+@click.option("--profile", help="Profile whose prompts and limits apply; by default the run's, tiny, or full prompts.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--data", type=PATH, help="Data folder; by default the run's own, else the embedded benchmark.")
-@click.option("--split", default="test", show_default=True, help="validation, test, dev, train, or another file.")
+@click.option(
+    "--split", default="test", show_default=True, help="Split: validation, test, dev, train, or another file."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only the first N questions.")
-@click.option("-k", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples of each.")
+@click.option(
+    "-k", "samples", type=click.IntRange(min=1), default=1, show_default=True, help="Samples of each question."
+)
 @click.option(
     "--votes",
     type=click.IntRange(min=1),
@@ -39,12 +49,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Samples that vote on each answer, at most; one is greedy.",
 )
-@click.option("--temperature", type=float, help="By default 0 for one sample (greedy) and 1 for several.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling.")
-@click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="Questions at a time.")
-@click.option("--no-baseline", is_flag=True, help="Leave out line 0, the same model single-turn with the same prompt.")
+@click.option("--temperature", type=float, help="Temperature; by default 0 for one sample (greedy) and 1 for several.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sampling.")
+@click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, help="Questions asked at a time.")
+@click.option("--no-baseline", is_flag=True, help="Leave out line 0, the same model stopped after its first query.")
 @click.option("--out", type=PATH, help="Folder to write to or to resume; by default named after the options.")
-@click.option("--export-predictions", type=PATH, metavar="FILE", help="Also write the official file of answers.")
+@click.option(
+    "--export-predictions", type=PATH, metavar="FILE", help="Also write the answers as Spider's evaluators read them."
+)
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name.")
 def eval_command(
     run: str | None,
@@ -70,8 +82,8 @@ def eval_command(
 
     Example: lit-sql eval --run runs/tiny-20260101-120000 --split test
 
-    Line 0 is always the same model stopped after its first query: the difference to line 1 is what the loop adds.
-    Ctrl-C or a kill loses no answer: the same command resumes.
+    Line 0 of the table is the same model stopped after its first query; the difference to line 1 is what the loop adds.
+    After Ctrl-C or a kill no answer is lost, and the same command resumes.
     """
     with exit_on_error(stopped=lambda: f"stopped; the same command resumes:\n    {same_command()}"):
         from lit_sql_trainer.evaluation.plan import Sampling

@@ -14,16 +14,22 @@ from lit_sql_trainer.commands.options import PATH
 @click.command()
 @click.argument("checkpoint_or_run", metavar="CHECKPOINT|RUN")
 @click.argument("out", type=PATH)
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True, help="Of a run.")
-@click.option("--base", help="Folder of the model that training began with, where the run does not say.")
+@click.option(
+    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True, help="Checkpoint of a run."
+)
+@click.option("--base", help="Folder of the model that training began with, when the run does not name it.")
 @click.option("--evaluation", type=PATH, help="Folder of `lit-sql eval`, for the model card.")
 @click.option(
-    "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Round the weights; by default kept."
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Round the weights to this type; by default they keep theirs.",
 )
-@click.option("--prompts", type=click.IntRange(min=0), default=8, show_default=True, help="Replies to compare.")
+@click.option(
+    "--prompts", type=click.IntRange(min=0), default=8, show_default=True, help="Number of replies to compare."
+)
 @click.option("--force", is_flag=True, help="Export although nothing differs from the base, or without a base.")
 @click.option("--json", "as_json", is_flag=True, help="Print the proof as one JSON object.")
-@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are looked up.")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name.")
 def export_command(
     checkpoint_or_run: str,
     out: Path,
@@ -40,8 +46,8 @@ def export_command(
 
     Example: lit-sql export runs/tiny-20260101-120000 exported
 
-    Takes a run, a folder of the local algorithm, VERL's shards, or a LoRA. OUT appears only when the proof holds; after
-    Ctrl-C give the same command again.
+    CHECKPOINT is a folder of the local algorithm, VERL's shards, or a LoRA. OUT appears only when the proof holds; after
+    Ctrl-C run the command again.
     """
     from lit_sql_trainer.export import export_model
     from lit_sql_trainer.machine.environment import guard_environment

@@ -19,7 +19,7 @@ from lit_sql_trainer.machine.interrupt import StopSignal, handle_signals
 
 USAGE_ERRORS = (ConfigError, DataError, ModelError, RunError, SetupError)
 REFUSED_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM})
-"""Error numbers of a disk that cannot or must not be written to."""
+"""Error numbers of a disk that is full, read-only or not writable."""
 
 
 class RefusalError(click.ClickException):

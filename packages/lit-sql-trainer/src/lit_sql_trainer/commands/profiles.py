@@ -15,7 +15,7 @@ from lit_sql_trainer.commands.failures import exit_on_error
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Change one setting; repeatable.")
 @click.option("--json-schema", is_flag=True, help="Print types, bounds, defaults and meanings as a JSON schema.")
 def settings_command(profile: str, settings: Sequence[str], json_schema: bool) -> None:
-    """Print every setting of a profile as KEY=VALUE, ready for --set, with what it is.
+    """Print every setting of a profile as KEY=VALUE, ready for --set, with its meaning.
 
     Example: lit-sql settings tiny
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--runs", "root", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name."
 )
 def report_command(runs: Sequence[str], out: Path | None, root: Path) -> None:
-    """Write one HTML file about a run, running or ended, or about several overlaid.
+    """Write one HTML file about a run, running or ended, or about several runs together.
 
     Example: lit-sql report runs/tiny-20260101-120000 runs/tiny-20260102-120000 --out both.html
 

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", metavar="RUN|FOLDER")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=int, default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True, help="Of a run.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option(
-    "--engine", type=click.Choice(["auto", "vllm", "local"]), default="auto", show_default=True, help="What generates."
+    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True, help="Checkpoint of a run."
 )
-@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are looked up.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "vllm", "local"]),
+    default="auto",
+    show_default=True,
+    help="Engine that generates.",
+)
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are found by name.")
 def serve_command(model: str, host: str, port: int, checkpoint: str, engine: str, runs: Path) -> None:
     """Serve a trained model, and print the `sql-graph ask` line that uses it.
 

@@ -14,7 +14,7 @@ from lit_sql_trainer.commands.options import PATH
 @click.argument("folder", type=PATH)
 @click.option("--data", type=PATH, help="Data folder to warm-start on; by default the embedded benchmark.")
 @click.option("--steps", type=click.IntRange(min=1), help="Supervised steps; by default those of the shipped model.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides weights, noise and order.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the weights, the noise and the order.")
 def tiny_model_command(folder: Path, data: Path | None, steps: int | None, seed: int) -> None:
     """Build the tiny model again: random weights, then a supervised warm start on noisy demonstrations.
 

@@ -40,7 +40,7 @@ def describe_summary(summary: Summary, *, baseline: bool = True) -> str:
         f"ended: {_listed(summary['stops'])}",
     ]
     if summary["empty_matches"]:
-        lines.append(f"right where nothing is to be found, which says little: {summary['empty_matches']}")
+        lines.append(f"right on questions whose right result is empty, which says little: {summary['empty_matches']}")
     lines += failures(summary)
     return "\n".join(lines)
 

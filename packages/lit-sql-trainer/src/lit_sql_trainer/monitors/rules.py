@@ -24,19 +24,19 @@ class Monitor(StrEnum):
     EMPTY_MATCH = "empty_match"
     """Answers match because both results are empty."""
     TURNS_COLLAPSE = "turns_collapse"
-    """Rewriting vanishes although the answers got no better, or queries are no longer run at all."""
+    """Rewrites disappear although the answers did not improve, or too many rollouts run no query."""
     TURNS_EXPLODE = "turns_explode"
     """Rollouts take many more turns than at the start."""
     LENGTH_DRIFT = "length_drift"
     """Replies are much longer or shorter than at the start."""
     ENTROPY_COLLAPSE = "entropy_collapse"
-    """The policy has stopped to try things."""
+    """The policy no longer tries other replies."""
     KL = "kl"
     """The policy is far from the model it started as."""
     NO_SQL = "no_sql"
     """Replies hold no SQL."""
     ZERO_VARIANCE = "zero_variance"
-    """Every rollout of a group gets the same reward, so the group teaches nothing."""
+    """Every rollout of a group gets the same reward, so the group adds no gradient."""
     SLOW_QUERIES = "slow_queries"
     """The agent's own queries are slow."""
 
@@ -107,7 +107,7 @@ def _turns_collapse(history: History, settings: MonitorSettings) -> Reading:
         return _quiet(Monitor.TURNS_COLLAPSE, limit, history)
     start, now = (max(mean - 1.0, 0.0) for mean in turns)
     kept = now / start if start else 1.0
-    unrun = turns[1] < min(turns[0], 1.0) - limit  # a fifth of the replies is not even run
+    unrun = turns[1] < min(turns[0], 1.0) - limit  # too many rollouts run no query
     vanished = start >= 0.1 and kept < limit and reward[1] <= reward[0]
     return Reading(
         monitor=Monitor.TURNS_COLLAPSE,
@@ -178,7 +178,7 @@ RULES: tuple[Rule, ...] = (
         Monitor.EMPTY_MATCH,
         "empty_match",
         "empty_match_share",
-        "{now:.0%} of the matches are on questions to which nothing is to be found, {start:.0%} at the start "
+        "{now:.0%} of the matches are on questions whose right result is empty, {start:.0%} at the start "
         "(limit {limit:.0%})",
     ),
     _turns_collapse,

@@ -1,8 +1,8 @@
-"""Shows runs as one HTML file: it opens from disk, needs no network, and reads on a phone and on paper.
+"""Shows runs as one HTML file: it opens from disk, needs no network, and is readable on a phone and on paper.
 
-`data` reads run folders, `examples` pairs rollouts of the same task, `curves` and `words` say what is shown, `charts`
-and `svg` draw, `palette` colours, `page` puts it together by `templates/`, which escape everything that a model, a
-question or a user wrote. There is no gold in a run folder, so there is none here.
+`data` reads run folders, `examples` pairs rollouts of the same task, `curves` and `words` choose the contents, `charts`
+and `svg` draw, `palette` holds the colours, and `page` composes the page with `templates/`, which escape everything
+that a model, a question or a user wrote. A run folder holds no gold query, so a report holds none.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 MAX_RUNS = 8
 MAX_POINTS = 160
-"""Of one curve, for one or two runs."""
+"""Most points of one curve, for one or two runs."""
 MAX_EXAMPLES = 30
-"""Over all runs."""
+"""Most examples over all runs."""
 
 __all__ = ["MAX_RUNS", "check_reportable", "report_or_say", "write_curves", "write_report"]
 
 
 def write_report(runs: Sequence[RunFolder], out: Path) -> Path:
-    """Write the report of one run, or of several overlaid, to `out` in one move; its path.
+    """Write the report of one run, or of several together, to `out` in one move; return its path.
 
     Raises:
-        ConfigError: no run, or more than can be told apart.
+        ConfigError: no run, or more than `MAX_RUNS`.
         RunError: a run folder is damaged or has no metrics, or the file cannot be written.
     """
     from lit_sql_trainer.report.page import page
@@ -43,7 +43,7 @@ def write_report(runs: Sequence[RunFolder], out: Path) -> Path:
 
 
 def write_curves(run: RunFolder, out: Path) -> Path:
-    """Write the curves of a run's report alone, as one SVG file, to `out`; its path.
+    """Write only the curves of a run's report to `out`, as one SVG file; return its path.
 
     Raises:
         RunError: the run folder is damaged or has no metrics, or the file cannot be written.
@@ -63,7 +63,7 @@ def _read(run: RunFolder, *, points: int, examples: int) -> RunData:
 
 
 def check_reportable(run: RunFolder) -> None:
-    """Nothing, for a run that a report can show.
+    """Check that a report can show the run.
 
     Raises:
         RunError: its folder is damaged or has no metrics yet.

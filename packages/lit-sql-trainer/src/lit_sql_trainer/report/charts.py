@@ -1,6 +1,6 @@
-"""A chart and all that belongs to it: its picture, the same in words for those who cannot see it, and its numbers.
+"""Make charts: each has a picture, a description for readers who cannot see it, and a table of its numbers.
 
-A `Chart` is data; `templates/chart.html.jinja` makes the figure of it.
+A `Chart` is data; `templates/chart.html.jinja` makes the figure.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def line_chart(
 ) -> Chart | None:
     """Lines over the steps; None when there is nothing to draw.
 
-    The value axis reaches from `floor` to `ceiling`, or as far as the values do where one is None. Bands of several
-    runs would cover each other: without `bands`, the intervals of lines are only in the table.
+    The value axis reaches from `floor` to `ceiling`, or as far as the values when one is None. Bands of several runs
+    would cover each other, so without `bands` the intervals of lines are only in the table.
     """
     drawn = [each for each in series if each.points]
     if not drawn:

@@ -51,7 +51,7 @@ def _rewards(runs: Sequence[RunData]) -> list[Chart | None]:
 
 
 def _mixes(runs: Sequence[RunData]) -> list[Chart | None]:
-    """Stacks cannot be overlaid, so each run has its own, those of one kind side by side."""
+    """Stacks cannot share a chart, so each run has its own; charts of one kind are side by side."""
     named = [("" if len(runs) == 1 else f", run {letter(n)}", _stack_css(runs, n), run) for n, run in enumerate(runs)]
     return [
         *(_outcomes(f"Outcomes in training{of}", run.steps, css) for of, css, run in named),
@@ -72,7 +72,7 @@ def _policy(runs: Sequence[RunData]) -> list[Chart | None]:
     return [
         line_chart("Tokens of a trained reply", [*_per_run(runs, measure("response_tokens"), label="mean"), *lengths]),
         chart("Entropy of the policy", when_trained("entropy"), note="nats, at the sampled tokens"),
-        chart("Groups without variance", measure("zero_variance_share"), percent=True, note="they teach nothing"),
+        chart("Groups without variance", measure("zero_variance_share"), percent=True, note="they add no gradient"),
         chart(
             "Divergence from the start",
             lambda line: when_trained("kl_start")(line) or None,
@@ -91,14 +91,14 @@ def _signs(runs: Sequence[RunData]) -> list[Chart | None]:
 
 
 def _sign_series(runs: Sequence[RunData]) -> list[tuple[str, list[Series], str]]:
-    """Shares that are best at 0: title, lines, note."""
+    """Shares that should be 0: title, lines, note."""
     return [
         (title, _per_run(runs, value), note)
         for title, value, note in (
-            ("Dropped rollouts", _dropped_share, "lost to failures that are not the policy's"),
+            ("Dropped rollouts", _dropped_share, "lost to failures that the policy did not cause"),
             ("Answers that are SELECT *", share("select_star"), ""),
             ("Answers that read no table", share("constant"), ""),
-            ("Matches where nothing is to be found", share("empty_matches", "match"), "of all matches"),
+            ("Matches on an empty result", share("empty_matches", "match"), "of all matches"),
             ("Right on one database only", share("main_only", "suites"), "wrong on a variant of it"),
         )
     ]

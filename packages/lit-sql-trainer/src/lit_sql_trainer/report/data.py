@@ -1,6 +1,6 @@
-"""What a report shows of a run, read from its folder: metric lines in few enough points, ends, alarms, readings.
+"""Read what a report shows from a run's folder: metric lines in a limited number of points, ends, alarms, readings.
 
-Nothing here knows HTML. A run that is still written, was killed, or is older than some of the keys can be read too.
+This module has no HTML. It also reads a run that is still running, was killed, or is older than some of the keys.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from lit_sql_trainer.runs.folder import RunFolder
 
 
 class DrawnLine(MetricLine, total=False):
-    """One step, or several in a row as one."""
+    """One step, or several consecutive steps as one."""
 
     reward_error: float | None
-    """Standard error of the mean reward, from above."""
+    """Upper bound of the standard error of the mean reward."""
     first_step: int
 
 
@@ -49,7 +49,7 @@ class RunData:
     """Dotted path → value."""
     environment: dict[str, object]
     steps: list[DrawnLine]
-    """At most as many as asked for; each stands for one step or several in a row."""
+    """At most the requested number; each stands for one step or for several consecutive steps."""
     validations: Sequence[MetricLine]
     best: MetricLine | None
     """The validation with the highest reward, the earliest of equals."""
@@ -77,7 +77,9 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
         lines = run.metrics(strict=True)
         environment = _environment(run)
     except ValueError as error:
-        raise RunError(f"{run.path} has a damaged line or file ({error}): mend or remove it, then try again") from error
+        raise RunError(
+            f"{run.path} has a damaged line or file ({error}): repair or remove it, then try again"
+        ) from error
     steps = [line for line in lines if line.get("event") == "step"]
     validations = [line for line in lines if line.get("event") == "validation" and line.get("reward") is not None]
     book, replayed = replay(lines, _settings(config))
@@ -109,7 +111,7 @@ def read_run(run: RunFolder, *, points: int, examples: int) -> RunData:
 
 
 def thin(lines: Sequence[MetricLine], points: int) -> list[DrawnLine]:
-    """The same course in at most `points` lines: neighbours are merged, none is left out."""
+    """The same steps in at most `points` lines: neighbours are merged, and none is left out."""
     size = max(1, math.ceil(len(lines) / max(1, points)))
     return [merge(lines[start : start + size]) for start in range(0, len(lines), size)]
 
@@ -117,8 +119,8 @@ def thin(lines: Sequence[MetricLine], points: int) -> list[DrawnLine]:
 def merge(lines: Sequence[MetricLine]) -> DrawnLine:
     """Several steps as one line at the last of them: counts added, other numbers averaged.
 
-    `reward_error` is the standard error of the mean reward, from above: a group counts as one rollout, as its members
-    answer the same question.
+    `reward_error` is an upper bound of the standard error of the mean reward: a group counts as one rollout, because
+    its members answer the same question.
     """
     merged: dict[str, object] = {}
     for key in dict.fromkeys(key for line in lines for key in line):
@@ -158,14 +160,14 @@ def _reward_error(line: MetricLine) -> float | None:
 
 
 def _environment(run: RunFolder) -> dict[str, object]:
-    """Nothing, where the run was made elsewhere and left no such file."""
+    """The environment file's values; empty when the run has no such file."""
     if not run.environment_file.exists():
         return {}
     return cast("dict[str, object]", json.loads(run.environment_file.read_text(encoding="utf-8")))
 
 
 def _settings(config: Mapping[str, object]) -> MonitorSettings:
-    """The limits that the run was watched with; the present ones for a run from before there were any."""
+    """The limits of the run's monitors; the present limits for a run from before there were any."""
     try:
         return from_plain(MonitorSettings, cast("Mapping[str, object]", config.get("monitors") or {}))
     except (ConfigError, TypeError):  # another version's settings
@@ -176,4 +178,4 @@ def _status(lines: Iterable[MetricLine], last_step: int) -> tuple[str, bool]:
     ends = [line for line in lines if line.get("event") == "end"]
     if ends and int(ends[-1]["step"]) >= last_step:
         return str(ends[-1].get("reason", "ended")), True
-    return f"no end is recorded: it is running, or was cut off after step {last_step}", False
+    return f"no end is recorded: the run is running, or was killed after step {last_step}", False

@@ -1,4 +1,4 @@
-"""The same validation tasks before and after training: which were won and lost, and a few of each to read.
+"""Compare the same validation tasks before and after training: which were won and lost, with a few examples of each.
 
 "Before" is the first validation, "after" the best one, whose weights `checkpoints/best` holds; when the first is the
 best, the last. Only these two validations' lines are read from `rollouts.jsonl`. They hold no gold.
@@ -19,7 +19,7 @@ from sql_reward.stats import PairedComparison, compare_paired
 
 
 class Change(StrEnum):
-    """What became of a task, in the order in which a report shows them."""
+    """How a task changed, in the order of the report."""
 
     WON = "won"
     LOST = "lost"
@@ -81,7 +81,7 @@ def read_examples(file: Path, validations: Sequence[MetricLine], *, best: Metric
 
 
 def _validation_records(file: Path) -> tuple[dict[int, dict[str, Record]], Counter[str]]:
-    """Step → task → its last line; and why others were dropped."""
+    """Maps step to task to its last line; also the reasons of dropped rollouts."""
     records: dict[int, dict[str, Record]] = {}
     failed: Counter[str] = Counter()
     if not file.exists():
@@ -89,7 +89,7 @@ def _validation_records(file: Path) -> tuple[dict[int, dict[str, Record]], Count
     with file.open("rb") as lines:
         for line in lines:
             if b'"val"' not in line or not line.endswith(b"\n"):
-                continue  # training lines are most of a long run's file: they are not even parsed
+                continue  # training lines are most of a long run's file, so they are not parsed
             record = json.loads(line)
             if record.get("mode") != "val":
                 continue

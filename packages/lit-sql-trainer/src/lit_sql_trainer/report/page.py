@@ -1,6 +1,6 @@
-"""The whole page: one HTML text with its style, script, charts and tables, that asks nothing of a network.
+"""Compose the page: one HTML text with its style, script, charts and tables, which needs no network.
 
-Templates compose it and escape what they are given: only the package's own style, script and pictures are markup.
+Templates compose the page and escape their values: only the package's own style, script and pictures are markup.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ HELPERS = {
     "MAX_REASONS": MAX_REASONS,
     "MAX_SQL": MAX_SQL,
 }
-"""What templates call and measure by."""
+"""Functions and sizes for the templates."""
 
 
 def page(runs: Sequence[RunData]) -> str:
     """The report of these runs, as HTML.
 
-    A content security policy forbids every request, and every script but the page's own, whatever a question holds.
+    A content security policy forbids every request, and every script except the page's own, whatever a question holds.
     """
     script = _own("report.js")
     template = _templates().get_template("page.html.jinja")

@@ -1,7 +1,7 @@
-"""The report's colours, for light and dark surfaces, chosen to stay apart for colour-blind readers.
+"""The report's colours, for light and dark surfaces, which colour-blind readers can tell apart.
 
 Neighbours in a stack, and any two of the first four runs, differ clearly in lightness or in a hue that all common
-kinds of colour blindness keep; `tests/report/test_palette.py` simulates them. No meaning hangs on colour alone:
+kinds of colour blindness keep; `tests/report/test_palette.py` simulates them. Colour is never the only sign:
 runs also have a letter and a dash pattern, layers a label and a gap.
 """
 

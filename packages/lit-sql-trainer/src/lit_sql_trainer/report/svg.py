@@ -36,7 +36,7 @@ class Series:
 
     label: str
     css: str
-    """Class that says its colour and dash."""
+    """CSS class of its colour and dash."""
     points: Sequence[Point]
     marks: bool = False
     """Points with whiskers, joined, instead of a line with a band."""
@@ -134,7 +134,7 @@ def draw_layer(axes: Axes, css: str, xs: Sequence[float], lower: Sequence[float]
 
 
 def end_labels(axes: Axes) -> Markup:
-    """The labels at the right, moved apart, each with a line in its colour that leads to where it belongs."""
+    """The labels at the right, moved apart, each with a line in its colour to its value."""
     ordered = sorted(axes.labels)
     places: list[float] = []
     for wanted, _, _ in ordered:

@@ -1,6 +1,6 @@
-"""The texts and tables of a report beside its charts, as plain values.
+"""Make the texts and tables of a report beside its charts, as plain values.
 
-The templates make HTML of them and escape every one: what a model, a question or a user wrote stays text.
+The templates make HTML of them and escape every one: text of a model, a question or a user stays text.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ MAX_TEXT = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One turn of a rollout: what was written, what came of running it, what the check said."""
+    """One turn of a rollout: the query, its result, and the check's feedback."""
 
     node: str
     sql: str | None
     ran: str
-    """What running the query gave; meaningless without one."""
+    """The result of the query; meaningless without a query."""
     error: str
     feedback: str
 
@@ -70,13 +70,13 @@ def interval(line: MetricLine) -> str:
     """The 95 % interval of a validation's reward."""
     error, reward = line.get("standard_error"), line.get("reward")
     if error is None or reward is None:
-        return "not known"
+        return "unknown"
     low, high = max(0.0, reward - Z95 * error), min(1.0, reward + Z95 * error)
     return f"{low:.3f}–{high:.3f}"
 
 
 def groups(run: RunData) -> list[Group]:
-    """The examples of a run by what became of them."""
+    """The examples of a run by how they changed."""
     examples = run.examples
     by_change = {change: [each for each in examples.shown if each.change is change] for change in Change}
     return [
@@ -87,7 +87,7 @@ def groups(run: RunData) -> list[Group]:
 
 
 def turns(record: Record) -> list[Turn]:
-    """The way of a rollout through the graph."""
+    """The turns of a rollout."""
     written = cast("Sequence[str | None]", record.get("sql") or [])
     path = cast("Sequence[Record]", record.get("path") or [])
     return [_turn(at, sql, path[at] if at < len(path) else {}) for at, sql in enumerate(written)]
@@ -122,7 +122,7 @@ def settings(runs: Sequence[RunData]) -> list[Table]:
 
 
 def cut(value: object, limit: int = MAX_TEXT) -> str:
-    """As text, cut where it is too long to be read."""
+    """The value as text, cut when it is too long."""
     text = str(value)
     return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit} more characters)"
 
