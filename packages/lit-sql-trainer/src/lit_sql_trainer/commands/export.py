@@ -46,8 +46,8 @@ def export_command(
 
     Example: lit-sql export runs/tiny-20260101-120000 exported
 
-    CHECKPOINT is a folder of the local algorithm, VERL's shards, or a LoRA. OUT appears only when the proof holds; after
-    Ctrl-C run the command again.
+    CHECKPOINT is a folder of the local algorithm, VERL's shards, or a LoRA. OUT appears only when the proof holds;
+    after Ctrl-C run the command again.
     """
     from lit_sql_trainer.export import export_model
     from lit_sql_trainer.machine.environment import guard_environment
