@@ -120,7 +120,7 @@ def test_the_schema_of_the_settings_can_be_read_by_programs() -> None:
     schema = json.loads(CliRunner().invoke(main, ["settings", "tiny", "--json-schema"]).output)
     steps = schema["$defs"]["GrpoSettings"]["properties"]["steps"]
     assert (steps["type"], steps["minimum"], steps["default"]) == ("integer", 0, 40)
-    assert steps["description"].startswith("Updates of the policy")
+    assert steps["description"].startswith("Number of updates of the policy")
     assert schema["properties"]["runners"]["minimum"] == 1
 
 

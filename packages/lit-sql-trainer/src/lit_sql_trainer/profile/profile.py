@@ -28,21 +28,21 @@ class RolloutSettings:
     """How one question is answered: turns, prompt, sampling, limits."""
 
     max_turns: Positive = 3
-    """Queries the agent may run for one question: the first and its rewrites."""
+    """Most queries that the agent runs for one question: the first and its rewrites."""
     check: CheckMode = CheckMode.LLM
-    """Who looks at a result: the model, fixed rules, or both."""
+    """What checks a result: the model, fixed rules, or both."""
     style: PromptStyle = PromptStyle.FULL
-    """Full prompts as the tutorial has them, or compact ones for a small model."""
+    """Full prompts as in the tutorial, or compact ones for a small model."""
     prompt_budget_tokens: Positive = 3072
-    """Room for a whole prompt; the schema is cut by tables, the less relevant first."""
+    """Most estimated tokens of a prompt; whole tables are left out of the schema, the least relevant first."""
     max_tokens: Positive = 512
-    """Longest reply, which may not depend on what an endpoint thinks is long."""
+    """Most tokens of a reply; every request names it, so that no endpoint's default applies."""
     request_timeout_s: PositiveNumber = 30.0
-    """Seconds for one request to the model; of silence, where the endpoint shows that it lives."""
+    """Seconds for one request to the model; from an endpoint with a heartbeat, seconds of silence."""
     max_retries: Count = 2
-    """Further requests after a timeout, a cut connection, a 429 or a 5xx."""
+    """Most repeated requests after a timeout, a cut connection, a 429 or a 5xx."""
     deadline_s: PositiveNumber = 180.0
-    """No model call begins later than this after the rollout's start."""
+    """Seconds after the start of a rollout in which a model call may begin."""
 
     @property
     def longest_s(self) -> float:
@@ -74,7 +74,7 @@ class Backend(StrEnum):
 
 @settings("")
 class Profile:
-    """Everything `train NAME` needs to know."""
+    """All settings of `train NAME`."""
 
     name: str
     """The name that `train` takes; names of run folders begin with it."""
@@ -85,7 +85,7 @@ class Profile:
     data: Path | None = None
     """Folder with `train.parquet`, `validation.parquet` and `database/`; None is the embedded benchmark."""
     runners: Positive = 2
-    """Processes that run rollouts."""
+    """Number of processes that run rollouts."""
     active_agent: str = TRAINED_NODES
     """Regular expression of the graph nodes whose calls are trained."""
     train_tasks: Positive | None = None
@@ -93,7 +93,7 @@ class Profile:
     validation_tasks: Positive | None = None
     """Use only this many validation tasks, from the start; None uses all."""
     max_span_megabytes: Positive = 96
-    """Traces kept in memory; older ones are dropped. A step's traces must fit."""
+    """Megabytes of traces kept in memory; older traces are dropped. A step's traces must fit."""
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
     """How one question is answered."""
     grpo: GrpoSettings | None = field(default_factory=GrpoSettings)
@@ -101,7 +101,7 @@ class Profile:
     verl: VerlSettings | None = None
     """Settings of VERL; None when the local algorithm trains."""
     monitors: MonitorSettings = field(default_factory=MonitorSettings)
-    """Limits of the monitors, and what follows from an alarm."""
+    """Limits of the monitors, and the effect of an alarm."""
 
     @property
     def backend(self) -> Backend:

@@ -70,7 +70,7 @@ class Algorithm:
     """`algorithm`"""
 
     adv_estimator: str = "grpo"
-    """How advantages are made; only `grpo` is supported."""
+    """The method that computes advantages; only `grpo` is supported."""
     use_kl_in_reward: bool = False
     """Subtract a KL term from rewards; refused, because a reward here is a verdict."""
     norm_adv_by_std_in_grpo: bool | None = None
@@ -82,7 +82,7 @@ class Data:
     """`data`. Which files are read is `--data`."""
 
     train_batch_size: Positive = 32
-    """Questions of one step."""
+    """Number of questions in one step."""
     max_prompt_length: Positive = 4096
     """Tokens of the longest prompt that is trained."""
     max_response_length: Positive = 2048
@@ -90,7 +90,7 @@ class Data:
     truncation: str = "error"
     """What VERL does with longer prompts of its own data set."""
     seed: int | None = None
-    """Of the order of the questions; VERL's default is none, which repeats nothing."""
+    """Seed of the order of the questions; VERL's default is none, with which no run can be repeated."""
 
 
 @settings("verl.actor_rollout_ref.rollout.multi_turn")
@@ -125,7 +125,7 @@ class Rollout:
     name: str = "vllm"
     """The inference engine."""
     n: Positive = 4
-    """Rollouts of each question: the group within which advantages are centred."""
+    """Number of rollouts of each question; advantages are centred within this group."""
     tensor_model_parallel_size: Positive = 1
     """GPUs that share one copy of the model while it generates."""
     gpu_memory_utilization: Share = 0.8
@@ -133,11 +133,11 @@ class Rollout:
     log_prob_micro_batch_size_per_gpu: Positive = 4
     """Rows of one forward pass that takes log-probabilities."""
     temperature: float | None = None
-    """Of training rollouts; VERL's default is 1.0. Validation is greedy whatever this says."""
+    """Temperature of training rollouts; VERL's default is 1.0. Validation is greedy whatever this says."""
     max_num_seqs: int | None = None
-    """Replies that vLLM generates together."""
+    """Most replies that vLLM generates together."""
     load_format: str | None = None
-    """How vLLM gets the first weights; an adapter needs `safetensors`."""
+    """How vLLM loads the first weights; an adapter needs `safetensors`."""
     layered_summon: bool | None = None
     """Gather an adapter's weights layer by layer."""
     multi_turn: MultiTurn = field(default_factory=MultiTurn)
@@ -171,7 +171,7 @@ class Actor:
     strategy: Strategy | None = None
     """How VERL shards the model; its default is FSDP1."""
     ppo_mini_batch_size: Positive = 32
-    """Questions of one optimiser step; VERL multiplies it by `n`."""
+    """Number of questions in one optimiser step; VERL multiplies it by `n`."""
     ppo_micro_batch_size_per_gpu: Positive = 4
     """Rows of one forward and backward pass."""
     use_torch_compile: bool | None = None
@@ -183,9 +183,9 @@ class Actor:
     entropy_coeff: float = 0
     """Weight of the entropy in the loss."""
     clip_ratio_low: float = 0.2
-    """How far a token's probability ratio may fall before its gradient is cut."""
+    """A token's probability ratio may fall by this much before its gradient is cut."""
     clip_ratio_high: float = 0.3
-    """How far a token's probability ratio may rise before its gradient is cut."""
+    """A token's probability ratio may rise by this much before its gradient is cut."""
     optim: Optim = field(default_factory=Optim)
     fsdp_config: ActorFsdp = field(default_factory=ActorFsdp)
 
@@ -212,15 +212,15 @@ class Model:
     """`actor_rollout_ref.model`. Which model is loaded is `--model`."""
 
     use_remove_padding: bool = True
-    """Needs flash-attention; where it is missing this is turned off, and said."""
+    """Remove padding, which needs flash-attention; without it the run turns this off and says so."""
     enable_gradient_checkpointing: bool = True
     """Compute activations again instead of keeping them."""
     lora_rank: int | None = None
-    """None or 0 trains all weights."""
+    """Rank of a LoRA; None or 0 trains all weights."""
     lora_alpha: int | None = None
     """Scale of a LoRA, divided by its rank."""
     target_modules: str | None = None
-    """Which layers get a LoRA."""
+    """The layers that get a LoRA."""
 
 
 @settings("verl.actor_rollout_ref")
@@ -238,19 +238,19 @@ class Trainer:
     """`trainer`. Folders and the experiment's name are those of the run folder."""
 
     n_gpus_per_node: Positive = 1
-    """GPUs of each node."""
+    """Number of GPUs of each node."""
     nnodes: Positive = 1
-    """Machines."""
+    """Number of machines."""
     val_before_train: bool = True
     """Validate before the first step."""
     val_only: bool | None = None
-    """Validate, and end."""
+    """Only validate."""
     critic_warmup: int = 0
     """Steps in which only a critic would be trained; there is none."""
     logger: tuple[Logger, ...] = (Logger.CONSOLE, Logger.WANDB)
-    """The console is always among them."""
+    """Loggers of the run; the console is always one of them."""
     project_name: str = "AgentLightning"
-    """Under which loggers file the run."""
+    """The project under which loggers file the run."""
     test_freq: int = 32
     """Steps between validations."""
     save_freq: int | None = None
@@ -258,11 +258,11 @@ class Trainer:
     max_actor_ckpt_to_keep: int | None = None
     """Checkpoints kept beside the best one."""
     total_epochs: int = 2
-    """Times that every question is asked."""
+    """How many times every question is asked."""
     total_training_steps: int | None = None
-    """Ends training before the epochs do."""
+    """Number of steps after which training ends, if that is before the end of the epochs."""
     device: Device | None = None
-    """None is CUDA."""
+    """The kind of accelerator; None is CUDA."""
 
 
 @settings("verl.lit_sql")
@@ -270,33 +270,33 @@ class LitSql:
     """`lit_sql`: what our trainer and daemon do differently from the library's. VERL ignores the section."""
 
     weighting: Weighting = Weighting.ROLLOUT
-    """What counts once in the loss: each rollout, or each of its model calls."""
+    """The unit of weight in the loss: each rollout, or each of its model calls."""
     refill_factor: RefillFactor = 1.0
-    """Up to this many times `train_batch_size` questions are rolled out to replace groups without variance; at most 2.
-    Whether a group has variance is decided on right or wrong, never on a shaped reward."""
+    """Roll out up to this many times `train_batch_size` questions to replace groups that are all right or all wrong; at
+    most 2. A shaped reward does not change which groups these are."""
     max_dropped_share: Share = 0.02
-    """Rollouts lost to our own failures, over the last `dropped_window`, that a run survives."""
+    """Largest share of dropped rollouts among the last `dropped_window`; with more, the run stops."""
     dropped_window: Positive = 256
-    """Rollouts over which `max_dropped_share` is taken."""
+    """Number of latest rollouts over which `max_dropped_share` counts."""
     rollout_timeout_s: PositiveNumber = 600.0
-    """After this a rollout is given up and dropped."""
+    """Seconds after which a rollout is given up and dropped."""
     runner_timeout_s: RunnerTimeout = 60.0
-    """A runner that shows no sign of life for this long has died, and its rollout with it; it beats every 10 s."""
+    """Seconds without a heartbeat (sent every 10 s) after which a runner counts as dead and its rollout is dropped."""
     seed: Count = 0
-    """Of everything that our trainer draws: sampling seeds of requests, and which remainder of a batch is left out."""
+    """Seed of all draws of our trainer: the seeds of requests, and how groups are divided among mini-batches."""
     keep_best: bool = True
     """Keep the checkpoint that was best on validation, beside the last ones."""
     early_stop_steps: Positive | None = None
-    """End when validation has not gained more than its standard error for so many steps; None never does."""
+    """End when validation has not gained more than its standard error for so many steps; None never ends the run."""
 
     @property
     def stall_timeout_s(self) -> float:
-        """The run stops when no rollout ends for this long."""
+        """Seconds without the end of any rollout after which the run stops."""
         return 2 * self.rollout_timeout_s
 
     @property
     def poll_interval_s(self) -> float:
-        """Time between two looks at the store for rollouts that ended."""
+        """Seconds between two checks of the store for ended rollouts."""
         return 0.5
 
 
