@@ -12,19 +12,20 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sql_graph.errors import EmptyQuestionError, SqlGraphError, UsageError
+from sql_graph.errors import EmptyQuestionError, MissingExtraError, SqlGraphError, UsageError
 from sql_graph.waiting import Waiting
 
 if TYPE_CHECKING:
     from sql_graph.agent.endpoint import EndpointOptions
     from sql_graph.agent.nodes import Agent
     from sql_graph.agent.state import SqlAnswer
+    from sql_graph.databases.database import SqlDatabase
     from sql_graph.ports import ChatModel
 
 NO_QUERY = 5
@@ -48,7 +49,7 @@ _EPILOG = (
 )
 
 
-def agent_options(command: Callable[..., None]) -> Callable[..., None]:
+def agent_options(command: Callable[..., None], *, needs_model: bool = True) -> Callable[..., None]:
     """The options that `ask` and `chat` share; the command gets them as the keywords of `open_agent`."""
     for option in reversed(
         [
@@ -61,7 +62,7 @@ def agent_options(command: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option(
                 "--model",
-                required=True,
+                required=needs_model,
                 envvar="SQL_GRAPH_MODEL",
                 show_envvar=True,
                 help="The model's name at the endpoint.",
@@ -200,6 +201,33 @@ def chat(**options: Any) -> None:
     converse(lambda question, history, show: run(agent, question, history=history, show=show))
 
 
+@main.command("mcp", epilog=_EPILOG)
+@partial(agent_options, needs_model=False)
+@click.option("--http", "port", type=click.IntRange(1, 65535), help="Serve HTTP on this loopback port, not stdio.")
+@stops_on_errors
+def serve_mcp(port: int | None, **options: Any) -> None:
+    """Serve the database to clients of the Model Context Protocol: the tools ask, run_readonly and schema.
+
+    Speaks on standard input and output unless --http is given. Without --model there is no tool ask. Needs the extra
+    sql-graph[mcp].
+
+    Example: sql-graph mcp --db shop.sqlite --model my-model
+    """
+    try:
+        from sql_graph.mcp_server import build_server
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(purpose="sql-graph mcp", module=error.name or "mcp", extra="mcp") from None
+    if options["model"] is None:
+        database = open_database(options["db"], deadline=options["deadline"], max_rows=options["max_rows"])
+        server = build_server(database, port=port or 0)
+    else:
+        agent = open_agent(**options)
+        server = build_server(
+            agent.database, ask=lambda question: run(agent, question, history=[], show=None), port=port or 0
+        )
+    server.run("stdio" if port is None else "streamable-http")
+
+
 @main.command()
 @click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Draw into this file, with graphviz.")
 @stops_on_errors
@@ -221,6 +249,16 @@ def draw(png: Path | None) -> None:
     click.echo(f"drawn into {png}")
 
 
+def open_database(db: str, *, deadline: float, max_rows: int) -> SqlDatabase:
+    """Open a database and read its schema, so that a wrong address ends the command."""
+    from sql_graph.databases.database import SqlDatabase
+    from sql_graph.databases.limits import DatabaseLimits
+
+    database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline, max_rows=max_rows))
+    _ = database.schema
+    return database
+
+
 def open_agent(
     *,
     db: str,
@@ -239,11 +277,7 @@ def open_agent(
 ) -> Agent:
     """Open the agent of a command's options. The schema is read first, so a wrong database ends the command."""
     with Waiting("reading the schema") as waiting:
-        from sql_graph.databases.database import SqlDatabase
-        from sql_graph.databases.limits import DatabaseLimits
-
-        database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline, max_rows=max_rows))
-        _ = database.schema
+        database = open_database(db, deadline=deadline, max_rows=max_rows)
         waiting.update("loading the agent")
         from sql_graph.agent.http_chat import open_http_chat
         from sql_graph.agent.nodes import Agent

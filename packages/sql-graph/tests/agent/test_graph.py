@@ -432,3 +432,10 @@ def test_the_walk_is_the_graph(replies: list[str]) -> None:
     walked = walk(by_walk, "one?", history=history, on_update=seen[1].append)
     assert drawn.to_dict() == walked.to_dict()
     assert seen[0] == seen[1]
+
+
+def test_the_graph_has_schemas() -> None:
+    """What a server of LangGraph shows of the graph (its input, its output) can be made on every Python version."""
+    graph = build_graph(database=TableDatabase({}), chat=ScriptedChat([]))
+    assert graph.get_input_jsonschema()["required"] == ["question"]
+    assert {"query", "attempts", "stop"} <= set(graph.get_output_jsonschema()["properties"])
