@@ -71,7 +71,7 @@ FACE = {
     """,
     "sql_graph": """
         TRAINED_NODES answer build_graph build_langgraph_sql_agent
-        Attempt CheckMode PromptStyle SqlAnswer StopReason
+        Attempt SqlAnswer StopReason CheckMode PromptStyle
         open_chat SqlDatabase DatabaseLimits ChatModel Database Observation extract_sql estimate_tokens
         ScriptedChat TableDatabase
         DatabaseError ModelCallError ModelFault SqlGraphError UsageError

@@ -17,6 +17,7 @@ from lit_sql_trainer.profile import TRAINED_NODES
 from lit_sql_trainer.rollouts.canary import canary
 from lit_sql_trainer.testing import Fault, ScriptedEndpoint
 from sql_graph import CheckMode
+from sql_graph.options import RewriteForm
 from sql_reward import Outcome, Verdict, reward_of
 
 WRONG = "```sql\nSELECT name FROM item WHERE age = 99\n```"
@@ -60,11 +61,11 @@ def play(stage: Any, toy_data: Path, toy_rows: list[dict[str, Any]], tmp_path: P
     return played
 
 
-@pytest.fixture
-def checked_run(play: Play) -> Iterator[tuple[Any, ScriptedEndpoint]]:
-    """A rollout of two turns with the model as its checker: write, check, rewrite, check."""
+@pytest.fixture(params=list(RewriteForm))
+def checked_run(play: Play, request: pytest.FixtureRequest) -> Iterator[tuple[Any, ScriptedEndpoint]]:
+    """A rollout of two turns with the model as its checker: write, check, rewrite, check; in either form of rewrite."""
     with ScriptedEndpoint(script(WRONG, REMARK, BETTER, APPROVAL)) as endpoint:
-        yield play(endpoint, seed=5), endpoint
+        yield play(endpoint, seed=5, check=CheckMode.LLM, rewrite=request.param), endpoint
 
 
 def replies_of(triplets: list[Any]) -> list[str]:
@@ -84,10 +85,10 @@ def test_write_and_rewrite_are_trained_and_the_check_never(checked_run: tuple[An
 
 
 def test_no_tool_output_carries_loss(checked_run: tuple[Any, ScriptedEndpoint]) -> None:
-    """What the database answered is in the rewrite's prompt, never in a response that is trained."""
+    """What the check made of the answer is in the rewrite's prompt, never in a response that is trained."""
     played, endpoint = checked_run
     observed = endpoint.requests[2]["messages"][-1]["content"]
-    assert "0 rows" in observed or "no rows" in observed.lower()
+    assert REMARK.partition("\n")[0] in observed
     assert not any("rows" in reply for reply in replies_of(played.triplets()))
 
 

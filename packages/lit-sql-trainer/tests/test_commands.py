@@ -79,7 +79,7 @@ def test_a_profile_survives_its_own_settings(profile: Profile) -> None:
         ("lerning_rate=1", "did you mean grpo.learning_rate"),
         ("steps=many", "grpo.steps='many': expected a whole number"),
         ("rollout.max_turns=0", "--set rollout.max_turns=0: expected a whole number of at least 1"),
-        ("rollout.check=maybe", "expected one of llm, rules, both"),
+        ("rollout.check=maybe", "expected one of llm, rules, both, none"),
         ("active_agent=(", "is no regular expression"),
         ("runners=0", "--set runners=0: expected a whole number of at least 1"),
         ("rollout.deadline_s=900", "given up after grpo.rollout_timeout_s"),

@@ -1,7 +1,7 @@
 """An agent that answers questions about any SQL database: question in, checked SQL out.
 
 Names are imported from their modules at first use, so that importing the package is fast. Rarer names
-are in the public modules `sql_graph.errors`, `sql_graph.ports` and `sql_graph.testing`.
+are in the public modules `sql_graph.errors`, `sql_graph.options`, `sql_graph.ports` and `sql_graph.testing`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from sql_graph.agent.graph import build_graph as build_graph
     from sql_graph.agent.graph import build_langgraph_sql_agent as build_langgraph_sql_agent
     from sql_graph.agent.state import Attempt as Attempt
-    from sql_graph.agent.state import CheckMode as CheckMode
-    from sql_graph.agent.state import PromptStyle as PromptStyle
     from sql_graph.agent.state import SqlAnswer as SqlAnswer
     from sql_graph.agent.state import StopReason as StopReason
     from sql_graph.agent.tokens import estimate_tokens as estimate_tokens
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from sql_graph.errors import ModelFault as ModelFault
     from sql_graph.errors import SqlGraphError as SqlGraphError
     from sql_graph.errors import UsageError as UsageError
+    from sql_graph.options import CheckMode as CheckMode
+    from sql_graph.options import PromptStyle as PromptStyle
     from sql_graph.parse import extract_sql as extract_sql
     from sql_graph.ports import ChatModel as ChatModel
     from sql_graph.ports import Database as Database
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 _HOMES: dict[str, tuple[str, ...]] = {
     # the agent
     "agent.graph": ("TRAINED_NODES", "answer", "build_graph", "build_langgraph_sql_agent"),
-    "agent.state": ("Attempt", "CheckMode", "PromptStyle", "SqlAnswer", "StopReason"),
+    "agent.state": ("Attempt", "SqlAnswer", "StopReason"),
+    "options": ("CheckMode", "PromptStyle"),
     # the model and the database
     "agent.chat": ("open_chat",),
     "databases.database": ("SqlDatabase",),

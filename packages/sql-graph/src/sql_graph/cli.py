@@ -72,10 +72,17 @@ def agent_options(command: Callable[..., None], *, needs_model: bool = True) -> 
             click.option("--votes", default=1, show_default=True, help="Samples that vote on the answer, at most."),
             click.option(
                 "--check",
-                type=click.Choice(["llm", "rules", "both"]),
-                default="llm",
+                type=click.Choice(["llm", "rules", "both", "none"]),
+                default="rules",
                 show_default=True,
                 help="What checks a query after it ran: the model, rules, or both.",
+            ),
+            click.option(
+                "--rewrite",
+                type=click.Choice(["lesson", "conversation"]),
+                default="lesson",
+                show_default=True,
+                help="Ask again by what failures taught, or by the failed query itself.",
             ),
             click.option(
                 "--style",
@@ -267,6 +274,7 @@ def open_agent(
     max_turns: int,
     votes: int,
     check: str,
+    rewrite: str,
     style: str,
     prompt_budget: int,
     temperature: float,
@@ -282,7 +290,7 @@ def open_agent(
         from sql_graph.agent.http_chat import open_http_chat
         from sql_graph.agent.nodes import Agent
         from sql_graph.agent.prompts import PromptBudget
-        from sql_graph.agent.state import CheckMode, PromptStyle
+        from sql_graph.options import CheckMode, PromptStyle, RewriteForm
 
         behind: EndpointOptions = {
             "model": model,
@@ -302,6 +310,7 @@ def open_agent(
             max_turns=max_turns,
             votes=votes,
             check=CheckMode(check),
+            rewrite=RewriteForm(rewrite),
             style=PromptStyle(style),
             budget=PromptBudget(total_tokens=prompt_budget),
         )

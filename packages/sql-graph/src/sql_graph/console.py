@@ -81,6 +81,8 @@ class TurnPrinter:
                 self._text(attempt["observation"]["text"], "red" if failed else "")
             elif node == CHECK:
                 self._text(f"check: {attempt['feedback']}", "yellow")
+                for hint in attempt.get("hints", ()):
+                    self._text(f"hint: {hint}", "yellow")
 
     def sample(self, number: int) -> None:
         """Show that a further sample of the answer begins."""

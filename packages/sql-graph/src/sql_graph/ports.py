@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -92,8 +92,25 @@ class Database(Protocol):
         ...
 
 
+@runtime_checkable
+class HintingDatabase(Protocol):
+    """What a `Database` may know besides; one that does not is asked for nothing more."""
+
+    def hints(self, sql: str, observation: Observation) -> tuple[str, ...]:
+        """Facts, in sentences, that help to mend a query which gave `observation`.
+
+        Raises:
+            DatabaseError: the database itself failed.
+        """
+        ...
+
+
 class ChatModel(Protocol):
-    """The one method of LangChain's `BaseChatModel` that the graph calls."""
+    """The one method of LangChain's `BaseChatModel` that the graph calls.
+
+    A model whose attribute `temperature` is 0 is asked for second rewrites with `temperature=` as a further argument,
+    which LangChain's models take; any other is never given one.
+    """
 
     def invoke(self, input: list[BaseMessage], /, config: RunnableConfig | None = None) -> BaseMessage:
         """The model's reply to these messages.

@@ -31,18 +31,27 @@ class ScriptedChat(BaseChatModel):
     recorded in `calls`. Not for sharing between threads: the order of replies is the order of calls.
     """
 
+    temperature: float | None = None
+    """What a greedy model would have: 0."""
     _replies: list[str | BaseMessage | Exception] = PrivateAttr()
+    _sampling: list[dict[str, Any]] = PrivateAttr()
     _calls: list[list[BaseMessage]] = PrivateAttr()
 
     def __init__(self, replies: Sequence[str | BaseMessage | Exception], **fields: Any) -> None:
         super().__init__(**fields)
         self._replies = list(replies)
         self._calls = []
+        self._sampling = []
 
     @property
     def calls(self) -> list[list[BaseMessage]]:
         """The messages of each call so far."""
         return self._calls
+
+    @property
+    def sampling(self) -> list[dict[str, Any]]:
+        """The sampling parameters that came with each call, beside the model's own."""
+        return self._sampling
 
     @property
     def _llm_type(self) -> str:
@@ -56,6 +65,7 @@ class ScriptedChat(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         self._calls.append(messages)
+        self._sampling.append(kwargs)
         if len(self._calls) > len(self._replies):
             raise ScriptError(
                 f"call {len(self._calls)} of a ScriptedChat with {len(self._replies)} replies; its last message begins "

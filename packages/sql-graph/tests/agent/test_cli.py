@@ -55,10 +55,11 @@ def run(endpoint: Any, singers: Path) -> Callable[..., Result]:
 def test_ask_shows_each_turn(run: Callable[..., Result], reply_with: Callable[..., Any]) -> None:
     """A person sees every query, what it gave, what the check says, and how it ended."""
     endpoint = reply_with(BAD, NO, COUNT, YES)
-    result = run("ask", "How many singers are there?")
+    result = run("ask", "How many singers are there?", check="llm")
     assert result.exit_code == 0
     shown = result.output
     parts = ["1 · write query", "SELECT nme FROM singer", "no such column", "check: There is no such column."]
+    parts += ["hint: singer has no column nme."]
     parts += ["2 · rewrite query", "SELECT count(*) AS n FROM singer", "approved · turns: 2"]
     places = [shown.find(part) for part in parts]
     assert -1 not in places
@@ -172,14 +173,14 @@ def test_errors_as_json(run: Callable[..., Result], reply_with: Callable[..., An
 
 def test_conversation(run: Callable[..., Result], reply_with: Callable[..., Any], answers: Any) -> None:
     """Later questions see earlier ones until /new; an error ends a question, not the conversation."""
-    endpoint = reply_with(COUNT, YES, answers.failure(400, "too long"), COUNT, YES, COUNT, YES)
+    endpoint = reply_with(COUNT, answers.failure(400, "too long"), COUNT, COUNT)
     typed = "How many singers?\nAnd bands?\n/help\nAnd now?\n/new\nAgain?\n/quit\nnever asked\n"
     result = run("chat", typed=typed)
     assert result.exit_code == 0
     said = [[message["content"] for message in request["messages"]] for request in endpoint.requests]
-    assert len(said) == 7
-    assert [len(said[at]) for at in (0, 2, 3, 5)] == [2, 4, 4, 2]
-    assert said[2][1:] == [
+    assert len(said) == 4
+    assert [len(said[at]) for at in range(4)] == [2, 4, 4, 2]
+    assert said[1][1:] == [
         "Question: How many singers?",
         "```sql\nSELECT count(*) AS n FROM singer\n```",
         "Question: And bands?",
@@ -236,7 +237,7 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("trace", [{}, {"LANGSMITH_TRACING": "true", "LANGSMITH_ENDPOINT": "http://127.0.0.1:9"}])
 def test_ask_loads_only_what_it_needs(singers: Path, reply_with: Callable[..., Any], trace: dict[str, str]) -> None:
     """A whole answer needs neither the OpenAI client nor LangGraph, unless LangChain is to trace it."""
-    endpoint = reply_with(COUNT, YES)
+    endpoint = reply_with(COUNT)
     program = Path(__file__).parents[1] / "programs" / "ask_and_list_modules.py"
     flags = ["--db", str(singers), "--model", "m", "--base-url", endpoint.url]
     done = subprocess.run(
@@ -247,7 +248,7 @@ def test_ask_loads_only_what_it_needs(singers: Path, reply_with: Callable[..., A
         env={**os.environ, **trace},
     )
     assert "approved" in done.stdout
-    assert len(endpoint.requests) == 2
+    assert len(endpoint.requests) == 1
     loaded = json.loads(done.stdout.splitlines()[-1])
     if trace:
         assert {"langgraph", "langchain_openai"} <= set(loaded)

@@ -34,6 +34,7 @@ from sql_graph.agent.graph import SqlGraph, run_agent
 from sql_graph.agent.nodes import Agent, check_query, execute_query, rewrite_query, should_continue, write_query
 from sql_graph.agent.walk import walk
 from sql_graph.errors import EmptyQuestionError
+from sql_graph.options import RewriteForm
 from sql_graph.ports import ObservationStatus
 from sql_graph.testing import ScriptError
 
@@ -43,6 +44,7 @@ BAD = "SELECT nme FROM singer"
 NONE = "SELECT name FROM singer WHERE age > 200"
 COUNT = "SELECT count(*) AS n FROM singer"
 PAIR = "SELECT name, age FROM singer"
+TUTORIAL: dict[str, Any] = {"check": CheckMode.LLM, "rewrite": RewriteForm.CONVERSATION}
 YES, NO = "Fine.\nVERDICT: CORRECT", "The column is wrong.\nVERDICT: INCORRECT"
 
 
@@ -67,9 +69,9 @@ def cut(text: str) -> AIMessage:
 def play(
     *replies: Any, question: str = "Which names are there?", database: TableDatabase | None = None, **options: Any
 ) -> tuple[SqlAnswer, ScriptedChat, TableDatabase]:
-    """Run the agent on scripted replies; every reply must be asked for."""
+    """Run the agent as the tutorial has it on scripted replies; every reply must be asked for."""
     chat, database = ScriptedChat(replies), database or table()
-    got = answer(question, database=database, chat=chat, **options)
+    got = answer(question, database=database, chat=chat, **(TUTORIAL | options))
     assert len(chat.calls) == len(replies)
     return got, chat, database
 
@@ -254,7 +256,7 @@ def test_max_turns_must_allow_one(max_turns: int) -> None:
 
 def compiled(*replies: Any, **options: Any) -> SqlGraph:
     """A graph over scripted replies."""
-    return build_graph(chat=ScriptedChat(replies), database=table(), **options)
+    return build_graph(chat=ScriptedChat(replies), database=table(), **(TUTORIAL | options))
 
 
 def test_graph_is_the_tutorials() -> None:
@@ -301,7 +303,7 @@ def test_nodes_return_only_what_they_change() -> None:
 
 def test_nodes_are_plain_functions() -> None:
     """Each node can be called with a state and what it works with, without LangGraph."""
-    agent = Agent(chat=ScriptedChat([fenced(BAD), NO, fenced(NAMES)]), database=table())
+    agent = Agent(chat=ScriptedChat([fenced(BAD), NO, fenced(NAMES)]), database=table(), **TUTORIAL)
     state: Any = {"question": "Which names are there?"}
     for node in (write_query, execute_query, check_query, rewrite_query, execute_query):
         state = state | node(state, agent)
@@ -314,7 +316,7 @@ def test_nodes_are_plain_functions() -> None:
 def test_a_thread_answers_one_question_after_another() -> None:
     """With a checkpointer, a second question on the same thread starts afresh."""
     chat = ScriptedChat([fenced(NONE), NO, fenced(BAD), NO, fenced(NAMES), fenced(COUNT), YES])
-    graph = build_graph(chat=chat, database=table()).copy({"checkpointer": InMemorySaver()})
+    graph = build_graph(chat=chat, database=table(), **TUTORIAL).copy({"checkpointer": InMemorySaver()})
     config: Any = {"configurable": {"thread_id": "1"}}
     assert graph.invoke({"question": "Which names are there?"}, config)["num_turns"] == 3
     final = graph.invoke({"question": "How many?"}, config)
@@ -335,7 +337,9 @@ class Echo:
 def test_one_graph_serves_many_threads() -> None:
     """Questions asked at the same time do not mix."""
     answers = {f"SELECT good{number}": [{"n": number}] for number in range(200)}
-    graph = build_graph(chat=Echo(), database=TableDatabase(answers), check=CheckMode.RULES)
+    graph = build_graph(
+        chat=Echo(), database=TableDatabase(answers), check=CheckMode.RULES, rewrite=RewriteForm.CONVERSATION
+    )
     with ThreadPoolExecutor(8) as pool:
         finals = list(pool.map(lambda number: graph.invoke({"question": f"number {number}"}), range(200)))
     assert [final["query"] for final in finals] == [f"SELECT good{number}" for number in range(200)]
@@ -353,7 +357,7 @@ def test_schema_is_asked_for_once_a_question() -> None:
 
     database = Changing({NAMES: [{"name": "Joe"}]})
     chat = ScriptedChat([fenced(BAD), NO, fenced(NAMES), YES, fenced(NAMES), YES])
-    graph = build_graph(chat=chat, database=database)
+    graph = build_graph(chat=chat, database=database, **TUTORIAL)
     for _ in range(2):
         graph.invoke({"question": "Which names?"})
     versions = [re.findall(r"version\d", str(messages[0].content)) for messages in chat.calls]
@@ -400,32 +404,33 @@ def test_endpoint_calls_are_seen_the_same(reply_with: Callable[..., Any]) -> Non
     endpoint = reply_with(fenced(BAD), NO, fenced(NAMES), YES)
     recorder = Recorder()
     chat = open_chat(model="m", base_url=endpoint.url)
-    answer("Which names?", database=table(), chat=chat, callbacks=[recorder])
+    answer("Which names?", database=table(), chat=chat, callbacks=[recorder], **TUTORIAL)
     assert recorder.enclosing == ["write_query", "check_query", "rewrite_query", "check_query"]
 
 
 def test_scripted_chat_fails_loudly() -> None:
     """A call beyond the script names itself."""
     with pytest.raises(ScriptError, match="call 2 of a ScriptedChat with 1 replies"):
-        answer("Which names?", database=table(), chat=ScriptedChat([fenced(NAMES)]))
+        answer("Which names?", database=table(), chat=ScriptedChat([fenced(NAMES)]), check=CheckMode.LLM)
 
 
 @pytest.mark.parametrize(
-    "replies",
+    ("replies", "options"),
     [
-        ["SELECT 1", "VERDICT: CORRECT"],
-        ["SELECT 1", "Wrong.\nVERDICT: INCORRECT", "SELECT 2", "VERDICT: CORRECT"],
-        ["SELECT 3", "Fails.\nVERDICT: INCORRECT", "SELECT 3"],
-        ["SELECT 3", "Fails.\nVERDICT: INCORRECT", "I cannot."],
-        ["SELECT 1", "No.\nVERDICT: INCORRECT", "SELECT 2", "No.\nVERDICT: INCORRECT", "SELECT 3"],
-        ["I cannot."],
+        (["SELECT 1", "VERDICT: CORRECT"], TUTORIAL),
+        (["SELECT 1", "Wrong.\nVERDICT: INCORRECT", "SELECT 2", "VERDICT: CORRECT"], TUTORIAL),
+        (["SELECT 3", "Fails.\nVERDICT: INCORRECT", "SELECT 3"], TUTORIAL),
+        (["SELECT 3", "Fails.\nVERDICT: INCORRECT", "I cannot."], TUTORIAL),
+        (["SELECT 1", "No.\nVERDICT: INCORRECT", "SELECT 2", "No.\nVERDICT: INCORRECT", "SELECT 3"], TUTORIAL),
+        (["I cannot."], {}),
+        (["SELECT 3", "SELECT 3", "I cannot.", "SELECT 1"], {}),
     ],
-    ids=["approved", "rewritten", "repeated", "no rewrite", "last turn", "no query"],
+    ids=["approved", "rewritten", "repeated", "no rewrite", "last turn", "no query", "asked again"],
 )
-def test_the_walk_is_the_graph(replies: list[str]) -> None:
+def test_the_walk_is_the_graph(replies: list[str], options: dict[str, Any]) -> None:
     """What the command line walks gives the answer, and the changes of each node, that LangGraph gives."""
     database = TableDatabase({"SELECT 1": [{"1": 1}], "SELECT 2": [{"2": 2}]})
-    by_graph, by_walk = (Agent(database=database, chat=ScriptedChat(list(replies))) for _ in range(2))
+    by_graph, by_walk = (Agent(database=database, chat=ScriptedChat(list(replies)), **options) for _ in range(2))
     seen: list[list[Any]] = [[], []]
     history = [("none?", "SELECT 0")]
     drawn = run_agent(by_graph, "one?", history=history, on_update=seen[0].append)

@@ -16,7 +16,15 @@ from typing import Any
 import pytest
 
 import sql_graph
-from sql_graph import DatabaseError, ModelCallError, ModelFault, SqlGraphError, UsageError, build_langgraph_sql_agent
+from sql_graph import (
+    CheckMode,
+    DatabaseError,
+    ModelCallError,
+    ModelFault,
+    SqlGraphError,
+    UsageError,
+    build_langgraph_sql_agent,
+)
 from sql_graph import errors as error_module
 from sql_graph.errors import (
     DatabaseNotFoundError,
@@ -50,24 +58,23 @@ def singers(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("form", ["path", "text", "url"])
 def test_tutorials_call(singers: Path, reply_with: Callable[..., Any], form: str) -> None:
     """The tutorial's builder takes a file or a URL, and its graph the tutorial's input."""
-    endpoint = reply_with(
-        "```sql\nSELECT nme FROM singer\n```", "VERDICT: INCORRECT", "```sql\nSELECT name FROM singer\n```"
-    )
+    endpoint = reply_with("```sql\nSELECT nme FROM singer\n```", "```sql\nSELECT name FROM singer\n```")
     database = {"path": singers, "text": str(singers), "url": f"sqlite:///{singers}"}[form]
     agent = build_langgraph_sql_agent(database, endpoint.url, "m", {"temperature": 0.5, "max_tokens": 99}, 2, 64)
     final = agent.invoke({"question": "Which names are there?"})
     assert (final["query"], final["num_turns"], final["stop"]) == ("SELECT name FROM singer", 2, "max_turns")
-    assert [request["temperature"] for request in endpoint.requests] == [0.5] * 3
+    assert [request["temperature"] for request in endpoint.requests] == [0.5] * 2
     first = endpoint.requests[0]["messages"]
     assert "SQLite" in first[0]["content"]
     assert "singer" in first[0]["content"]
-    assert "no such column" in endpoint.requests[2]["messages"][-1]["content"]
+    assert "singer has no column nme" in endpoint.requests[1]["messages"][-1]["content"]
 
 
 def test_truncate_length_bounds_what_a_result_shows(singers: Path, reply_with: Callable[..., Any]) -> None:
     """The tutorial's `truncate_length` cuts results, and says so."""
     endpoint = reply_with("```sql\nSELECT printf('%.200c', 'x') AS long FROM singer\n```", "VERDICT: CORRECT")
-    build_langgraph_sql_agent(singers, endpoint.url, "m", {}, 3, 20).invoke({"question": "Which names?"})
+    graph = build_langgraph_sql_agent(singers, endpoint.url, "m", {}, 3, 20, check=CheckMode.LLM)
+    graph.invoke({"question": "Which names?"})
     shown = endpoint.requests[1]["messages"][-1]["content"]
     assert "characters left out]" in shown
     assert "x" * 21 not in shown

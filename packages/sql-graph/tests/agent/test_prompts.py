@@ -16,10 +16,12 @@ from sql_graph.agent.prompts import (
     PromptBudget,
     Task,
     check_messages,
+    lesson_messages,
     prompt_tokens,
     rewrite_messages,
     write_messages,
 )
+from sql_graph.agent.shown import tame
 from sql_graph.agent.state import history_records
 from sql_graph.agent.tokens import clip
 from sql_graph.errors import EmptyQuestionError, PromptBudgetError
@@ -48,6 +50,7 @@ FAILED = Outcome(
     feedback="The query does not run.",
 )
 LISTED = Outcome(sql="SELECT name FROM singer", observation="name\nJoe Sharp\nTribal King\n(2 rows)")
+LESSONS = ["singer has no column nme. The nearest names are singer.name.", "singer has the columns singer_id, name."]
 PROMPTS: dict[str, list[BaseMessage]] = {
     "write_full": write_messages(FULL),
     "write_compact": write_messages(COMPACT),
@@ -55,6 +58,8 @@ PROMPTS: dict[str, list[BaseMessage]] = {
     "rewrite_full": rewrite_messages(FULL, FAILED),
     "rewrite_full_without_feedback": rewrite_messages(FULL, LISTED),
     "rewrite_compact": rewrite_messages(COMPACT, FAILED),
+    "lesson_full": lesson_messages(FULL, LESSONS),
+    "lesson_compact": lesson_messages(COMPACT, LESSONS),
     "check_full": check_messages(FULL, LISTED),
     "check_compact": check_messages(COMPACT, LISTED),
 }
@@ -156,7 +161,10 @@ def test_every_prompt_is_within_the_budget(
         assert estimate_tokens(question) > 100
         return
     outcome = budget.outcome(task, sql=sql, observation=shown, feedback=feedback)
-    for messages in (write_messages(task), rewrite_messages(task, outcome), check_messages(task, outcome)):
+    lessons = budget.lessons(task, [shown, feedback, sql, shown])
+    assert set(lessons) <= {" ".join(tame(text).split()) for text in (shown, feedback, sql)}
+    prompts = (write_messages(task), rewrite_messages(task, outcome), check_messages(task, outcome))
+    for messages in (*prompts, lesson_messages(task, lessons)):
         assert prompt_tokens(messages) <= total
 
 
@@ -171,6 +179,30 @@ def test_schema_budget_is_the_same_all_along(style: PromptStyle) -> None:
     assert len({tokens for tokens, _ in database.asked}) == 1
     assert database.asked[0][1] == str(style)
     assert database.asked[0][0] > 300
+
+
+@pytest.mark.parametrize("style", list(PromptStyle))
+def test_a_query_is_whole_or_not_there(style: PromptStyle) -> None:
+    """A query beyond its share is left out of the prompts, which then hold nothing of it."""
+    task = PromptBudget().task(HugeDatabase("t(a int)"), "how many?", style=style)
+    long = "SELECT " + ", ".join(f"column_{number}" for number in range(2000)) + " FROM t"
+    outcome = PromptBudget().outcome(task, sql=long, observation="Error: no such column: column_7")
+    assert outcome.sql == ""
+    for messages in (rewrite_messages(task, outcome), check_messages(task, outcome)):
+        text = as_text(messages)
+        assert "no such column: column_7" in text
+        assert "column_8" not in text
+        assert "left out" not in text
+        assert [message.type for message in messages].count("human") == 1
+
+
+def test_lessons_are_whole_and_said_once() -> None:
+    """Lessons come in order, none twice; one that does not fit is left out whole, and a line is a line."""
+    task = PromptBudget().task(HugeDatabase("t(a int)"), "how many?", style=PromptStyle.FULL)
+    long = "word " * 5000
+    kept = PromptBudget().lessons(task, ["a is\nin t.", long, "b is in u.", "a is in t."])
+    assert kept == ["a is in t.", "b is in u."]
+    assert lesson_messages(task, []) == write_messages(task)
 
 
 def test_what_is_cut_says_so() -> None:

@@ -8,6 +8,6 @@ from sql_graph import ScriptedChat, SqlDatabase, answer
 FOREIGN = ("agentlightning", "torch", "pandas", "pyarrow", "transformers")
 
 if __name__ == "__main__":
-    chat = ScriptedChat(["SELECT name FROM singer", "VERDICT: CORRECT"])
+    chat = ScriptedChat(["SELECT name FROM singer"])
     found = answer("Which names?", database=SqlDatabase(sys.argv[1]), chat=chat)
     print(json.dumps([found.sql, [name for name in FOREIGN if name in sys.modules]]))

@@ -28,6 +28,7 @@ from lit_sql_trainer.rollouts.seeds import TaskOrder
 from lit_sql_trainer.runs.folder import RunFolder, append_line, create_run, open_run
 from lit_sql_trainer.verl.launch import guarded_variables, train_with_verl
 from sql_graph import CheckMode, PromptStyle
+from sql_graph.options import RewriteForm
 from sql_train.proof import cpu
 
 GROUPS, ROLLOUTS, STEPS = 4, 4, 2
@@ -85,6 +86,7 @@ def proof_profile() -> Profile:
         max_span_megabytes=256,
         rollout=RolloutSettings(
             check=CheckMode.LLM,
+            rewrite=RewriteForm.CONVERSATION,
             style=PromptStyle.COMPACT,
             prompt_budget_tokens=512,
             max_tokens=MAX_REPLY,

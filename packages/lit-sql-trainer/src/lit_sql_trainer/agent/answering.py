@@ -85,6 +85,7 @@ class Answering:
             callbacks=callbacks,
             check=self.settings.check,
             style=self.settings.style,
+            rewrite=self.settings.rewrite,
             prompt_budget_tokens=self.settings.prompt_budget_tokens,
             votes=votes,
         )

@@ -36,6 +36,7 @@ class FirstPrompt:
             max_turns=1,
             check=settings.check,
             style=settings.style,
+            rewrite=settings.rewrite,
             prompt_budget_tokens=settings.prompt_budget_tokens,
         )
 

@@ -92,21 +92,13 @@ class Asker:
 
     def _verdicts(self, task: SpiderTask, answer: SqlAnswer) -> list[Verdict]:
         """The verdict on the answer so far, after each reply."""
-        return [self.answering.judge(task, sql) for sql in answers_so_far(answer)]
+        return [self.answering.judge(task, sql) for sql in answer.sql_after_each]
 
     def _digest(self, task: SpiderTask, sql: str | None) -> str | None:
         if sql is None:
             return None
         found = run_sql(self.answering.catalog.path(task.db_id), sql)
         return result_digest(found.rows) if isinstance(found, Rows) else None
-
-
-def answers_so_far(answer: SqlAnswer) -> Sequence[str | None]:
-    """The answer that the agent would give if it stopped after each reply: a reply without SQL changes nothing."""
-    so_far: list[str | None] = []
-    for attempt in answer.attempts:
-        so_far.append(attempt.sql if attempt.sql is not None else so_far[-1] if so_far else None)
-    return so_far
 
 
 def _standing(verdict: Verdict) -> Standing:

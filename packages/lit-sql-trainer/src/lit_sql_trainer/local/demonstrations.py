@@ -24,6 +24,7 @@ from lit_sql_trainer.agent.first_prompt import Messages, as_messages
 from lit_sql_trainer.errors import ModelError
 from spider_data import DatabaseCatalog, SpiderTask
 from sql_graph import CheckMode, PromptStyle, ScriptedChat, SqlDatabase, answer
+from sql_graph.options import RewriteForm
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*|'(?:[^']|'')*'|\d+(?:\.\d+)?")
 _VALUE = re.compile(r"'(?P<text>[^']+)'|(?<![\w'.])(?P<digits>\d+(?:\.\d+)?)(?![\w'.])")
@@ -142,6 +143,7 @@ def _prompts(question: str, database: SqlDatabase, replies: Sequence[str]) -> li
         max_turns=len(replies),
         check=CheckMode.RULES,
         style=PromptStyle.COMPACT,
+        rewrite=RewriteForm.CONVERSATION,
     )
     if not chat.calls:
         raise ModelError(f"the agent asked nothing about {question!r}: its graph and the demonstrations have parted")

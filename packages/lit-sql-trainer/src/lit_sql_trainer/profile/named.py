@@ -32,6 +32,7 @@ from lit_sql_trainer.profile.verl import (
     VllmEngine,
 )
 from sql_graph import CheckMode, PromptStyle
+from sql_graph.options import RewriteForm
 
 SPIDER = Path("data")
 """Where `spider-data download data` puts the benchmark."""
@@ -41,6 +42,7 @@ TINY = Profile(
     summary="GRPO in PyTorch on a laptop CPU or one GPU: a model of a million parameters and an embedded benchmark",
     rollout=RolloutSettings(
         check=CheckMode.RULES,
+        rewrite=RewriteForm.CONVERSATION,
         style=PromptStyle.COMPACT,
         prompt_budget_tokens=512,
         max_tokens=96,
@@ -64,7 +66,9 @@ QWEN = Profile(
     data=SPIDER,
     runners=10,
     max_span_megabytes=4096,
-    rollout=RolloutSettings(prompt_budget_tokens=3584, max_tokens=2048, request_timeout_s=60, deadline_s=300),
+    rollout=RolloutSettings(
+        check=CheckMode.LLM, prompt_budget_tokens=3584, max_tokens=2048, request_timeout_s=60, deadline_s=300
+    ),
     grpo=None,
     verl=_VERL,
 )

@@ -18,6 +18,7 @@ from lit_sql_trainer.profile.grpo import GrpoSettings
 from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.profile.verl import VerlSettings
 from sql_graph import CheckMode, PromptStyle
+from sql_graph.options import RewriteForm
 
 TRAINED_NODES = r"^(write|rewrite)_query$"
 """Graph nodes whose model calls are trained: the two that write SQL, never the check."""
@@ -29,8 +30,10 @@ class RolloutSettings:
 
     max_turns: Positive = 3
     """Most queries that the agent runs for one question: the first and its rewrites."""
-    check: CheckMode = CheckMode.LLM
-    """What checks a result: the model, fixed rules, or both."""
+    check: CheckMode = CheckMode.RULES
+    """What checks a result: the model, fixed rules, both, or nothing."""
+    rewrite: RewriteForm = RewriteForm.LESSON
+    """How the agent asks again: by what failures teach, or by the failed query as the model's own words."""
     style: PromptStyle = PromptStyle.FULL
     """Full prompts as in the tutorial, or compact ones for a small model."""
     prompt_budget_tokens: Positive = 3072

@@ -58,7 +58,8 @@ class BoundedChat:
                 f"(rollout.deadline_s); is the endpoint overloaded?"
             )
         self.calls += 1
-        seed = stable_seed(self._seed, self.calls) if self.fresh_seeds else self._seed
+        heated = sampling_parameters.get("temperature")  # the agent asks again, and wants another reply
+        seed = stable_seed(self._seed, self.calls) if self.fresh_seeds or heated else self._seed
         parameters: dict[str, Any] = {"seed": seed, **sampling_parameters}
         return self._chat.invoke(input, config, **parameters)
 

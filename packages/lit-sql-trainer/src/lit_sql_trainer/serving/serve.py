@@ -94,7 +94,8 @@ def ask_line(
     """A `sql-graph ask` line for a shell, with the settings of training."""
     settings = profile.rollout if profile is not None else RolloutSettings()
     words = ["sql-graph", "ask", "--db", database, "--model", model, "--base-url", url]
-    words += ["--style", str(settings.style), "--check", str(settings.check), "--max-turns", str(settings.max_turns)]
+    words += ["--style", str(settings.style), "--check", str(settings.check), "--rewrite", str(settings.rewrite)]
+    words += ["--max-turns", str(settings.max_turns)]
     words += ["--prompt-budget", str(settings.prompt_budget_tokens), "--max-tokens", str(settings.max_tokens)]
     return shlex.join([*words, question])
 

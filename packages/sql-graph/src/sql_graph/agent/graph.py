@@ -28,17 +28,10 @@ from sql_graph.agent.nodes import (
     should_continue,
 )
 from sql_graph.agent.prompts import PromptBudget
-from sql_graph.agent.state import (
-    CheckMode,
-    PromptStyle,
-    SqlAnswer,
-    SqlInput,
-    SqlState,
-    answer_from_state,
-    history_records,
-)
+from sql_graph.agent.state import SqlAnswer, SqlInput, SqlState, answer_from_state, history_records
 from sql_graph.agent.voting import vote
 from sql_graph.errors import UsageError
+from sql_graph.options import CheckMode, PromptStyle, RewriteForm
 from sql_graph.ports import ChatModel, Database
 
 if TYPE_CHECKING:
@@ -62,16 +55,18 @@ def build_graph(
     chat: ChatModel,
     database: Database,
     max_turns: int = 3,
-    check: CheckMode = CheckMode.LLM,
+    check: CheckMode = CheckMode.RULES,
     style: PromptStyle = PromptStyle.FULL,
+    rewrite: RewriteForm = RewriteForm.LESSON,
     prompt_budget_tokens: int = PromptBudget().total_tokens,
     votes: int = 1,
 ) -> SqlGraph:
     """The compiled graph, bound to a model and a database. Binding them costs next to nothing.
 
     `prompt_budget_tokens` bounds every prompt, as `estimate_tokens` counts; choose the model's context less the
-    reply. `max_turns` bounds executed queries, and so the model calls: at most `2 * max_turns - 1`. With `votes` above
-    1 the graph has the one node `vote`, which runs the agent up to so many times; its state also holds `agreement`.
+    reply. `max_turns` bounds executed queries, and so the queries asked for, repeated ones included: at most
+    `2 * max_turns - 1`. With `votes` above 1 the graph has the one node `vote`, which runs the agent up to so many
+    times; its state also holds `agreement`.
 
     Raises:
         UsageError: `max_turns` or `votes` is below 1.
@@ -83,6 +78,7 @@ def build_graph(
             max_turns=max_turns,
             votes=votes,
             check=CheckMode(check),
+            rewrite=RewriteForm(rewrite),
             style=PromptStyle(style),
             budget=PromptBudget(total_tokens=prompt_budget_tokens),
         )
@@ -92,7 +88,7 @@ def build_graph(
 def bind(agent: Agent) -> SqlGraph:
     """The graph of the drawing above, its nodes working with `agent`; one around it where samples vote."""
     graph = _compiled() if agent.votes == 1 else _voting()
-    return graph.with_config(configurable={_AGENT: agent}, recursion_limit=STEPS_PER_TURN * agent.max_turns + 5)
+    return graph.with_config(configurable={_AGENT: agent}, recursion_limit=STEPS_PER_TURN * agent.max_replies + 5)
 
 
 @lru_cache(maxsize=1)
@@ -148,8 +144,9 @@ def answer(
     chat: ChatModel,
     max_turns: int = 3,
     callbacks: Sequence[BaseCallbackHandler] = (),
-    check: CheckMode = CheckMode.LLM,
+    check: CheckMode = CheckMode.RULES,
     style: PromptStyle = PromptStyle.FULL,
+    rewrite: RewriteForm = RewriteForm.LESSON,
     prompt_budget_tokens: int = PromptBudget().total_tokens,
     history: Sequence[tuple[str, str]] = (),
     votes: int = 1,
@@ -171,6 +168,7 @@ def answer(
         max_turns=max_turns,
         votes=votes,
         check=CheckMode(check),
+        rewrite=RewriteForm(rewrite),
         style=PromptStyle(style),
         budget=PromptBudget(total_tokens=prompt_budget_tokens),
     )
@@ -232,6 +230,9 @@ def build_langgraph_sql_agent(
     sampling_parameters: Mapping[str, Any] | None = None,
     max_turns: int = 3,
     truncate_length: int = 2048,
+    *,
+    check: CheckMode = CheckMode.RULES,
+    rewrite: RewriteForm = RewriteForm.LESSON,
 ) -> SqlGraph:
     """The tutorial's form: from a database and an endpoint to a graph for `.invoke({"question": …})`.
 
@@ -252,4 +253,4 @@ def build_langgraph_sql_agent(
     database = SqlDatabase(database_path)
     chat = open_chat(model=model, base_url=openai_base_url, sampling_parameters=sampling_parameters)
     budget = PromptBudget(max_observation_chars=truncate_length)
-    return bind(Agent(chat=chat, database=database, max_turns=max_turns, budget=budget))
+    return bind(Agent(chat=chat, database=database, max_turns=max_turns, check=check, rewrite=rewrite, budget=budget))

@@ -8,22 +8,31 @@ Agent-lightning's `agent_match` picks the calls to train by that name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sql_graph.agent.checks import rule_feedback
-from sql_graph.agent.prompts import PromptBudget, Task, check_messages, rewrite_messages, write_messages
+from sql_graph.agent.prompts import (
+    PromptBudget,
+    Task,
+    check_messages,
+    lesson_messages,
+    rewrite_messages,
+    write_messages,
+)
 from sql_graph.agent.state import (
     AttemptRecord,
-    CheckMode,
-    PromptStyle,
     SqlState,
     StopReason,
+    best_attempt,
     from_record,
+    read_attempts,
     to_record,
 )
+from sql_graph.agent.tokens import holds_note
 from sql_graph.errors import UsageError
+from sql_graph.options import CheckMode, PromptStyle, RewriteForm
 from sql_graph.parse import message_text, read_reply
-from sql_graph.ports import ChatModel, Database, Observation
+from sql_graph.ports import ChatModel, Database, HintingDatabase, Observation, ObservationStatus
 from sql_graph.sqltext import same_query
 from sql_graph.verdict import CheckVerdict, checker_remarks, parse_verdict
 
@@ -51,7 +60,10 @@ class Agent:
     """Queries executed at most."""
     votes: int = 1
     """Samples of the answer that vote by their results; 1 asks once. See `sql_graph.agent.voting`."""
-    check: CheckMode = CheckMode.LLM
+    check: CheckMode = CheckMode.RULES
+    rewrite: RewriteForm = RewriteForm.LESSON
+    rewrite_temperature: float = 0.8
+    """LESSON: from the second rewrite on, a model whose own temperature is 0 is asked with this one."""
     style: PromptStyle = PromptStyle.FULL
     budget: PromptBudget = field(default_factory=PromptBudget)
     ledger: Ledger | None = None
@@ -66,16 +78,28 @@ class Agent:
         if self.votes < 1:
             raise UsageError(f"votes must be at least 1, the only answer, got {self.votes!r}", argument="votes")
 
-    def invoke(self, node: str, messages: list[BaseMessage]) -> BaseMessage:
-        """The model's reply to a node, noted in the ledger."""
-        reply = self.chat.invoke(messages)
+    @property
+    def max_replies(self) -> int:
+        """Queries asked for at most, those included that repeat an earlier one."""
+        return 2 * self.max_turns - 1 if self.rewrite is RewriteForm.LESSON else self.max_turns + 1
+
+    def invoke(self, node: str, messages: list[BaseMessage], *, temperature: float | None = None) -> BaseMessage:
+        """The model's reply to a node, at its own or at another `temperature`, noted in the ledger."""
+        if temperature is None:
+            reply = self.chat.invoke(messages)
+        else:
+            reply = cast("Any", self.chat).invoke(messages, temperature=temperature)
         if self.ledger is not None:
             self.ledger.replied(node, reply)
         return reply
 
     def run(self, sql: str) -> Observation:
-        """What a query gave, noted in the ledger."""
-        observation = self.database.run(sql)
+        """What a query gave, noted in the ledger; one that holds a note of ours never reaches the database."""
+        if holds_note(sql):  # a model copied it out of a prompt
+            text = "Refused: the query holds a note that something was left out. Write the query whole."
+            observation = Observation(status=ObservationStatus.REFUSED, text=text)
+        else:
+            observation = self.database.run(sql)
         if self.ledger is not None:
             self.ledger.executed(sql, observation)
         return observation
@@ -100,20 +124,25 @@ def write_query(state: SqlState, agent: Agent) -> SqlState:
 
 
 def execute_query(state: SqlState, agent: Agent) -> SqlState:
-    """Run the query of the last reply, unless there is none or it ran before: then say why the agent ends."""
+    """Run the query of the last reply, unless there is none or it ran before.
+
+    Then the agent ends, and this says why; but while no query ran, LESSON asks again as long as replies remain.
+    """
     *earlier, attempt = state.get("attempts", [])
     sql = attempt["query"]
+    best = best_attempt(read_attempts({"attempts": earlier}))
+    failed = best is not None and best.observation is not None and not best.observation.ran
+    again = failed and agent.rewrite is RewriteForm.LESSON and len(earlier) + 1 < agent.max_replies
     if sql is None:
-        return {"stop": StopReason.CUT if attempt["cut"] else StopReason.NO_SQL}
+        return {"stop": None} if again else {"stop": StopReason.CUT if attempt["cut"] else StopReason.NO_SQL}
     for before in earlier:
         if before["query"] is not None and same_query(before["query"], sql):
-            return {
-                "attempts": [*earlier, {**attempt, "observation": before["observation"]}],
-                "stop": StopReason.REPEATED,
-            }
+            known: AttemptRecord = {**attempt, "observation": before["observation"], "feedback": before["feedback"]}
+            changed = _answered(state, [*earlier, known])
+            return changed if again else {**changed, "stop": StopReason.REPEATED}
     observation = to_record(agent.run(sql))
     return {
-        "attempts": [*earlier, {**attempt, "observation": observation}],
+        **_answered(state, [*earlier, {**attempt, "observation": observation}]),
         "num_turns": state.get("num_turns", 0) + 1,
     }
 
@@ -127,23 +156,30 @@ def check_query(state: SqlState, agent: Agent) -> SqlState:
         return {"stop": state.get("stop")}
     if state.get("num_turns", 0) >= agent.max_turns:
         return {"stop": StopReason.MAX_TURNS}
+    *earlier, attempt = state.get("attempts", [])
+    if attempt["observation"] is None or attempt["feedback"]:
+        return {"stop": None}  # no query, or one that ran before and was not approved: it is asked for again
     feedback = _feedback(state, agent)
     if not feedback:
         return {"stop": StopReason.APPROVED}
-    *earlier, attempt = state.get("attempts", [])
-    return {"attempts": [*earlier, {**attempt, "feedback": feedback}]}
+    judged: AttemptRecord = {**attempt, "feedback": feedback}
+    if hints := _hints(agent, attempt):
+        judged["hints"] = hints
+    return {"attempts": [*earlier, judged]}
 
 
 def rewrite_query(state: SqlState, agent: Agent) -> SqlState:
-    """Ask for a better query, given what the last one showed. A reply without SQL leaves the answer as it is."""
+    """Ask for a better query, given what the earlier ones showed."""
     attempts = state.get("attempts", [])
     task, last = agent.task(state), attempts[-1]
-    outcome = agent.budget.outcome(task, sql=last["query"] or "", observation=_text(last), feedback=last["feedback"])
-    attempt = _ask(agent, REWRITE, rewrite_messages(task, outcome))
-    changed: SqlState = {"attempts": [*attempts, attempt]}
-    if attempt["query"] is not None:
-        changed["query"] = attempt["query"]
-    return changed
+    if agent.rewrite is RewriteForm.LESSON:
+        lessons = agent.budget.lessons(task, [lesson for attempt in attempts for lesson in _lessons(attempt)])
+        attempt = _ask(agent, REWRITE, lesson_messages(task, lessons), rewritten=len(attempts) - 1)
+    else:
+        text = last["observation"]["text"] if last["observation"] else ""
+        outcome = agent.budget.outcome(task, sql=last["query"] or "", observation=text, feedback=last["feedback"])
+        attempt = _ask(agent, REWRITE, rewrite_messages(task, outcome))
+    return {"attempts": [*attempts, attempt]}
 
 
 def should_continue(state: SqlState) -> Literal["rewrite_query", "__end__"]:
@@ -157,8 +193,38 @@ WAYS = {WRITE: EXECUTE, EXECUTE: CHECK, REWRITE: EXECUTE}
 """Which node follows which; `check_query` is followed by what `should_continue` says."""
 
 
-def _ask(agent: Agent, node: str, messages: list[BaseMessage]) -> AttemptRecord:
-    reply = read_reply(agent.invoke(node, messages))
+def _answered(state: SqlState, attempts: list[AttemptRecord]) -> SqlState:
+    """The attempts, and the query of the best of them."""
+    best = best_attempt(read_attempts({"attempts": attempts}))
+    changed: SqlState = {"attempts": attempts}
+    if best is not None and best.sql != state.get("query"):
+        changed["query"] = best.sql
+    return changed
+
+
+def _hints(agent: Agent, attempt: AttemptRecord) -> list[str]:
+    """What the database knows about a query that was not approved; CONVERSATION has no place for it."""
+    if agent.rewrite is not RewriteForm.LESSON or attempt["query"] is None or attempt["observation"] is None:
+        return []
+    if not isinstance(agent.database, HintingDatabase):
+        return []
+    return list(agent.database.hints(attempt["query"], from_record(attempt["observation"])))
+
+
+def _lessons(attempt: AttemptRecord) -> list[str]:
+    """What an attempt teaches: the hints, else the database's own words where it failed, else the feedback."""
+    if hints := attempt.get("hints"):
+        return hints
+    if attempt["observation"] is None:
+        return []
+    ran = from_record(attempt["observation"]).ran
+    return [attempt["feedback"] if ran else attempt["observation"]["text"]]
+
+
+def _ask(agent: Agent, node: str, messages: list[BaseMessage], *, rewritten: int = 0) -> AttemptRecord:
+    """The model's reply; `rewritten` counts the rewrites that came to nothing before."""
+    heated = rewritten and getattr(agent.chat, "temperature", None) == 0
+    reply = read_reply(agent.invoke(node, messages, temperature=agent.rewrite_temperature if heated else None))
     record: AttemptRecord = {
         "node": node, "query": reply.sql, "cut": reply.cut, "observation": None, "feedback": ""
     }  # fmt: skip
@@ -177,7 +243,11 @@ def _feedback(state: SqlState, agent: Agent) -> str:
     if attempt["observation"] is None:
         return ""
     observation = from_record(attempt["observation"])
+    if agent.check is CheckMode.NONE and observation.ran:
+        return ""
     by_rules = rule_feedback(state.get("question", ""), observation)
+    if agent.check is CheckMode.NONE:
+        return by_rules
     if agent.check is CheckMode.RULES or (agent.check is CheckMode.BOTH and by_rules):
         return by_rules
     task = agent.task(state)
@@ -186,7 +256,3 @@ def _feedback(state: SqlState, agent: Agent) -> str:
     if observation.ran and parse_verdict(reply) is not CheckVerdict.INCORRECT:
         return ""
     return checker_remarks(reply) or by_rules or "The query does not answer the question."
-
-
-def _text(attempt: AttemptRecord) -> str:
-    return attempt["observation"]["text"] if attempt["observation"] else ""

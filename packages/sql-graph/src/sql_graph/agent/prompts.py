@@ -14,15 +14,19 @@ from functools import lru_cache
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from sql_graph.agent.shown import tame
-from sql_graph.agent.state import HistoryRecord, PromptStyle
+from sql_graph.agent.state import HistoryRecord
 from sql_graph.agent.tokens import clip, estimate_tokens
 from sql_graph.errors import EmptyQuestionError, PromptBudgetError
+from sql_graph.options import PromptStyle
+from sql_graph.parse import message_text
 from sql_graph.ports import Database, SchemaStyle
 
 MESSAGE_TOKENS = 8
 """What a chat template adds around one message: role, start and end marks."""
 JOINT_TOKENS = 8
 """What joining texts may add to the sum of their own estimates, in any prompt here."""
+LESSON_TOKENS = 4
+"""What stands around one lesson in a prompt."""
 MIN_SCHEMA_TOKENS = 48
 """Below this no useful schema fits, so the budget is refused."""
 
@@ -54,6 +58,9 @@ VERDICT: CORRECT or VERDICT: INCORRECT."""
 _REWRITE_REQUEST = "Write the corrected query. Reply with the query alone, in a fenced code block marked sql."
 
 
+_LESSONS = "Earlier queries failed. Keep in mind:"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What every prompt of one question shares."""
@@ -71,6 +78,7 @@ class Outcome:
     """A query that was executed, what came of it, and what a check made of that."""
 
     sql: str
+    """Empty where it is too long to be shown."""
     observation: str
     """The result as a table, or the error."""
     feedback: str = ""
@@ -95,7 +103,26 @@ def rewrite_messages(task: Task, outcome: Outcome) -> list[BaseMessage]:
         return [HumanMessage(f"{_compact_head(task)}\n{failed}\nfixed {task.dialect} query:")]
     review = f"\n\nReview: {outcome.feedback}" if outcome.feedback else ""
     request = f"The query gave:\n\n{outcome.observation}{review}\n\n{_REWRITE_REQUEST}"
+    if not outcome.sql:  # a chat template may allow no two messages of a user in a row
+        *before, asked = write_messages(task)
+        return [*before, HumanMessage(f"{message_text(asked)}\n\nAn earlier query failed. {request}")]
     return [*write_messages(task), AIMessage(_fenced(outcome.sql)), HumanMessage(request)]
+
+
+def lesson_messages(task: Task, lessons: Sequence[str]) -> list[BaseMessage]:
+    """Ask for the query once more: the messages of `write_messages`, and beside the question what failures taught.
+
+    No failed query is shown: a small model repeats what it reads. Without lessons the messages are those of the first
+    prompt, so that only sampling can tell the replies apart.
+    """
+    *before, asked = write_messages(task)
+    if not lessons:
+        return [*before, asked]
+    if task.style is PromptStyle.COMPACT:
+        noted = "".join(f"\n-- {_one_line(lesson)}" for lesson in lessons)
+        return [HumanMessage(f"{_compact_head(task)}{noted}\n{task.dialect} query:")]
+    noted = "\n".join(f"- {_one_line(lesson)}" for lesson in lessons)
+    return [*before, HumanMessage(f"Question: {task.question}\n\n{_LESSONS}\n{noted}")]
 
 
 def check_messages(task: Task, outcome: Outcome) -> list[BaseMessage]:
@@ -152,18 +179,35 @@ class PromptBudget:
         return Task(question=question, schema=clip(schema, schema_tokens), dialect=dialect, style=style, history=kept)
 
     def outcome(self, task: Task, *, sql: str, observation: str, feedback: str = "") -> Outcome:
-        """A query and what it showed, each cut to its share; what is cut says so."""
+        """A query and what it showed, each within its share.
+
+        What is cut of the outcome says so. A query is whole or not there: a model takes half of one for its own.
+        """
         room = self.total_tokens - _fixed_tokens(task.dialect, task.style)
         room -= estimate_tokens(task.question) + _history_tokens(task.history)
         room -= int(room * self.schema_share)
         limit = self.max_observation_chars
         if limit is not None and len(observation) > limit:
             observation = f"{observation[:limit]} [{len(observation) - limit} characters left out]"
+        shown = tame(sql)
         return Outcome(
-            sql=clip(tame(sql), room // 2),
+            sql=shown if estimate_tokens(shown) <= room // 2 else "",
             observation=clip(tame(observation), room // 4),
             feedback=clip(tame(feedback), room // 4),
         )
+
+    def lessons(self, task: Task, lessons: Sequence[str]) -> list[str]:
+        """The lessons that fit beside the question, each whole, the latest first to get room; in order, none twice."""
+        room = self.total_tokens - _fixed_tokens(task.dialect, task.style)
+        room -= estimate_tokens(task.question) + _history_tokens(task.history)
+        room -= int(room * self.schema_share)
+        kept: list[str] = []
+        for lesson in reversed(dict.fromkeys(_one_line(tame(lesson)) for lesson in lessons)):
+            size = estimate_tokens(lesson) + LESSON_TOKENS
+            if size <= room:
+                kept.insert(0, lesson)
+                room -= size
+        return kept
 
     def _fit_history(self, history: Sequence[HistoryRecord], room: int) -> list[HistoryRecord]:
         """The latest earlier questions that fit in `room` tokens, oldest first."""
@@ -186,7 +230,13 @@ def _fixed_tokens(dialect: str, style: PromptStyle) -> int:
     """Tokens of the longest prompt when question, schema, history, query and outcome are left empty."""
     bare = Task(question="", schema="", dialect=dialect, style=style)
     nothing = Outcome(sql="", observation="", feedback=" ")
-    prompts = (write_messages(bare), rewrite_messages(bare, nothing), check_messages(bare, nothing))
+    prompts = (
+        write_messages(bare),
+        rewrite_messages(bare, nothing),
+        rewrite_messages(bare, Outcome(sql=" ", observation="", feedback=" ")),
+        lesson_messages(bare, [" "]),
+        check_messages(bare, nothing),
+    )
     return max(prompt_tokens(messages) for messages in prompts) + JOINT_TOKENS
 
 

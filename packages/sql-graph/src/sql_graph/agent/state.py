@@ -22,26 +22,6 @@ if TYPE_CHECKING:
     import pandas  # pyright: ignore[reportMissingTypeStubs]  pandas ships no stubs
 
 
-class CheckMode(StrEnum):
-    """What checks a query after it ran."""
-
-    LLM = "llm"
-    """The model, in a call of its own, as in the tutorial."""
-    RULES = "rules"
-    """Rules that cost no call: it failed, it found nothing, it shows more than the one number asked for."""
-    BOTH = "both"
-    """The rules first; the model only for what they let pass."""
-
-
-class PromptStyle(StrEnum):
-    """How much text the prompts hold."""
-
-    FULL = "full"
-    """Conventions, the schema with sample values, and a system message: for instruction-tuned models."""
-    COMPACT = "compact"
-    """One short message that is mostly schema: for models of a million parameters and contexts of 512 tokens."""
-
-
 class StopReason(StrEnum):
     """Why the agent ended. Each is an ordinary end."""
 
@@ -50,7 +30,7 @@ class StopReason(StrEnum):
     MAX_TURNS = "max_turns"
     """`max_turns` queries were executed."""
     REPEATED = "repeated"
-    """A rewrite gave a query that had been executed already."""
+    """A rewrite gave a query that had been executed already, and nothing else was to be had."""
     NO_SQL = "no_sql"
     """The reply held no SQL. Nothing of it reached the database."""
     CUT = "cut"
@@ -85,6 +65,7 @@ class AttemptRecord(TypedDict):
     feedback: str
     reply: NotRequired[str]
     only_reasoning: NotRequired[bool]
+    hints: NotRequired[list[str]]
 
 
 class SqlInput(TypedDict):
@@ -100,7 +81,7 @@ class SqlState(TypedDict, total=False):
     question: str
     history: list[HistoryRecord]
     query: str | None
-    """The answer so far: the last SQL that the model wrote."""
+    """The answer so far: the query of `best_attempt`, or the newest one until it is executed."""
     num_turns: int
     """Queries executed so far."""
     attempts: list[AttemptRecord]
@@ -129,6 +110,8 @@ class Attempt:
     """The model's own words where they hold no query, at most 2,000 characters; else empty."""
     only_reasoning: bool = False
     """Whether `reply` is reasoning (`reasoning_content`, `<think>`) beside which the model gave no answer."""
+    hints: tuple[str, ...] = ()
+    """What the database knows that helps to mend the query: where a name lives, how a value is spelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +120,7 @@ class SqlAnswer:
 
     question: str
     sql: str | None
-    """The last query that the model wrote; None when no reply held one."""
+    """The query of `best_attempt`; None when no reply held one."""
     turns: int
     """Queries executed."""
     stop: StopReason
@@ -202,10 +185,14 @@ class SqlAnswer:
     @property
     def observation(self) -> Observation | None:
         """What executing `sql` showed; None when there is no `sql`."""
-        for attempt in reversed(self.attempts):
-            if attempt.observation is not None:
-                return attempt.observation
-        return None
+        best = best_attempt(self.attempts)
+        return None if best is None else best.observation
+
+    @property
+    def sql_after_each(self) -> tuple[str | None, ...]:
+        """The query that would have answered if the agent had ended after each attempt, in order."""
+        best = (best_attempt(self.attempts[: end + 1]) for end in range(len(self.attempts)))
+        return tuple(None if attempt is None else attempt.sql for attempt in best)
 
     @property
     def reply(self) -> str:
@@ -243,10 +230,29 @@ class SqlAnswer:
                     "feedback": attempt.feedback,
                     "reply": attempt.reply,
                     "only_reasoning": attempt.only_reasoning,
+                    "hints": list(attempt.hints),
                 }
                 for attempt in self.attempts
             ],
         }
+
+
+def best_attempt(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The attempt that answers: the last of those that did best; None when no reply held a query.
+
+    One that ran is better than one that was stopped at a limit, and that is better than one that was rejected or
+    refused. A later attempt knows more, so it is preferred among equals.
+    """
+    asked = [attempt for attempt in attempts if attempt.sql is not None]
+    return max(reversed(asked), key=_rank, default=None)
+
+
+def _rank(attempt: Attempt) -> int:
+    if attempt.observation is None:
+        return 0
+    if attempt.observation.ran:
+        return 3
+    return 2 if attempt.observation.status in (ObservationStatus.TIMEOUT, ObservationStatus.TOO_LARGE) else 1
 
 
 def to_record(observation: Observation) -> ObservationRecord:
@@ -280,8 +286,13 @@ def answer_from_state(state: SqlState) -> SqlAnswer:
         sql=state.get("query"),
         turns=state.get("num_turns", 0),
         stop=StopReason(str(state.get("stop"))),
-        attempts=tuple(_attempt(record) for record in state.get("attempts", [])),
+        attempts=read_attempts(state),
     )
+
+
+def read_attempts(state: SqlState) -> tuple[Attempt, ...]:
+    """The typed attempts in a state of the graph, oldest first."""
+    return tuple(_attempt(record) for record in state.get("attempts", []))
 
 
 def history_records(history: Sequence[tuple[str, str]]) -> list[HistoryRecord]:
@@ -299,4 +310,5 @@ def _attempt(record: AttemptRecord) -> Attempt:
         feedback=record["feedback"],
         reply=record.get("reply", ""),
         only_reasoning=record.get("only_reasoning", False),
+        hints=tuple(record.get("hints", ())),
     )

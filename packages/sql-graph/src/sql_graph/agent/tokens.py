@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+_NOTE = re.compile(r"\[\d+ characters left out\]|\b\d+ more (?:columns|tables?) not shown\b")
 LETTERS_PER_TOKEN = 3
 BLANKS_PER_TOKEN = 8
 _LETTERS = re.compile(r"[A-Za-z]+")
@@ -44,6 +45,11 @@ def clip(text: str, max_tokens: int) -> str:
         else:
             high = middle - 1
     return _clipped(text, low) if estimate_tokens(_clipped(text, low)) <= max_tokens else ""
+
+
+def holds_note(text: str) -> bool:
+    """Whether a text holds a note that `clip` or the schema writes where it leaves something out."""
+    return _NOTE.search(text) is not None
 
 
 def _clipped(text: str, kept: int) -> str:

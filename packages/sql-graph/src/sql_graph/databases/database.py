@@ -18,8 +18,10 @@ from sql_graph.agent.observe import observe
 from sql_graph.agent.render import SchemaWriter
 from sql_graph.databases import Backend, open_backend
 from sql_graph.databases.files import PathLike
+from sql_graph.databases.hints import Hints
 from sql_graph.databases.limits import DatabaseLimits
 from sql_graph.databases.schema import Schema
+from sql_graph.databases.value_index import ValueIndex, build_value_index
 from sql_graph.databases.values import with_values
 from sql_graph.errors import EmptyDatabaseError
 from sql_graph.ports import Observation, SchemaStyle
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_CACHED_SCHEMAS = 512
+MAX_CACHED_INDEXES = 8
+"""Value indexes kept; each may take tens of megabytes."""
 _schemas: OrderedDict[object, SchemaWriter] = OrderedDict()
+_indexes: OrderedDict[object, ValueIndex] = OrderedDict()
 _schemas_lock = threading.Lock()
 os.register_at_fork(after_in_child=lambda: globals().__setitem__("_schemas_lock", threading.Lock()))
 
@@ -83,6 +88,32 @@ class SqlDatabase:
         started = time.monotonic()
         outcome = self._backend.fetch(sql, limits=self._limits)
         return observe(outcome, limits=self._limits, seconds=time.monotonic() - started)
+
+    def hints(self, sql: str, observation: Observation) -> tuple[str, ...]:
+        """Facts that help to mend a query which gave `observation`; see `sql_graph.databases.hints`.
+
+        Raises:
+            DatabaseError: the database is missing or cannot be used.
+        """
+        return Hints(self.schema, self.value_index).about(sql, observation)
+
+    def value_index(self) -> ValueIndex:
+        """The text values of this database, read at the first call; see `sql_graph.databases.value_index`.
+
+        Raises:
+            DatabaseError: the database is missing or cannot be used.
+        """
+        key = self._backend.identity()
+        with _schemas_lock:
+            if key in _indexes:
+                _indexes.move_to_end(key)
+                return _indexes[key]
+        index = build_value_index(self._backend, self.schema)
+        with _schemas_lock:
+            _indexes[key] = index
+            while len(_indexes) > MAX_CACHED_INDEXES:
+                _indexes.popitem(last=False)
+        return index
 
     def close(self) -> None:
         """Close all connections of this process. Used again, the database opens new ones."""
