@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lit_sql_trainer.verl.config import RL_TRAINING_CONFIG, verl_config
 
 __all__ = [  # noqa: RUF022  grouped by meaning
-    # what a run is told
+    # the settings of a run
     "PROFILES",
     "profile_named",
     "Profile",

@@ -1,8 +1,8 @@
 """Public doubles: a scripted endpoint, and single rollouts through the real library without a trainer.
 
-`ScriptedEndpoint` is OpenAI-compatible, says what it is told to say and fails when it is told to fail. With it the
-whole machinery (agent, runners, tracer, adapter, algorithm) runs without a model. Token ids are the characters' code
-points, so a triplet can be read; every request is remembered. `play_rollout` shows what one rollout leaves behind.
+`ScriptedEndpoint` is OpenAI-compatible and gives the replies and failures of its script. With it the whole pipeline
+(agent, runners, tracer, adapter, algorithm) runs without a model. Token ids are the characters' code points, so a
+triplet is readable, and every request is recorded. `play_rollout` returns what one rollout leaves behind.
 """
 
 from __future__ import annotations

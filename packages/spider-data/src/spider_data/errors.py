@@ -94,7 +94,7 @@ class RecordInvalidError(SpiderDataError):
 
     def __str__(self) -> str:
         where = f"{str(self.path)!r}, record {self.row} (counted from 0)"
-        return f"{where}: {self.reason}; get the file again or mend that record"
+        return f"{where}: {self.reason}; download the file again or correct that record"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -306,7 +306,7 @@ class SchemaFailsError(SpiderDataError):
     def __str__(self) -> str:
         return (
             f"{str(self.path)!r}: its own statement {self.statement!r} fails in an empty database ({self.reason}); "
-            f"mend the schema, or leave this database out with --only"
+            f"correct the schema, or leave this database out with --only"
         )
 
 

@@ -59,7 +59,9 @@ class SpiderTask:
                 raise TaskInvalidError(task_id=self.task_id, field=name, reason=reason)
         for name in ("task_id", "db_id", "question", "query"):
             if not _is_text(getattr(self, name)):
-                reason = f"{name!r} holds half a character (a lone surrogate), which no file can store; mend the text"
+                reason = (
+                    f"{name!r} holds half a character (a lone surrogate), which no file can store; correct the text"
+                )
                 raise TaskInvalidError(task_id=self.task_id, field=name, reason=reason)
         # Plain strings are accepted, so that a row from any source can be read.
         object.__setattr__(self, "split", _member(Split, self.split, "split", self.task_id))

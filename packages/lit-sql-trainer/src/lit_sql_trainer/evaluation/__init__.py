@@ -1,5 +1,7 @@
-"""Measures how good a model is: which questions, databases and rules, how sure, and what went wrong.
+"""Measures how good a model is: on which questions, databases and rules, how certain the figure is, and what went
+wrong.
 
-`targets` says what is evaluated, `plan` what decides the numbers, `asking` how one question becomes a record, `run`
-does all of them and can go on after a kill, `summary` adds up, `table` prints, `compare` sets two side by side.
+`targets` finds what to evaluate, `plan` holds what decides the numbers, `asking` turns one question into a record,
+`run` asks all questions and resumes after a kill, `summary` adds up, `table` prints, `compare` compares two
+evaluations.
 """

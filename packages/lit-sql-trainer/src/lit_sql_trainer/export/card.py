@@ -22,7 +22,7 @@ VERSIONS = ("lit-sql-trainer", "agentlightning", "torch", "transformers", "verl"
 LICENCES = {
     "spider": "Spider is CC BY-SA 4.0 (Yu et al., EMNLP 2018).",
     "mini": "The embedded benchmark is part of spider-data (MIT).",
-    "own": "The training data are somebody's own; their terms are not known here.",
+    "own": "The training data are a user's own; their terms are unknown.",
 }
 """Licences of the training data, by the origin in the folder's manifest."""
 
@@ -53,7 +53,7 @@ def model_card(source: Source, proof: Proof, *, evaluation: Path | None, ask: st
 
 def _prompts(source: Source) -> str:
     if source.profile is None:
-        return "On which prompts it was trained is not known; `--style` and `--check` may have to be others."
+        return "The prompts of its training are unknown; `--style` and `--check` may have to be others."
     return "It was trained on the prompts that this command makes, and on no others."
 
 
@@ -179,5 +179,5 @@ def _licences(source: Source, base: str) -> str:
         except (SpiderDataError, OSError):
             manifest = None
         origin = str(manifest.origin) if manifest else "own"
-    data = LICENCES.get(origin, "The terms of the training data are not known here.")
+    data = LICENCES.get(origin, "The terms of the training data are unknown.")
     return f"The weights are derived from {base}, whose licence applies to them. {data} lit-sql-trainer is MIT."

@@ -1,4 +1,4 @@
-"""Which setting somebody means, and what to say when there is none of that name."""
+"""Find the setting that a user names, and compose the error when there is none of that name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from lit_sql_trainer.errors import ConfigError
 
 FEW = 40
-"""So many names a person still reads."""
+"""At most this many names are listed in an error."""
 
 
 def find_setting(
@@ -17,7 +17,7 @@ def find_setting(
     """The dotted path that `key` writes, or ends: `optim.lr` is `verl.actor_rollout_ref.actor.optim.lr`.
 
     Args:
-        key: as somebody wrote it.
+        key: as the user wrote it.
         fields: paths that may be shortened to any unambiguous end.
         others: further paths, which must be written whole.
         absent: paths of settings that exist elsewhere, each with the part they belong to.

@@ -1,4 +1,4 @@
-"""The keys that VERL knows, as they were recorded of the version that is pinned.
+"""The keys that VERL reads, recorded from the pinned version.
 
 VERL merges whatever it is given into its configuration, so a misspelt key changes nothing and is never reported.
 Here every key is looked up before anything is started. The list is `verl_keys.json`, written by
@@ -32,7 +32,7 @@ class KnownKeys:
         return ", ".join(f"{name} {version}" for name, version in self.versions.items())
 
     def knows(self, path: str) -> bool:
-        """Whether VERL reads this key, or leaves the keys below one of its parts to somebody else (vLLM's arguments,
+        """Whether VERL reads this key, or passes the keys below one of its parts to another library (vLLM's arguments,
         overrides of a model's configuration)."""
         return path in self.defaults or any(
             self.defaults.get(parent) == {} for parent in _parents(path) if parent in self.defaults

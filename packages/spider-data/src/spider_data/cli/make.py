@@ -105,7 +105,7 @@ def download(
 ) -> None:
     """Download Spider and make the data folder TARGET from it.
 
-    A broken download goes on where it stopped when the command is run again.
+    After a broken download, run the command again: it resumes where it stopped.
 
     Example: spider-data download data --from spider-data.zip
     """

@@ -23,7 +23,7 @@ def print_reports(reports: Sequence[SuiteReport], console: Console) -> None:
     print_table(console, _HEADING, rows)
     pool = min((report.power.pool for report in reports), default=0)
     print_text(
-        f"refutable: told from its gold by any of {pool} databases; by main: by the main file alone; "
+        f"refutable: its rows differ from its gold's on any of {pool} databases; by main: on the main file alone; "
         "ties: golds whose answer depends on the order of equal rows",
         console,
     )

@@ -89,7 +89,7 @@ def download_bundle(
             fetch(url or address.url, archive)
         except DownloadError as error:
             advice = (
-                f"\nRun the same command again to go on where it stopped. Without a network here, get the file "
+                f"\nRun the same command again to resume where it stopped. Without a network here, download the file "
                 f"in a browser elsewhere from\n  {address.url}\ncopy it to this machine, and run\n"
                 f"  spider-data download {shlex.quote(str(target))} --bundle {bundle} --from {address.filename}"
             )
