@@ -20,7 +20,7 @@ from typing import Any, NotRequired, TypedDict, cast
 
 from lit_sql_trainer.errors import RunError
 from lit_sql_trainer.machine.lock import locked
-from lit_sql_trainer.runs.folder import FileIn, append_line, read_lines, replace_text
+from lit_sql_trainer.runs.folder import FileIn, append_line, read_lines, replace_text, write_json
 from sql_reward import Outcome
 
 VERSION = 1
@@ -244,18 +244,27 @@ class EvaluationFolder:
         Raises:
             RunError: it cannot be written.
         """
-        try:
+        with _writing():
             append_line(self.verdicts_file, asdict(record))
-        except OSError as error:
-            raise RunError(
-                f"cannot write to {str(self.verdicts_file)!r} ({error.strerror}): fix that and run the same command "
-                f"again; it keeps what is already written"
-            ) from error
 
     def keep(self, records: Sequence[AnswerRecord]) -> None:
-        """Replace all lines by those of `records`, in their order, in one move."""
+        """Replace all lines by those of `records`, in their order, in one move.
+
+        Raises:
+            RunError: they cannot be written.
+        """
         text = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
-        replace_text(self.verdicts_file, text)
+        with _writing():
+            replace_text(self.verdicts_file, text)
+
+    def sum_up(self, summary: Summary) -> None:
+        """Write the numbers, which ends the evaluation.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        with _writing():
+            write_json(self.summary_file, summary)
 
     def _read(self, file: Path) -> object:
         try:
@@ -264,3 +273,14 @@ class EvaluationFolder:
             raise RunError(
                 f"{str(self.path)!r} is no evaluation ({file.name}: {error}): name a folder that `lit-sql eval` made"
             ) from error
+
+
+@contextmanager
+def _writing() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {str(error.filename)!r} ({error.strerror}): fix that and run the same command again; it "
+            f"keeps what is already written"
+        ) from error

@@ -83,7 +83,7 @@ def evaluate(
             return Evaluation(folder=folder, plan=plan, records=records, summary=None)
         folder.keep(records)
         summary = summarise(plan, records)
-        write_json(folder.summary_file, summary)
+        folder.sum_up(summary)
     return Evaluation(folder=folder, plan=plan, records=records, summary=summary)
 
 

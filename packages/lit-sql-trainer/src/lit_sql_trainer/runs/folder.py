@@ -277,14 +277,18 @@ def write_json(path: Path, value: object) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file in one move: a reader sees the old text or the new, never half."""
+    """Write a file in one move: a reader sees the old text or the new, never half.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
-    except OSError:
+    except OSError as error:
         part.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _new_folder(root: Path, name: str, *, exact: bool) -> Path:
