@@ -139,7 +139,7 @@ def test_tokens_of_each_call(singers: Path) -> None:
         message("VERDICT: CORRECT", 120, 4),
     ]
     with SqlDatabase(singers) as database:
-        found = answer("Who?", database=database, chat=ScriptedChat(replies))
+        found = answer("Who?", database=database, chat=ScriptedChat(replies), check=CheckMode.LLM)
     assert [call.node for call in found.calls] == ["write_query", "check_query", "rewrite_query", "check_query"]
     assert [call.completion_tokens for call in found.calls] == [5, 6, 7, 4]
     assert [call.reasoning_tokens for call in found.calls] == [None, None, 3, None]

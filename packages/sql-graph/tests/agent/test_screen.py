@@ -40,7 +40,7 @@ def department(tmp_path: Path) -> Path:
 @pytest.fixture
 def ask(department: Path, endpoint: Any) -> Callable[..., Command]:
     """The command line of a question."""
-    options = ["--db", department, "--model", "m", "--base-url", endpoint.url]
+    options = ["--db", department, "--model", "m", "--base-url", endpoint.url, "--check", "llm"]
     return lambda *more: [SQL_GRAPH, "ask", *options, *more, "Who heads the department with the largest budget?"]
 
 
