@@ -77,6 +77,8 @@ class TurnPrinter:
             if node in (WRITE, REWRITE):
                 self._reply(attempt)
             elif node == EXECUTE:
+                if attempt.get("written"):
+                    self._text(f"run as: {attempt['query']}", "yellow")
                 failed = attempt["observation"]["status"] not in ("rows", "empty")
                 self._text(attempt["observation"]["text"], "red" if failed else "")
             elif node == CHECK:

@@ -105,6 +105,19 @@ class HintingDatabase(Protocol):
         ...
 
 
+@runtime_checkable
+class MendingDatabase(Protocol):
+    """What a `Database` may do besides: set a slip right that leaves one choice."""
+
+    def mended(self, sql: str, observation: Observation) -> str | None:
+        """The query that was meant by one which failed with `observation`, if it runs; None where that is not certain.
+
+        Raises:
+            DatabaseError: the database itself failed.
+        """
+        ...
+
+
 class ChatModel(Protocol):
     """The one method of LangChain's `BaseChatModel` that the graph calls.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sql_graph import CheckMode, Observation, ScriptedChat, SqlAnswer, StopReason, TableDatabase, answer
+from sql_graph import CheckMode, Observation, ScriptedChat, SqlAnswer, SqlDatabase, StopReason, TableDatabase, answer
 from sql_graph.options import RewriteForm
 from sql_graph.parse import message_text
 from sql_graph.ports import ObservationStatus
@@ -106,3 +108,29 @@ def test_hints_are_in_the_answer() -> None:
     got, _, _ = play(BAD, GOOD)
     assert [attempt.hints for attempt in got.attempts] == [(MISSING,), ()]
     assert got.to_dict()["attempts"][0]["hints"] == [MISSING]
+
+
+def test_a_confused_alias_is_set_right(tmp_path: Path) -> None:
+    """A column under the alias of another table runs as it was meant; the answer keeps what the model wrote."""
+    file = tmp_path / "shop.sqlite"
+    with sqlite3.connect(file) as connection:
+        connection.executescript(
+            "CREATE TABLE item (id int, name text); CREATE TABLE sale (item_id int, price int);"
+            "INSERT INTO item VALUES (1, 'pen'); INSERT INTO sale VALUES (1, 3);"
+        )
+    wrong = "SELECT T2.name, T1.price FROM item AS T1 JOIN sale AS T2 ON T1.id = T2.item_id"
+    meant = "SELECT T1.name, T2.price FROM item AS T1 JOIN sale AS T2 ON T1.id = T2.item_id"
+    with SqlDatabase(file) as database:
+        got = answer("?", database=database, chat=ScriptedChat([wrong]))
+        assert (got.sql, got.rows, got.stop) == (meant, (("pen", 3),), StopReason.APPROVED)
+        assert [(attempt.sql, attempt.written) for attempt in got.attempts] == [(meant, wrong)]
+        told = answer("?", database=database, chat=ScriptedChat([wrong]), max_turns=1, rewrite=RewriteForm.CONVERSATION)
+        assert (told.sql, told.ran) == (wrong, False)
+        for doubtful in (
+            "SELECT T3.size FROM item AS T1",
+            "SELECT T1.colour FROM item AS T1",
+            "SELECT price FROM item",
+        ):
+            assert database.mended(doubtful, database.run(doubtful)) is None
+        both = "SELECT b.name FROM item AS a JOIN item AS c ON a.id = c.id JOIN sale AS b ON a.id = b.item_id"
+        assert database.mended(both, database.run(both)) is None  # two tables have the column

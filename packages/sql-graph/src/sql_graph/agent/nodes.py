@@ -32,7 +32,7 @@ from sql_graph.agent.tokens import holds_note
 from sql_graph.errors import UsageError
 from sql_graph.options import CheckMode, PromptStyle, RewriteForm
 from sql_graph.parse import message_text, read_reply
-from sql_graph.ports import ChatModel, Database, HintingDatabase, Observation, ObservationStatus
+from sql_graph.ports import ChatModel, Database, HintingDatabase, MendingDatabase, Observation, ObservationStatus
 from sql_graph.sqltext import same_query
 from sql_graph.verdict import CheckVerdict, checker_remarks, parse_verdict
 
@@ -128,7 +128,8 @@ def execute_query(state: SqlState, agent: Agent) -> SqlState:
 
     Then the agent ends, and this says why; but while no query ran, LESSON asks again as long as replies remain.
     """
-    *earlier, attempt = state.get("attempts", [])
+    *earlier, latest = state.get("attempts", [])
+    attempt = latest.copy()
     sql = attempt["query"]
     best = best_attempt(read_attempts({"attempts": earlier}))
     failed = best is not None and best.observation is not None and not best.observation.ran
@@ -136,13 +137,18 @@ def execute_query(state: SqlState, agent: Agent) -> SqlState:
     if sql is None:
         return {"stop": None} if again else {"stop": StopReason.CUT if attempt["cut"] else StopReason.NO_SQL}
     for before in earlier:
-        if before["query"] is not None and same_query(before["query"], sql):
+        if before["query"] is not None and any(same_query(said, sql) for said in (before["query"], _written(before))):
             known: AttemptRecord = {**attempt, "observation": before["observation"], "feedback": before["feedback"]}
+            if "written" in before:
+                known["query"], known["written"] = before["query"], sql
             changed = _answered(state, [*earlier, known])
             return changed if again else {**changed, "stop": StopReason.REPEATED}
-    observation = to_record(agent.run(sql))
+    observation = agent.run(sql)
+    if (meant := _meant(agent, sql, observation)) is not None:
+        attempt["query"], attempt["written"] = meant, sql
+        observation = agent.run(meant)
     return {
-        **_answered(state, [*earlier, {**attempt, "observation": observation}]),
+        **_answered(state, [*earlier, {**attempt, "observation": to_record(observation)}]),
         "num_turns": state.get("num_turns", 0) + 1,
     }
 
@@ -200,6 +206,18 @@ def _answered(state: SqlState, attempts: list[AttemptRecord]) -> SqlState:
     if best is not None and best.sql != state.get("query"):
         changed["query"] = best.sql
     return changed
+
+
+def _written(attempt: AttemptRecord) -> str:
+    """The query as the model wrote it."""
+    return attempt.get("written") or attempt["query"] or ""
+
+
+def _meant(agent: Agent, sql: str, observation: Observation) -> str | None:
+    """The query that was meant by one that failed, where that is certain; in CONVERSATION the model's words stand."""
+    if agent.rewrite is not RewriteForm.LESSON or observation.status is not ObservationStatus.ERROR:
+        return None
+    return agent.database.mended(sql, observation) if isinstance(agent.database, MendingDatabase) else None
 
 
 def _hints(agent: Agent, attempt: AttemptRecord) -> list[str]:

@@ -66,6 +66,7 @@ class AttemptRecord(TypedDict):
     reply: NotRequired[str]
     only_reasoning: NotRequired[bool]
     hints: NotRequired[list[str]]
+    written: NotRequired[str]
 
 
 class SqlInput(TypedDict):
@@ -112,6 +113,8 @@ class Attempt:
     """Whether `reply` is reasoning (`reasoning_content`, `<think>`) beside which the model gave no answer."""
     hints: tuple[str, ...] = ()
     """What the database knows that helps to mend the query: where a name lives, how a value is spelled."""
+    written: str | None = None
+    """The query as the model wrote it, where `sql` has confused qualifiers set right; else None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +234,7 @@ class SqlAnswer:
                     "reply": attempt.reply,
                     "only_reasoning": attempt.only_reasoning,
                     "hints": list(attempt.hints),
+                    "written": attempt.written,
                 }
                 for attempt in self.attempts
             ],
@@ -311,4 +315,5 @@ def _attempt(record: AttemptRecord) -> Attempt:
         reply=record.get("reply", ""),
         only_reasoning=record.get("only_reasoning", False),
         hints=tuple(record.get("hints", ())),
+        written=record.get("written"),
     )

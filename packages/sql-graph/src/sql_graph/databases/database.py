@@ -20,6 +20,7 @@ from sql_graph.databases import Backend, open_backend
 from sql_graph.databases.files import PathLike
 from sql_graph.databases.hints import Hints
 from sql_graph.databases.limits import DatabaseLimits
+from sql_graph.databases.mending import mended
 from sql_graph.databases.schema import Schema
 from sql_graph.databases.value_index import ValueIndex, build_value_index
 from sql_graph.databases.values import with_values
@@ -96,6 +97,14 @@ class SqlDatabase:
             DatabaseError: the database is missing or cannot be used.
         """
         return Hints(self.schema, self.value_index).about(sql, observation)
+
+    def mended(self, sql: str, observation: Observation) -> str | None:
+        """The query with confused qualifiers set right, where it then runs; see `sql_graph.databases.mending`.
+
+        Raises:
+            DatabaseError: the database is missing or cannot be used.
+        """
+        return mended(self.schema, sql, observation, self.run)
 
     def value_index(self) -> ValueIndex:
         """The text values of this database, read at the first call; see `sql_graph.databases.value_index`.
