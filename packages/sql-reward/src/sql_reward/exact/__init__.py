@@ -1,4 +1,4 @@
-"""Scores exact match and hardness: by Spider's rules and a small grammar, without execution.
+"""Compare two queries part by part and grade how hard one is, by Spider's rules. Nothing is executed.
 
 Names are imported at first use.
 """

@@ -11,15 +11,15 @@ ARITHMETIC = frozenset({"none", "-", "+", "*", "/"})
 
 
 class ExpressionReader(Cursor):
-    """Reads columns, their names resolved in a schema."""
+    """Read columns and find their names in a schema."""
 
     def __init__(self, words: list[str], schema: Schema, tables: Mapping[str, str], known: list[str]) -> None:
         super().__init__(words)
         self.schema = schema
         self.tables = tables
-        """What a word may stand for as a table; not all of it need be one."""
+        """The table that each word may name; some of these words are no tables."""
         self.known = known
-        """Tables of the FROM being read, in which names without a table are looked up."""
+        """Tables of the FROM being read. A column name without a table is searched in these."""
 
     def expression(self) -> Expression:
         wrapped = self.take("(")
@@ -42,7 +42,7 @@ class ExpressionReader(Cursor):
             distinct = self.take("distinct")
             name = self.column_name()
             self.expect(")")
-            return Column(aggregate, name, distinct)  # an outer parenthesis stays open: it is the caller's
+            return Column(aggregate, name, distinct)  # the caller closes an outer parenthesis
         distinct = self.take("distinct")
         name = self.column_name()
         if wrapped:

@@ -1,7 +1,7 @@
 """How hard a gold query is: easy, medium, hard or extra, by Spider's official counting.
 
-The counting has two slips that published figures rest on, so they are kept: a negated condition of
-WHERE or HAVING, and every AND or OR inside HAVING, counts as an aggregate.
+The official counting has two mistakes. Published figures depend on them, so this module repeats them: a negated
+condition of WHERE or HAVING counts as an aggregate, and so does every AND or OR inside HAVING.
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ def hardness(sql: str, schema: Schema) -> Hardness:
 
 
 def hardness_of(query: Query) -> Hardness:
-    """The level of a query that has been read."""
+    """The level of a parsed query."""
     basic, nested, other = _basic_parts(query), _nested_queries(query), _repeated_parts(query)
     if nested == 0:
         if basic <= 1 and other == 0:
@@ -63,9 +63,9 @@ def _nested_queries(query: Query) -> int:
 
 
 def _repeated_parts(query: Query) -> int:
-    """How many of these there are more than one of: aggregates, selected items, conditions, grouped columns.
+    """How many of these kinds occur more than once: aggregates, selected items, conditions, grouped columns.
 
-    WHERE counts its connectors too, so that two conditions are three.
+    WHERE counts its connectors too, so two conditions count as three.
     """
     keys = query.order.keys if query.order else ()
     ordered = [column for key in keys for column in (key.left, key.right) if column]

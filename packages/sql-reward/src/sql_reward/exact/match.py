@@ -1,10 +1,9 @@
 """Exact set match: does a prediction have the same parts as the gold query?
 
-Both are read by `official_parser`, their values forgotten, columns joined by foreign keys made one, and
-then compared clause by clause. Nothing is executed. The rules are those of Spider's official
-evaluator (Yu et al. 2018; the versions that ship with the test suites of Zhong et al. 2020), including
-the odd ones: DISTINCT, ON conditions and the value of LIMIT are not looked at. A report, not a reward: a
-right answer written differently does not match.
+This module parses both queries, drops their values, replaces columns that foreign keys join by one of them, and
+compares clause by clause. It executes nothing. The rules are those of Spider's official evaluator (Yu et al. 2018; the
+versions that ship with the test suites of Zhong et al. 2020), the odd ones included: it ignores DISTINCT, ON conditions
+and the value of LIMIT. Use it for reports, not as a reward: a right answer in other words does not match.
 """
 
 from collections import Counter
@@ -29,7 +28,7 @@ from sql_reward.exact.tree import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One clause of two queries, compared. A clause is right as a whole or not at all."""
+    """How one clause of two queries compares. A clause is right as a whole or wrong as a whole."""
 
     predicted: int
     """How many items the prediction has here."""
@@ -48,7 +47,7 @@ class ExactMatch:
     matched: bool
     """Every component is correct and FROM names the same tables and subqueries."""
     parsed: bool
-    """Whether the grammar could read the prediction; if not, it counts as an empty query."""
+    """Whether the grammar can read the prediction; if it cannot, the prediction counts as an empty query."""
     components: dict[str, Component]
     """By the names of the official report: `select`, `where(no OP)`, …, `keywords`."""
 
@@ -101,7 +100,7 @@ def _common(predicted: Iterable[Hashable], gold: Iterable[Hashable]) -> Componen
 
 
 def _present(predicted: object, gold: object, *, same: bool) -> Component:
-    """A clause that counts once if it is there at all."""
+    """A clause that counts as one item if the query has it."""
     return Component(
         predicted=int(bool(predicted)), gold=int(bool(gold)), matched=int(bool(predicted) and bool(gold) and same)
     )
@@ -112,7 +111,7 @@ def _grouping(query: Query) -> tuple[list[str], Conditions]:
 
 
 def _connectors(predicted: Query, gold: Query) -> Component:
-    """Which of AND and OR the WHERE clauses use, as sets: all or nothing, one item if they agree."""
+    """Which of AND and OR the WHERE clauses use, compared as sets. They count as one item if they agree."""
     ours, theirs = connectors_of(predicted.where), connectors_of(gold.where)
     if set(ours) == set(theirs):
         return Component(predicted=1, gold=1, matched=1)
@@ -148,7 +147,7 @@ def _keywords(query: Query) -> set[str]:
 
 
 def comparable(query: Query, schema: Schema) -> Query:
-    """A query without values and DISTINCT, its foreign-key columns replaced by the one that stands for them.
+    """A query without values and DISTINCT, with one column in the place of all that foreign keys join to it.
 
     Only columns of the tables in the outermost FROM are replaced. Subqueries in conditions lose their values
     but keep DISTINCT and their columns; subqueries in FROM are compared as they were written.
@@ -162,7 +161,7 @@ def _without_values(query: Query) -> Query:
         return _without_values(value) if isinstance(value, Query) else None
 
     def conditions(items: Conditions) -> Conditions:
-        # Only even places: where a connector was left out, the condition at the odd place keeps its value.
+        # The official evaluator looks at even places only: a condition at an odd place keeps its value.
         return tuple(
             replace(item, value=forget(item.value), upper=forget(item.upper))
             if place % 2 == 0 and isinstance(item, Condition)

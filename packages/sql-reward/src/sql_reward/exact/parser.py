@@ -1,10 +1,9 @@
-"""Read SQL by the grammar of Spider's exact match, with its limits and its leniencies.
+"""Parse SQL by the grammar of Spider's exact match: with all it lacks and all it tolerates.
 
-The grammar knows SELECT, inner JOIN, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT and the set operations.
-It has no LEFT JOIN, CASE, CAST, IS NULL, USING, function, comma join, column alias or WITH: about one
-model answer in six does not parse, and that is a fact of the metric, not a fault. On the other hand it
-forgives much: FROM is found before SELECT is read, commas in SELECT are optional, whatever follows a
-complete query is ignored. For running SQL, see `execute`; nothing here decides whether SQL is valid.
+The grammar knows SELECT, inner JOIN, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT and the set operations. It has no LEFT
+JOIN, CASE, CAST, IS NULL, USING, function, comma join, column alias or WITH. So it cannot read about one model answer
+in six; the metric is defined that way. It tolerates much else: it looks for FROM before it reads SELECT, commas in
+SELECT are optional, and it ignores what follows a complete query. It does not decide whether SQL is valid.
 """
 
 from sql_reward.errors import SqlRewardError
@@ -33,11 +32,11 @@ VALUE_ENDS = CLAUSES | JOINS | {",", ")", "and"}
 """What ends a column that is used as a value. OR is absent: `a = b OR c = d` is read as `a = b`."""
 
 MAX_NESTING = 100
-"""Queries inside queries; far more than any query a person has written, far less than the interpreter's stack."""
+"""Queries inside queries: more than people write, and few enough for the interpreter's stack."""
 
 
 class UnparsableSqlError(SqlRewardError, ValueError):
-    """The grammar of exact match has no reading of this SQL; `reason` says where it stopped."""
+    """The grammar of exact match cannot read this SQL; `reason` says where it stopped."""
 
     def __init__(self, sql: str, reason: str) -> None:
         super().__init__(sql, reason)
@@ -52,10 +51,10 @@ class UnparsableSqlError(SqlRewardError, ValueError):
 
 
 def parse_query(sql: str, schema: Schema) -> Query:
-    """The parts of `sql`, its names resolved in `schema`.
+    """The parts of `sql`, with the names as `schema` has them.
 
     Raises:
-        UnparsableSqlError: the grammar has no reading of it, or a table or column is not in the schema.
+        UnparsableSqlError: the grammar cannot read it, or a table or column is not in the schema.
     """
     words = split_words(sql)
     if words is None:
@@ -67,7 +66,7 @@ def parse_query(sql: str, schema: Schema) -> Query:
 
 
 def _table_names(words: list[str], schema: Schema) -> dict[str, str]:
-    """What a word may stand for as a table: each table, and the word after each AS. One scope for the whole text."""
+    """The table that each word names: its own name, or the word after AS. The whole text is one scope."""
     names: dict[str, str] = {}
     for place, word in enumerate(words):
         if word == "as":
@@ -82,12 +81,12 @@ def _table_names(words: list[str], schema: Schema) -> dict[str, str]:
 
 
 class _Parser(ExpressionReader):
-    """Each method reads one part of the grammar from the cursor and leaves the cursor behind it."""
+    """Each method reads one part of the grammar and moves the cursor past it."""
 
     nesting = 0
 
     def query(self, start: int) -> Query:
-        """A query from `start`. Names of columns without a table are looked up in its own FROM only."""
+        """A query from `start`. A column name without a table is searched in the tables of its own FROM only."""
         outer, self.known = self.known, []
         self.nesting += 1
         if self.nesting > MAX_NESTING:
@@ -250,7 +249,7 @@ class _Parser(ExpressionReader):
         return value
 
     def column_as_value(self, start: int) -> Column:
-        """The column at `start`. It is read from a cut-out that ends before the next keyword; the rest is skipped."""
+        """The column at `start`. Only the words before the next keyword are read; the cursor moves to that keyword."""
         end = self.at
         while end < len(self.words) and self.words[end] not in VALUE_ENDS:
             end += 1

@@ -1,4 +1,4 @@
-"""Which tables and columns a database has, and which columns its foreign keys make the same.
+"""Which tables and columns a database has, and which columns its foreign keys join.
 
 Exact match and hardness resolve names in such a schema. It comes from Spider's `tables.json`, from a
 SQLite file, or from both: tables and columns of the file with the foreign keys of `tables.json`, which
@@ -41,11 +41,11 @@ class Schema:
     tables: Mapping[str, Sequence[str]]
     """Columns by table."""
     key_groups: Mapping[str, str] = field(default_factory=dict[str, str])
-    """`table.column` to the one column that stands for all those joined with it by foreign keys."""
+    """For each `table.column` of a foreign key, the one column that replaces all those joined with it."""
 
     @classmethod
     def of(cls, tables: Mapping[str, Sequence[str]], foreign_keys: Iterable[tuple[str, str]] = ()) -> "Schema":
-        """A schema from plain names. A foreign key is a pair of `table.column`; the earliest column stands for both."""
+        """A schema from plain names. A foreign key is a pair of `table.column`; the earlier column replaces both."""
         lowered = {table.lower(): tuple(map(str.lower, columns)) for table, columns in tables.items()}
         order = [f"{table}.{column}" for table, columns in lowered.items() for column in columns]
         pairs = [(one.lower(), other.lower()) for one, other in foreign_keys]
@@ -84,7 +84,7 @@ def _schema_of_entry(entry: Mapping[str, Any]) -> Schema:
 
 
 def read_schema(database: PathLike) -> Schema:
-    """The tables of a SQLite file with its declared foreign keys. Views have no place in exact match.
+    """The tables of a SQLite file with its declared foreign keys. Exact match knows no views.
 
     Raises:
         SchemaError: the file is absent or is not a readable SQLite database.
@@ -126,8 +126,8 @@ def _foreign_keys(connection: sqlite3.Connection, table: str) -> list[tuple[str,
 def _key_groups(pairs: Sequence[tuple[str, str]], order: Sequence[str]) -> dict[str, str]:
     """Each column of a foreign key to the earliest column of its group.
 
-    A pair joins the first group that holds one of its columns; groups that meet later are not merged, and a
-    column of two groups belongs to the later one. The official mapping is built so.
+    A pair joins the first group that holds one of its columns; groups that share a column later stay apart, and
+    a column of two groups belongs to the later one, as in the official mapping.
     """
     groups: list[set[str]] = []
     for pair in pairs:

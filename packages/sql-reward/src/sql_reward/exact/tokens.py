@@ -1,8 +1,8 @@
 """Cut SQL into the words that Spider's exact-match grammar reads.
 
-The grammar was written over an English tokenizer, so its words are not those of SQL: `a=1` is one
-word, `a,1` is one word, `>=` is two, and every quote counts as `"`. Published exact-match and
-hardness figures rest on these rules, so they are reproduced here and used for nothing else.
+The official grammar reads the words of an English tokenizer, not those of SQL: `a=1` is one word, `a,1` is one word,
+`>=` is two, and every quote counts as `"`. Published figures of exact match and hardness depend on these rules, so this
+module repeats them. Nothing else uses it.
 """
 
 import re
@@ -10,19 +10,19 @@ from collections.abc import Container
 from typing import NoReturn
 
 QUOTED = re.compile(r'"[^"]*"')
-"""A literal. After `'` has become `"`, quotes pair up from left to right, whatever they meant."""
+"""A literal. After `'` has become `"`, quotes pair up from left to right."""
 
 _END_OF_TEXT_PERIOD = re.compile(r"([^.])\.([\])}>»”’ ]*)\s*$")
 _COLON_OR_COMMA = re.compile(r"([:,])(\D)")
 """A comma before a digit stays inside its word, as in `1,000`; what follows the comma is used up by the match."""
 _ALONE = re.compile(r"[:,]$|\.{2,}|[;@#$%&?!*\[\](){}<>]|--|[«“‘„»”’]|`+")
-"""What stands alone, wherever it is."""
+"""Signs that are always words of their own."""
 _CONTRACTIONS = re.compile(r"\b(can)(not)\b|\b(gim)(me)\b|\b(gon)(na)\b|\b(got)(ta)\b|\b(lem)(me)\b", re.IGNORECASE)
 _COMPARISONS = ("!", ">", "<")
 
 
 def split_words(sql: str) -> list[str] | None:
-    """The words of `sql` in lower case, literals whole with their `"`; None where quotes do not pair up.
+    """The words of `sql` in lower case, each literal one word with its `"`; None where quotes do not pair up.
 
     A literal that touches another word (`name="x"`) is part of that word, so the grammar rejects it.
     """
@@ -46,7 +46,7 @@ def split_words(sql: str) -> list[str] | None:
 
 
 def _join_comparisons(words: list[str]) -> list[str]:
-    """`>` `=` become one word again; any other neighbour of `=` leaves it alone."""
+    """Join `>` `=` to one word, and likewise `<` `=` and `!` `=`."""
     joined: list[str] = []
     for word in words:
         if word == "=" and joined and joined[-1] in _COMPARISONS:
@@ -57,7 +57,7 @@ def _join_comparisons(words: list[str]) -> list[str]:
 
 
 class NoReadingError(Exception):
-    """The grammar stops here. Caught where reading began; it leaves the package as `UnparsableSqlError`."""
+    """The grammar cannot go on here. `parse_query` turns it into `UnparsableSqlError`."""
 
 
 def no_reading(reason: str) -> NoReturn:
@@ -93,7 +93,7 @@ class Cursor:
         return found
 
     def expect(self, word: str) -> None:
-        """Step over `word`, which has to be here."""
+        """Step over `word`, which must be here."""
         if self.peek() != word:
             no_reading(f"expected {word!r}, found {self.peek()!r}")
         self.at += 1

@@ -1,7 +1,7 @@
 """The parts of a query as Spider's exact match sees them: frozen, hashable, without positions.
 
-Everything outside these parts (aliases, ON conditions' order, the value of LIMIT) is invisible to the
-metric by design. Columns are named `table.column` in lower case, `*` for all columns.
+The metric ignores everything else: aliases, the order of ON conditions, the value of LIMIT. Columns are named
+`table.column` in lower case, and `*` for all columns.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
-    """ORDER BY: one direction for all its keys, the last that was written."""
+    """ORDER BY, with one direction for all its keys: the last one in the text."""
 
     direction: str
     keys: tuple[Expression, ...]
@@ -69,20 +69,20 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query, with at most one set operation hanging from it."""
+    """A query with at most one set operation."""
 
     sources: "tuple[str | Query, ...]" = ()
     """Tables and subqueries of FROM, in order."""
     joins: "Conditions" = ()
     select: tuple[Selected, ...] = ()
     distinct: bool = False
-    """Of the whole SELECT. Looked at in subqueries only."""
+    """Of the whole SELECT. Compared in subqueries only."""
     where: "Conditions" = ()
     group: tuple[Column, ...] = ()
     having: "Conditions" = ()
     order: Ordering | None = None
     limited: bool = False
-    """Whether there is a LIMIT; its value is not looked at."""
+    """Whether there is a LIMIT; its value does not count."""
     set_operator: str = ""
     """`intersect`, `union` or `except`; empty where there is none."""
     other: "Query | None" = None
@@ -91,17 +91,17 @@ class Query:
 
 Value = str | float | Column | Query | None
 Conditions = tuple[Condition | Connector, ...]
-"""Conditions at even places, connectors at odd ones, as long as the query joins its conditions properly."""
+"""Conditions at even places, connectors at odd ones, if the query joins all its conditions."""
 
 EMPTY_QUERY = Query()
-"""Stands for a prediction that does not parse: no part of it matches anything."""
+"""Takes the place of a prediction that does not parse: no part of it matches anything."""
 
 
 def conditions_of(conditions: Conditions) -> list[Condition]:
-    """What stands at the even places."""
+    """The items at the even places."""
     return [item for item in conditions[::2] if isinstance(item, Condition)]
 
 
 def connectors_of(conditions: Conditions) -> list[Condition | Connector]:
-    """What stands at the odd places: connectors, unless one was left out."""
+    """The items at the odd places: connectors, unless the query left one out."""
     return list(conditions[1::2])

@@ -1,8 +1,8 @@
-"""Cut SQL text into tokens at the places where sqlparse cuts it, and find where its first statement ends.
+"""Split SQL text into the tokens that sqlparse gives, and find where its first statement ends.
 
-The official evaluator removes DISTINCT and all but the first statement through sqlparse. Which words those are
-depends on how sqlparse reads quotes, comments, numbers and operators, so the same cuts are made here, several times
-faster and without its limits on size and nesting. Linear in the length of the text.
+The official evaluator uses sqlparse to remove DISTINCT and every statement but the first. The result depends on how
+sqlparse reads quotes, comments, numbers and operators. This module finds the same tokens several times faster and
+without sqlparse's limits on size and nesting. Its time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ _LETTER: Final = "[A-ZÀ-Ü]"
 
 
 class Kind(StrEnum):
-    """What a token is, as far as splitting, DISTINCT and value slots depend on it."""
+    """The kinds of token that splitting, DISTINCT and value slots distinguish."""
 
     BLANK = "blank"
     NEWLINE = "newline"
     COMMENT = "comment"
-    """To the end of the line, which belongs to it."""
+    """A comment to the end of its line, line break included."""
     HINT = "hint"
-    """A comment that opens with a plus sign, or one between /* and */."""
+    """A comment that begins with a plus sign, or one between /* and */."""
     STRING = "string"
-    """In single quotes."""
+    """A text in single quotes."""
     SYMBOL = "symbol"
-    """In double quotes."""
+    """A text in double quotes."""
     NAME = "name"
-    """A word in the place of a name (before a dot or a parenthesis, after a dot), or in its own quotes."""
+    """A word before a dot or a parenthesis, a word after a dot, or one in backquotes or brackets."""
     WORD = "word"
     """Any other word, keywords included."""
     SIGN = "sign"
@@ -85,7 +85,7 @@ _MAY_OPEN_DOLLAR: Final = re.compile(r'(?<![\w"$])')
 
 
 def tokens(sql: str) -> Iterator[Token]:
-    """The tokens of the text in order; joined, they are the text."""
+    """The tokens of the text in order; together they are the whole text."""
     spans = _Spans(sql)
     position, length = 0, len(sql)
     while position < length:
@@ -101,7 +101,7 @@ def tokens(sql: str) -> Iterator[Token]:
 
 
 class _Spans:
-    """Comments between /* and */ and texts between $tag$ and $tag$; an opener without its closer opens nothing."""
+    """Comments between /* and */, and texts between $tag$ and $tag$. Without its end such a start means nothing."""
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
@@ -115,7 +115,7 @@ class _Spans:
                     self.openers[match.start()] = match[1]
 
     def end_of_span_at(self, position: int) -> int:
-        """Where the span that opens at this position ends, 0 if none opens here."""
+        """Where the span that starts at this position ends; 0 if none starts here."""
         if self.last_comment_end >= position + 2 and self.sql.startswith("/*", position):
             return self.sql.index("*/", position + (3 if self.sql.startswith("/*+", position) else 2)) + 2
         tag = self.openers.get(position)
@@ -135,7 +135,7 @@ _TRANSACTION_WORDS: Final = frozenset(
 def first_statement(sql: str) -> list[str]:
     """The texts of the tokens up to the first semicolon outside parentheses and BEGIN blocks, or a line GO.
 
-    Blanks and line comments after the semicolon still belong to it. A text of blanks alone has no statement: [].
+    Blanks and line comments after the semicolon belong to the statement. A text of blanks has none: [].
     """
     statement: list[str] = []
     blocks: list[str] = []

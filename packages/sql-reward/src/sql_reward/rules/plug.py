@@ -1,8 +1,7 @@
-"""The official flag `plug_value`: score a prediction whose literals may be wrong by trying the gold query's literals
-in it.
+"""The official flag `plug_value`: try the gold query's literals in a prediction whose own literals may be wrong.
 
-A literal is text in quotes or a number that stands alone. For scoring systems that do not predict values; not for
-training.
+A literal is a text in quotes or a number that is a word of its own. Use this to score systems that do not predict
+values, not for training.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ _ALIAS_DOT: Final = re.compile(r"(T\d+\.)\s")
 _ALIAS: Final = re.compile(r"[Tt]\d+\.")
 _REAL: Final = re.compile(r"[-+]?\d*\.\d+")
 _INTEGER: Final = re.compile(r"[^tT]\d+")
-"""Digits after anything but a t, which keeps the numbers of T1 and T2 apart; the character before is part of it."""
+"""Digits and the one character before them, which is no t: the numbers in T1 and T2 are no values."""
 _ALIAS_STARS: Final = ("t1.*", "t2.*", "t3.*", "T1.*", "T2.*", "T3.*")
 
 
 def filled_predictions(gold_sql: str, predicted_sql: str) -> Iterator[str]:
-    """The prediction with every assignment of gold values to its value slots: values to the power of slots, lazily."""
+    """The prediction with each assignment of gold values to its slots, one at a time: values to the power of slots."""
     _, values = _slots_and_values(gold_sql)
     words, _ = _slots_and_values(predicted_sql)
     places = [index for index, word in enumerate(words) if word == _SLOT.lower()]
@@ -36,7 +35,7 @@ def filled_predictions(gold_sql: str, predicted_sql: str) -> Iterator[str]:
 
 
 def _slots_and_values(sql: str) -> tuple[list[str], list[str]]:
-    """The words of a statement in lower case, with a slot for each value, and the values."""
+    """The words of a statement in lower case, with a slot in the place of each value, and these values."""
     statement = "".join(first_statement(sql.strip().replace(";", "").replace("\t", "")))
     text = " ".join([token.text for token in tokens(statement) if token.kind is not Kind.BLANK])
     for star in _ALIAS_STARS:

@@ -1,4 +1,4 @@
-"""What a worker process does, and what the system tells about it from outside."""
+"""What a worker process does, and what the system reports about it to others."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ Answer = TypeVar("Answer")
 
 INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 MEMORY_BYTES: Final = 1 << 30
-"""Address space a worker may take beyond what it starts with."""
+"""Address space a worker may take in addition to what it starts with."""
 
 
 class LossReason(StrEnum):
     """Why an item has no answer."""
 
     DIED = "died"
-    """The process ended by itself or was killed from outside, for want of memory perhaps."""
+    """The process ended by itself, or something else killed it, perhaps because memory ran out."""
     OVERRAN = "overran"
-    """It used up its processor time and was killed. The item is to blame, at any load."""
+    """It was killed because it used all its processor time. The item caused that, at any load."""
     STARVED = "starved"
-    """It was killed after its wall-clock time, without having used its processor time. The machine is to blame."""
+    """It was killed after its wall-clock time and before it used its processor time. The machine caused that."""
     RAISED = "raised"
-    """The function raised an exception, which is a fault of the program."""
+    """The function raised an exception: a fault of the program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLoss:
-    """Stands in for an answer."""
+    """Takes the place of an answer."""
 
     reason: LossReason
     detail: str
     seconds: float
-    """Wall-clock seconds since the worker turned to the item."""
+    """Wall-clock seconds since the worker began the item."""
 
 
 def serve(function: Callable[[Item], Answer], pipe: Connection, memory_bytes: int) -> None:
-    """The life of a worker: until the other end of the pipe is closed."""
-    for number in INTERRUPTS:  # they are sent to the whole group, and are for the caller to act upon
+    """Answer items until the caller closes its end of the pipe."""
+    for number in INTERRUPTS:  # the whole group gets them, and the caller acts on them
         signal.signal(number, signal.SIG_IGN)
     _bound_memory(memory_bytes)
     with suppress(EOFError, OSError):  # the caller is gone
@@ -66,7 +66,7 @@ def serve(function: Callable[[Item], Answer], pipe: Connection, memory_bytes: in
 
 
 def _bound_memory(memory_bytes: int) -> None:
-    """Make allocations fail beyond the bound, so that the worker can say so. Linux only: elsewhere it has no effect."""
+    """Make allocations fail beyond the bound, so that the worker can report it. Has an effect on Linux only."""
     if not sys.platform.startswith("linux"):
         return
     import resource
@@ -79,7 +79,7 @@ def _bound_memory(memory_bytes: int) -> None:
 
 
 def cpu_seconds(pid: int | None) -> float:
-    """Processor time of a process so far; 0 where the system does not tell."""
+    """Processor time of a process so far; 0 where the system does not report it."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -97,7 +97,7 @@ def how_it_ended(process: BaseProcess) -> str:
 
 @contextmanager
 def interrupts_blocked() -> Generator[None]:
-    """Hold back interrupts from this thread and from processes started meanwhile; the caller gets them afterwards."""
+    """Block interrupts in this thread and in processes that it starts meanwhile; the caller gets them afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     try:
         yield

@@ -1,10 +1,10 @@
-"""Run a function on many items in processes that may be killed, without losing any other item.
+"""Run a function on many items in worker processes. Killing a worker costs only the item it works on.
 
-Each worker is a fresh interpreter (`spawn`), so it inherits no connection, lock or thread. It holds two items at
-most: the one it works on and the next. Workers keep to one group of items (one database, say) as long as it lasts,
-for the sake of their caches; an idle worker helps with the largest group, so none waits behind a slow one. A worker
-that dies or overruns is replaced; the item it worked on is answered with a `WorkerLoss`, the next one is handed out
-again. Ctrl-C reaches the caller only. What happens inside a worker is in `worker_process`.
+Each worker is a fresh interpreter (`spawn`), so it inherits no connection, lock or thread. It holds two items at most:
+the current one and the next. A worker takes the items of one group (one database, say) as long as there are any, so
+that its caches help. An idle worker takes from the largest group, so no group waits for one slow worker. When a worker
+dies or takes too long, a new one replaces it. The answer to its current item is then a `WorkerLoss`; its next item goes
+to another worker. Ctrl-C reaches the caller only. `worker_process` is the worker's side.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 AHEAD: Final = 2
-"""Items a worker holds, so that it need not wait for the next one."""
+"""Items a worker holds: with the next one at hand it does not wait."""
 MAX_AHEAD_BYTES: Final = 16 * 1024
-"""Size of an item that may be sent to a busy worker; a pipe holds more."""
+"""Largest item to send to a busy worker; a pipe holds more than this."""
 WINDOW: Final = 4096
-"""Items sorted into groups at a time: bounds how far answers can run ahead of their turn."""
+"""Items to sort into groups at a time. Answers can be out of order by no more than this."""
 TICK_S: Final = 0.2
 """Seconds between two looks at workers that send nothing."""
 MAX_FAILED_STARTS: Final = 3
-"""Workers in a row that may end before they are ready."""
+"""Workers in a row that end before they are ready, until the run gives up."""
 
 
 class WorkersFailedError(SqlRewardError):
-    """Worker processes end before they are ready to work; `detail` says how the last one ended."""
+    """Worker processes end before they are ready; `detail` says how the last one ended."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -63,10 +63,10 @@ class WorkersFailedError(SqlRewardError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long one item may take before its worker is killed: a backstop, well beyond any limit within."""
+    """How long one item may take before its worker is killed. This is far more than any limit inside the worker."""
 
     cpu_s: float
-    """Processor seconds; not enforced where the system does not tell them (it does on Linux)."""
+    """Processor seconds. Only Linux reports them; other systems do not enforce this."""
     wall_s: float
     """Seconds on the clock."""
 
@@ -88,8 +88,8 @@ def run_in_workers(
     """Yield `(position, answer)` for every item, as answers come.
 
     `function` is called in another interpreter, so it must be importable there (a function of a module, or a
-    `functools.partial` of one) and its items and answers picklable. `stop` is asked a few times a second; once it
-    says yes, the workers are ended and nothing more is yielded.
+    `functools.partial` of one) and its items and answers picklable. `stop` is called a few times a second; once it
+    returns True, the workers end and no more answers come.
 
     Raises:
         ValueError: fewer than one worker.
@@ -130,7 +130,7 @@ def run_in_workers(
 
 
 class _Queue(Generic[Item]):
-    """What is still to be handed out, by group, a window at a time."""
+    """The items that no worker holds yet, by group, a window at a time."""
 
     def __init__(self, items: Iterator[tuple[int, Item]], group: Callable[[Item], Hashable]) -> None:
         self._items = items
@@ -140,7 +140,7 @@ class _Queue(Generic[Item]):
     def take(self, previous: Item | None, *, from_end: bool = False) -> tuple[int, Item] | None:
         """The next item of the group of `previous`, or else of the largest group; None when there is no more.
 
-        Two workers in one group had better take from different ends, so that neighbours stay with one of them.
+        Two workers in one group take from different ends, so that neighbours stay with one of them.
         """
         if not self._pending:
             for position, item in islice(self._items, WINDOW):
@@ -157,12 +157,12 @@ class _Queue(Generic[Item]):
         return taken
 
     def give_back(self, position: int, item: Item) -> None:
-        """Hand out this item again, before the others of its group."""
+        """Put this item back, before the others of its group."""
         self._pending.setdefault(self._group(item), deque()).appendleft((position, item))
 
 
 class _Worker(Generic[Item, Answer]):
-    """One process, its pipe, and what it was given and has not answered."""
+    """One process, its pipe, and the items that it has not answered."""
 
     def __init__(
         self, function: Callable[[Item], Answer], memory_bytes: int, first: tuple[int, Item], *, from_end: bool
@@ -171,7 +171,7 @@ class _Worker(Generic[Item, Answer]):
         self.pipe, theirs = context.Pipe()
         self.held: deque[tuple[int, Item]] = deque()
         self.sent = 0
-        """How many of these it has been sent."""
+        """How many of these it was sent."""
         self.latest = first[1]
         self.from_end = from_end
         self.process: BaseProcess = context.Process(
@@ -181,10 +181,10 @@ class _Worker(Generic[Item, Answer]):
             self.process.start()
         theirs.close()
         self.ready = False
-        """Whether it has told that it can work. Until then it has touched no item."""
+        """Whether it has reported that it can work. Until then it has started no item."""
         self.closed = False
         self.since = perf_counter()
-        """When it turned to the item it works on; before it is ready, when it was started."""
+        """When it began its current item; before it is ready, when it was started."""
         self.cpu_then: float | None = None
         self.give(first)
 
@@ -196,7 +196,7 @@ class _Worker(Generic[Item, Answer]):
         self.send_on()
 
     def send_on(self) -> None:
-        """Send what it may have now. What could fill the pipe waits until it is about to read: sending never blocks."""
+        """Send the next items. One that could fill the pipe waits until the worker reads: sending never blocks."""
         while self.ready and self.sent < len(self.held):
             message = pickle.dumps(self.held[self.sent][1])
             if self.sent and len(message) > MAX_AHEAD_BYTES:
@@ -206,17 +206,17 @@ class _Worker(Generic[Item, Answer]):
                 self.pipe.send_bytes(message)
 
     def fill(self, queue: _Queue[Item]) -> None:
-        """Give it as much as it may hold."""
+        """Give it items until it holds `AHEAD` of them."""
         while len(self.held) < AHEAD and (numbered := queue.take(self.latest, from_end=self.from_end)) is not None:
             self.give(numbered)
 
     def give_back(self, queue: _Queue[Item]) -> None:
-        """Let others do what it has not begun."""
+        """Put back the items that it has not begun."""
         while self.held:
             queue.give_back(*self.held.pop())
 
     def answers(self) -> Iterator[tuple[int, Answer | WorkerLoss]]:
-        """What it has sent since last time."""
+        """The answers that it has sent since the last call."""
         try:
             while not self.closed and self.pipe.poll():
                 answer: Answer | WorkerLoss = self.pipe.recv()
@@ -234,7 +234,7 @@ class _Worker(Generic[Item, Answer]):
         self.cpu_then = None
 
     def check(self, patience: Callable[[Item], Patience]) -> WorkerLoss | None:
-        """What to report if the process has ended, or has to be ended because of the item it works on."""
+        """What to report if the process has ended, or must be ended because of its current item."""
         waited = perf_counter() - self.since
         if self.closed:
             self.process.join(timeout=1.0)  # its pipe closes a moment before it is gone
@@ -253,13 +253,13 @@ class _Worker(Generic[Item, Answer]):
         return None
 
     def _cpu_used(self) -> float:
-        """Processor seconds since it turned to its item, counted from the first look: never too many."""
+        """Processor seconds since the first look at its current item, so never too many."""
         now = cpu_seconds(self.process.pid)
         if self.cpu_then is None:
             self.cpu_then = now
         return now - self.cpu_then
 
     def end(self) -> None:
-        """End the process, whatever it does. What it has sent can still be read."""
+        """Kill the process. Answers that it has sent can still be read."""
         self.process.kill()
         self.process.join()
