@@ -93,12 +93,16 @@ def main() -> None:
 
 
 def draw(rows: Sequence[Row], drawing: random.Random, *, pairs: int, databases: int) -> list[Row]:
-    """Pairs that both evaluators judge without running out of time."""
+    """Pairs that both evaluators judge without running out of time, each with the places of its database."""
     quick = [row for row in rows if row["official_exec_status"] == "ok" and row["official_seconds"] < SLOWEST_S]
     chosen = set(drawing.sample(sorted({row["db_id"] for row in quick}), databases))
     candidates = [row for row in quick if row["db_id"] in chosen]
     drawing.shuffle(candidates)
-    return candidates[:pairs]
+    drawn = candidates[:pairs]
+    for row in drawn:  # joining paths is nobody's judging
+        row["folder"] = str(DATABASES / row["db_id"])
+        row["file"] = str(DATABASES / row["db_id"] / f"{row['db_id']}.sqlite")
+    return drawn
 
 
 def ours(limits: Limits) -> list[Judge]:
@@ -107,11 +111,11 @@ def ours(limits: Limits) -> list[Judge]:
 
     def rerun(row: Row, number: int) -> bool:
         predicted = row["pred"] + "\n" * (number + 1)  # a new text, which no connection has kept compiled
-        return judge(predicted, row["gold"], DATABASES / row["db_id"], limits=limits).matched
+        return judge(predicted, row["gold"], row["folder"], limits=limits).matched
 
     def cached(row: Row, number: int) -> bool:
         predicted = row["pred"] + " " * (number + 1)
-        return judge(predicted, row["gold"], DATABASES / row["db_id"], limits=limits, cache=cache).matched
+        return judge(predicted, row["gold"], row["folder"], limits=limits, cache=cache).matched
 
     return [Judge(name="gold_each_time", run=rerun), Judge(name="gold_cached", run=cached)]
 
@@ -122,8 +126,7 @@ def official(folder: Path) -> Judge:
     eval_exec_match = importlib.import_module("exec_eval").eval_exec_match
 
     def run(row: Row, _number: int) -> bool:
-        file = DATABASES / row["db_id"] / f"{row['db_id']}.sqlite"
-        return bool(eval_exec_match(str(file), row["pred"], row["gold"], False, False, False))
+        return bool(eval_exec_match(row["file"], row["pred"], row["gold"], False, False, False))
 
     return Judge(name="official", run=run)
 

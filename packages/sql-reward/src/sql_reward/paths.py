@@ -12,3 +12,8 @@ PathLike = str | os.PathLike[str]
 def as_path(place: PathLike) -> Path:
     """The same place as a `Path`."""
     return place if isinstance(place, Path) else Path(place)
+
+
+def as_file(place: PathLike) -> str:
+    """The same place as the text that the system takes."""
+    return os.fspath(place) or "."

@@ -323,7 +323,7 @@ def _connection_to(file: Path) -> int:
     from sql_reward.sandbox import connections
 
     assert isinstance(run_sql(file, "SELECT count(*) FROM singer"), Rows)
-    return id(connections._sessions.by_path[str(file)].connection)
+    return id(connections._sessions.by_file[str(file)].connection)
 
 
 def test_connections_are_bounded(tmp_path: Path, toy_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_the_order_of_a_suite(toy_db: Path, tmp_path: Path) -> None:
     names = ["pets.sqlite", "a_long_name.sqlite", "pets_2b.sqlite", "pets_v2.sqlite", "pets_v10.sqlite", "z.sqlite"]
     for name in names:
         shutil.copy(toy_db, folder / name)
-    assert [file.name for file in suite(folder)] == names
+    assert [Path(file).name for file in suite(folder)] == names
 
 
 def test_a_rewrite_within_one_tick(tmp_path: Path) -> None:

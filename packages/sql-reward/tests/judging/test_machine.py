@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import thread_time
 
 import pytest
 
 from sql_reward import Limits, MachineError, Rows, judge, run_sql
 from sql_reward.sandbox import connections, execute
 from sql_reward.sandbox.identity import identify
+from sql_reward.sandbox.statement import Statement
 
 PROGRAMS = Path(__file__).with_name("programs")
 ROWS = """
@@ -99,10 +99,10 @@ def test_no_memory_to_try_again(big_db: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_session_closed_for_its_memory_is_opened_again(big_db: Path) -> None:
     """Between choosing a connection and using it, another thread may have closed it."""
-    session = connections.session_for(big_db, identify(big_db))
+    session = connections.session_for(str(big_db), identify(big_db))
     connections.close_all()
-    found = execute.execute(session, "SELECT 1", limits=Limits(), cpu_end=thread_time() + 5)
-    assert isinstance(found, Rows)
+    found = execute.run_statement(session, Statement("SELECT 1", max_bytes=100), Limits())
+    assert isinstance(found, execute.Fetched)
 
 
 def test_a_full_disk(big_db: Path, tmp_path: Path) -> None:

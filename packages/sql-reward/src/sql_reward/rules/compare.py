@@ -52,8 +52,13 @@ class Table:
     def has_float(self) -> bool:
         """Whether any cell is a float."""
         if self._has_float is None:
-            self._has_float = float in set(map(type, chain.from_iterable(self.rows)))
+            self._has_float = has_float(self.rows)
         return self._has_float
+
+
+def has_float(rows: list[Row]) -> bool:
+    """Whether any cell is a float."""
+    return float in set(map(type, chain.from_iterable(rows)))
 
 
 def same_rows(

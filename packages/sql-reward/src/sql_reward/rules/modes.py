@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Protocol
 
-from sql_reward.rules.compare import Cell, Row, Table, Tick, same_rows
-from sql_reward.sandbox.execute import Rows, Shape
+from sql_reward.rules.compare import Cell, Row, Table, Tick, has_float, same_rows
+from sql_reward.sandbox.execute import Fetched
 
 
 class Rules(StrEnum):
@@ -26,8 +26,8 @@ class Expected(Protocol):
     """What the gold query's result on one database expects of a prediction's."""
 
     @property
-    def shape(self) -> Shape | None:
-        """The only shape that can agree, None when several can."""
+    def model(self) -> Fetched | None:
+        """A result of the only shape that can agree, None when several can."""
         ...
 
     @property
@@ -40,7 +40,11 @@ class Expected(Protocol):
         """Memory this takes, roughly."""
         ...
 
-    def difference(self, predicted: Rows, tick: Tick) -> str:
+    def equals(self, predicted: Fetched) -> bool:
+        """Whether the prediction agrees at first sight. False decides nothing."""
+        ...
+
+    def difference(self, predicted: Fetched, tick: Tick) -> str:
         """Where the prediction first differs, in a few words; '' if it does not."""
         ...
 
@@ -48,46 +52,63 @@ class Expected(Protocol):
 class OfficialExpected:
     """By the official rules."""
 
-    def __init__(self, gold: Rows, *, ordered: bool) -> None:
-        self.table = Table(gold.rows)
-        self.ordered = ordered
-        self.shape = Shape(rows=len(gold.rows), columns=len(gold.columns))
-        self.empty = not gold.rows
-        self.size_bytes = 3 * gold.size_bytes
+    __slots__ = ("_ordered", "_table", "empty", "model")
 
-    def difference(self, predicted: Rows, tick: Tick) -> str:
-        if wrong := shape_difference(self.shape, predicted):
+    def __init__(self, gold: Fetched, *, ordered: bool) -> None:
+        self.model = gold
+        self.empty = not gold.rows
+        self._ordered = ordered
+        self._table: Table | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory this takes, roughly."""
+        return 3 * self.model.size_bytes
+
+    def equals(self, predicted: Fetched) -> bool:
+        """Whether the rows are the gold's as they stand, which most right predictions show."""
+        rows, gold_rows = predicted.rows, self.model.rows
+        return rows == gold_rows and (not rows or len(rows[0]) == 1 or not has_float(rows + gold_rows))
+
+    def difference(self, predicted: Fetched, tick: Tick) -> str:
+        """Where the prediction first differs, in a few words; '' if it does not."""
+        if wrong := shape_difference(self.model, predicted):
             return wrong
-        if same_rows(self.table, Table(predicted.rows), ordered=self.ordered, tick=tick):
+        table = self._table = self._table or Table(self.model.rows)
+        if same_rows(table, Table(predicted.rows), ordered=self._ordered, tick=tick):
             return ""
-        return first_difference(self.table, predicted.rows, ordered=self.ordered)
+        return first_difference(table, predicted.rows, ordered=self._ordered)
 
 
 class BirdExpected:
     """By BIRD's rule."""
 
-    shape = None
+    model = None
 
-    def __init__(self, gold: Rows) -> None:
+    def __init__(self, gold: Fetched) -> None:
         self.rows = set(gold.rows)
         self.empty = not gold.rows
         self.size_bytes = 2 * gold.size_bytes
 
-    def difference(self, predicted: Rows, tick: Tick) -> str:
+    def equals(self, predicted: Fetched) -> bool:
+        """Whether the sets of rows are equal."""
+        return set(predicted.rows) == self.rows
+
+    def difference(self, predicted: Fetched, tick: Tick) -> str:
         rows = set(predicted.rows)
         if rows == self.rows:
             return ""
         return f"{len(rows - self.rows)} rows too many, {len(self.rows - rows)} missing"
 
 
-def shape_difference(shape: Shape, predicted: Rows) -> str:
+def shape_difference(gold: Fetched, predicted: Fetched) -> str:
     """What is wrong with the shape of a result; '' if nothing is. An empty result has no width."""
-    if shape.rows and len(predicted.columns) != shape.columns:
-        return f"{len(predicted.columns)} columns instead of {shape.columns}"
-    if len(predicted.rows) > shape.rows:
-        return f"more than {shape.rows} rows"
-    if len(predicted.rows) < shape.rows:
-        return f"{len(predicted.rows)} rows instead of {shape.rows}"
+    if gold.rows and len(predicted.described) != len(gold.described):
+        return f"{len(predicted.described)} columns instead of {len(gold.described)}"
+    if len(predicted.rows) > len(gold.rows):
+        return f"more than {len(gold.rows)} rows"
+    if len(predicted.rows) < len(gold.rows):
+        return f"{len(predicted.rows)} rows instead of {len(gold.rows)}"
     return ""
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from sql_reward.rules.compare import Cell, Row, Table, Tick, columns_fit
 from sql_reward.rules.modes import Expected, first_difference, shape_difference
 from sql_reward.rules.ties import plan_of
-from sql_reward.sandbox.execute import Rows, Shape, SqlFailure
+from sql_reward.sandbox.execute import Fetched, SqlFailure
 from sql_reward.verdict import Outcome
 
 RELATIVE_TOLERANCE: Final = 1e-6
@@ -24,7 +24,7 @@ WHOLE_TOLERANCE: Final = 1e-3
 """A real equals a whole number only within this, so that ten million and a half is not ten million."""
 
 
-def strict_expected(gold_sql: str, run: Callable[[str], Rows | SqlFailure]) -> Expected | SqlFailure:
+def strict_expected(gold_sql: str, run: Callable[[str], Fetched | SqlFailure]) -> Expected | SqlFailure:
     """What the gold query expects on the database that `run` runs statements on, or why the gold query fails there."""
     gold = run(gold_sql)
     if isinstance(gold, SqlFailure):
@@ -49,11 +49,11 @@ def strict_expected(gold_sql: str, run: Callable[[str], Rows | SqlFailure]) -> E
     return StrictExpected(gold, rows=gold.rows, row_groups=places, place_groups=places, tolerant=plan.computed)
 
 
-def _first_accepted(statements: Iterable[str], run: Callable[[str], Rows | SqlFailure]) -> Rows | None:
+def _first_accepted(statements: Iterable[str], run: Callable[[str], Fetched | SqlFailure]) -> Fetched | None:
     """The rows of the first statement that compiles; None if none does, or it does not run to its end."""
     for statement in statements:
         found = run(statement)
-        if isinstance(found, Rows):
+        if isinstance(found, Fetched):
             return found
         if found.outcome is not Outcome.SQL_ERROR:
             return None
@@ -64,9 +64,9 @@ class StrictExpected:
     """By the strict rules: each place of the result takes a row of its tie, and each row at most once."""
 
     def __init__(
-        self, gold: Rows, *, rows: list[Row], row_groups: list[int], place_groups: list[int], tolerant: bool
+        self, gold: Fetched, *, rows: list[Row], row_groups: list[int], place_groups: list[int], tolerant: bool
     ) -> None:
-        self.shape = Shape(rows=len(gold.rows), columns=len(gold.columns))
+        self.model = gold
         self.empty = not gold.rows
         self.size_bytes = 3 * gold.size_bytes + 64 * len(rows)
         self._gold = Table(gold.rows)
@@ -75,9 +75,13 @@ class StrictExpected:
         self._place_groups = place_groups
         self._tolerant = tolerant
 
-    def difference(self, predicted: Rows, tick: Tick) -> str:
+    def equals(self, predicted: Fetched) -> bool:
+        """Whether the rows are the gold's as they stand: each then fits its own place."""
+        return predicted.rows == self.model.rows
+
+    def difference(self, predicted: Fetched, tick: Tick) -> str:
         """Where the prediction first differs; '' if it does not."""
-        if wrong := shape_difference(self.shape, predicted):
+        if wrong := shape_difference(self.model, predicted):
             return wrong
         if self.empty:
             return ""

@@ -22,6 +22,7 @@ from sql_reward.sandbox.gate import GATE
 from sql_reward.sandbox.growth import Stored
 from sql_reward.sandbox.guard import KEPT_STATEMENTS, Guard
 from sql_reward.sandbox.identity import FileIdentity
+from sql_reward.sandbox.statement import names_computed_tables
 
 MAX_OPEN: Final = 256
 """Connections that the threads of one process keep open together; a thread closes its own least recently used ones."""
@@ -47,12 +48,15 @@ JOURNAL_START: Final = bytes.fromhex("d9d505f920a163d7")
 class Session:
     """An open database with its guard. Belongs to one thread of one process."""
 
+    file: str
+    """The file as it was asked for, which is the session's key."""
     path: Path
+    """The same for messages and other processes."""
     identity: FileIdentity
     connection: sqlite3.Connection
     guard: Guard
-    stored: Stored
-    """What the database's own schema adds to statements."""
+    stored: Stored | None
+    """What the database's own schema adds to statements, None if nothing."""
     schema_key: int
     """Equal for databases of equal schema."""
     lenient: bool = False
@@ -62,10 +66,10 @@ class Session:
 
 
 class _Sessions(threading.local):
-    """The sessions of one thread by path, most recently used last."""
+    """The sessions of one thread by file, most recently used last."""
 
     def __init__(self) -> None:
-        self.by_path: OrderedDict[str, Session] = OrderedDict()
+        self.by_file: OrderedDict[str, Session] = OrderedDict()
 
 
 _sessions = _Sessions()
@@ -76,31 +80,30 @@ _inherited: list[object] = []
 """A parent process' connections: closing them here could disturb it, so they are only kept from the collector."""
 
 
-def session_for(path: Path, identity: FileIdentity) -> Session:
-    """The session of this thread for this content of `path`; opens one when needed.
+def session_for(file: str, identity: FileIdentity) -> Session:
+    """The session of this thread for this content of `file`; opens one when needed.
 
     Raises:
         DatabaseUnreadableError: the file is not a database, is locked, or has changes that were never merged into it.
         MachineError: there is no memory to open it.
     """
-    sessions = _sessions.by_path
-    key = str(path)
-    session = sessions.get(key)
+    sessions = _sessions.by_file
+    session = sessions.get(file)
     if session is not None and session.identity == identity and not session.closed:
-        sessions.move_to_end(key)
+        sessions.move_to_end(file)
         return session
     if session is not None:
-        _close(sessions.pop(key))
+        _close(sessions.pop(file))
     try:
-        session = _open(path, identity)
+        session = _open(file, identity)
     except MemoryError:
         with GATE.alone():
             close_all()
             try:
-                session = _open(path, identity)
+                session = _open(file, identity)
             except MemoryError as error:
-                raise MachineError(path, "SQLite gets no memory to open it") from error
-    sessions[key] = session
+                raise MachineError(Path(file), "SQLite gets no memory to open it") from error
+    sessions[file] = session
     with _everywhere_lock:
         _everywhere.add(session)
     while len(_everywhere) > MAX_OPEN and len(sessions) > 1:
@@ -125,8 +128,8 @@ def _close(session: Session) -> None:
 
 def _forget_all() -> None:
     global _everywhere, _everywhere_lock
-    _inherited.append((list(_everywhere), _sessions.by_path))  # only the thread that forked lives on in the child
-    _sessions.by_path = OrderedDict()
+    _inherited.append((list(_everywhere), _sessions.by_file))  # only the thread that forked lives on in the child
+    _sessions.by_file = OrderedDict()
     _everywhere = weakref.WeakSet[Session]()
     _everywhere_lock = threading.Lock()
 
@@ -134,10 +137,11 @@ def _forget_all() -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def _open(path: Path, identity: FileIdentity) -> Session:
+def _open(file: str, identity: FileIdentity) -> Session:
+    path = Path(file)
     connection = _connect(path)
     try:
-        return _prepared(path, identity, connection)
+        return _prepared(file, path, identity, connection)
     except sqlite3.Error as error:
         connection.close()
         raise _unreadable(path, error) from error
@@ -166,7 +170,7 @@ def _unreadable(path: Path, error: Exception) -> DatabaseUnreadableError:
     return DatabaseUnreadableError(path, f"{error}; expected a whole SQLite database that nobody is writing")
 
 
-def _prepared(path: Path, identity: FileIdentity, connection: sqlite3.Connection) -> Session:
+def _prepared(file: str, path: Path, identity: FileIdentity, connection: sqlite3.Connection) -> Session:
     connection.execute("PRAGMA query_only = ON")
     heap_bytes = connection.execute("PRAGMA hard_heap_limit").fetchone()[0]
     if not 0 < heap_bytes <= MAX_HEAP_BYTES:
@@ -176,14 +180,15 @@ def _prepared(path: Path, identity: FileIdentity, connection: sqlite3.Connection
     stored = Stored.of(schema)
     guard = Guard(connection)
     guard.make_tables(_virtual_tables(schema))
-    for text in stored.views.values():
-        guard.make_named(text)
+    if any(map(names_computed_tables, stored.views.values())):
+        guard.make_computed_tables()
     return Session(
+        file=file,
         path=path,
         identity=identity,
         connection=connection,
         guard=guard,
-        stored=stored,
+        stored=stored or None,
         schema_key=hash(tuple(schema)),
     )
 

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from sys import getsizeof
 from time import thread_time
-from typing import Final
+from typing import Final, NamedTuple
 
 from sql_reward.errors import DatabaseUnreadableError, MachineError, StalledError
-from sql_reward.paths import PathLike, as_path
+from sql_reward.paths import PathLike, as_file
 from sql_reward.rules.compare import Row
 from sql_reward.sandbox.connections import Session, close_all, session_for
-from sql_reward.sandbox.expansion import expands_too_far
 from sql_reward.sandbox.gate import GATE
 from sql_reward.sandbox.growth import may_explode
-from sql_reward.sandbox.guard import described_by
 from sql_reward.sandbox.identity import identify
 from sql_reward.sandbox.limits import Limits
+from sql_reward.sandbox.statement import Statement
 from sql_reward.sandbox.trial import try_compiling
 from sql_reward.verdict import Outcome
 
@@ -42,10 +40,12 @@ READ_FAULTS: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ
 """Extended result codes that blame the file."""
 MACHINE_FAULTS: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 """Primary result codes that blame the machine, its disks and temporary folders."""
-SHORT_CHARS: Final = 2_000
-"""Statements of this length are worth remembering."""
 CHUNK_CELLS: Final = 64
 """Cells fetched between two looks at the size of the result."""
+BYTES_PER_BYTE: Final = 4
+"""Bytes of memory that Python takes, at most, for a byte of text in a database."""
+CELL_BYTES: Final = 100
+"""Bytes of memory that it takes, at most, for a cell besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +75,24 @@ class SqlFailure:
     """Whether the memory of this process ended, even with nothing else running: another process may have more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """What a result must look like to be worth reading to its end."""
+class Fetched(NamedTuple):
+    """What a statement returned, for those who look at the clock themselves."""
 
-    rows: int
-    columns: int
+    described: tuple[tuple[str | None, ...], ...]
+    """A tuple for each column, of which the first value is its name."""
+    rows: list[Row]
+    complete: bool
+    """As in `Rows`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple([str(column[0]) for column in self.described])
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory the cells take, as Python counts it."""
+        return _size_of(self.rows)
 
 
 def run_sql(database: PathLike, sql: str, *, limits: Limits | None = None) -> Rows | SqlFailure:
@@ -93,82 +105,70 @@ def run_sql(database: PathLike, sql: str, *, limits: Limits | None = None) -> Ro
         StalledError: the machine gave the statement too little processor time to say anything about it.
     """
     limits = limits or DEFAULT_LIMITS
-    path = as_path(database)
-    session = session_for(path, identify(path))
-    return execute(session, sql, limits=limits, cpu_end=thread_time() + limits.deadline_s)
+    file = as_file(database)
+    session = session_for(file, identify(file))
+    started = thread_time()
+    found = run_statement(session, Statement(sql, max_bytes=limits.max_sql_bytes), limits)
+    if isinstance(found, SqlFailure):
+        return found
+    return Rows(columns=found.columns, rows=found.rows, seconds=thread_time() - started, size_bytes=found.size_bytes)
 
 
 DEFAULT_LIMITS: Final = Limits()
 
 
+def run_statement(session: Session, statement: Statement, limits: Limits) -> Fetched | SqlFailure:
+    """Run one statement in an open session with all the time that its limits give."""
+    now = thread_time()
+    return execute(session, statement, limits, started=now, cpu_end=now + limits.deadline_s)
+
+
 def execute(
     session: Session,
-    sql: str,
-    *,
+    statement: Statement,
     limits: Limits,
+    *,
+    started: float,
     cpu_end: float,
-    expected: Shape | None = None,
+    model: Fetched | None = None,
     reads: set[tuple[str, str]] | None = None,
-) -> Rows | SqlFailure:
-    """Run one statement in an open session until `cpu_end` on the clock `time.thread_time`.
+) -> Fetched | SqlFailure:
+    """Run one statement in an open session from `started` until `cpu_end` on the clock `time.thread_time`.
 
-    With `expected`, reading stops (`complete=False`) as soon as the result cannot have that shape. With `reads`, the
-    statement is only compiled, and the pairs of table and column that it reads are added.
+    With `model`, reading stops (`complete=False`) as soon as the result cannot have as many rows and columns as that
+    one. With `reads`, the statement is only compiled, and the pairs of table and column that it reads are added.
 
     A statement that runs out of memory is asked again while no other runs in this process.
 
     Raises:
         DatabaseUnreadableError, MachineError, StalledError: see `run_sql`.
     """
-    started = thread_time()
-    refused = _refused_unseen(sql, limits, may_explain=reads is not None)
-    if refused is not None:
-        return SqlFailure(outcome=refused[0], message=refused[1], seconds=0.0)
-    if may_explode(sql, session.stored):
-        tried = _try_elsewhere(session, sql, limits=limits, cpu_end=cpu_end)
+    if statement.refused is not None and (reads is None or statement.refused[0] is not Outcome.FORBIDDEN):
+        return SqlFailure(outcome=statement.refused[0], message=statement.refused[1], seconds=0.0)
+    if statement.suspicious or (session.stored is not None and may_explode(statement.lowered, session.stored)):
+        tried = _try_elsewhere(session, statement, limits, cpu_end=cpu_end)
         if isinstance(tried, SqlFailure):
             return tried
         started, cpu_end = started - tried, cpu_end - tried
-    if reads is not None:
-        sql = f"EXPLAIN {sql}"
-    GATE.enter()
+    GATE.enter(session)
     while session.closed:  # by another thread, for its memory; opening it may want to be alone
-        GATE.leave()
-        session = session_for(session.path, session.identity)
-        GATE.enter()
+        GATE.leave(session)
+        session = session_for(session.file, session.identity)
+        GATE.enter(session)
     try:
-        found = _run(session, sql, limits, expected, reads, started=started, cpu_end=cpu_end)
+        found = _run(session, statement, limits, started, cpu_end, model, reads)
     finally:
-        GATE.leave()
-    if isinstance(found, Rows) or not found.out_of_memory:
+        GATE.leave(session)
+    if isinstance(found, Fetched) or not found.out_of_memory:
         return found
     with GATE.alone():
         close_all()
-        session = session_for(session.path, session.identity)
+        session = session_for(session.file, session.identity)
         again = thread_time()
-        return _run(session, sql, limits, expected, reads, started=again, cpu_end=again + cpu_end - started)
+        return _run(session, statement, limits, again, again + cpu_end - started, model, reads)
 
 
-def _refused_unseen(sql: str, limits: Limits, *, may_explain: bool) -> tuple[Outcome, str] | None:
-    if is_too_long(sql, limits):
-        return Outcome.TOO_LARGE, f"the statement is longer than {limits.max_sql_bytes} bytes"
-    expands, word = _read_short(sql) if len(sql) <= SHORT_CHARS else _read(sql)
-    if expands:
-        return Outcome.TOO_LARGE, "its common table expressions multiply beyond the limit"
-    if word and not may_explain:
-        return Outcome.FORBIDDEN, f"not allowed: {word}"
-    return None
-
-
-def _read(sql: str) -> tuple[bool, str]:
-    """Whether it grows too much when written out, and the word that makes it no query, if there is one."""
-    return expands_too_far(sql), described_by(sql)
-
-
-_read_short = lru_cache(maxsize=4096)(_read)
-
-
-def _try_elsewhere(session: Session, sql: str, *, limits: Limits, cpu_end: float) -> SqlFailure | float:
+def _try_elsewhere(session: Session, statement: Statement, limits: Limits, *, cpu_end: float) -> SqlFailure | float:
     """Compile the statement in a process that can be ended: why it may not run, or the seconds that this took.
 
     It gets a quarter of the time that is left, because it is compiled once more, and then has to run.
@@ -177,7 +177,7 @@ def _try_elsewhere(session: Session, sql: str, *, limits: Limits, cpu_end: float
         session.path,
         session.identity,
         session.schema_key,
-        sql,
+        statement.sql,
         seconds=(cpu_end - thread_time()) / 4,
         wait_s=max(5.0, limits.stall_factor * limits.deadline_s),
     )
@@ -189,76 +189,73 @@ def _try_elsewhere(session: Session, sql: str, *, limits: Limits, cpu_end: float
 
 def _run(
     session: Session,
-    sql: str,
+    statement: Statement,
     limits: Limits,
-    expected: Shape | None,
-    reads: set[tuple[str, str]] | None,
-    *,
     started: float,
     cpu_end: float,
-) -> Rows | SqlFailure:
-    """Run the statement in this session, once. Written for speed: a reward runs two statements."""
+    model: Fetched | None,
+    reads: set[tuple[str, str]] | None,
+) -> Fetched | SqlFailure:
+    """Run the statement in this session, once."""
     guard = session.guard
+    sql = statement.sql
     if reads is not None:  # what it reads is told while it is compiled
         guard.forget()
-    guard.begin(sql, limits, cpu_now=started, cpu_end=cpu_end)
+        sql = f"EXPLAIN {sql}"
+    guard.begin(statement, limits, cpu_left=cpu_end - started, cpu_end=cpu_end)
     guard.reads = reads
     try:
-        return _fetch(session, sql, limits, expected, started)
+        return _fetch(session.connection.execute(sql), limits, model, started)
     except sqlite3.Warning as error:  # Python 3.11's class for "You can only execute one statement at a time."
         return _failed(Outcome.FORBIDDEN, str(error), started)
     except sqlite3.Error as error:
-        return _explain(session, error, started)
+        if session.lenient or not str(error).startswith("Could not decode to UTF-8"):
+            return _explain(session, error, started)
     except MemoryError:
         return _failed(Outcome.TOO_LARGE, "out of memory", started, out_of_memory=True)
     except (ValueError, OverflowError) as error:  # NUL characters, lone surrogates: Python refuses the text itself
         return _failed(Outcome.SQL_ERROR, f"not a statement: {error}", started)
-    finally:
-        guard.reads = None
+    session.lenient = True
+    session.connection.text_factory = _decode_leniently
+    return _run(session, statement, limits, started, cpu_end, model, reads)
 
 
 def _failed(outcome: Outcome, message: str, started: float, *, out_of_memory: bool = False) -> SqlFailure:
     return SqlFailure(outcome=outcome, message=message, seconds=thread_time() - started, out_of_memory=out_of_memory)
 
 
-def is_too_long(sql: str, limits: Limits) -> bool:
-    """Whether the text exceeds `max_sql_bytes`; a lone surrogate counts as one byte."""
-    longest = limits.max_sql_bytes
-    return 4 * len(sql) > longest and (len(sql) > longest or len(sql.encode(errors="replace")) > longest)
-
-
-def _fetch(session: Session, sql: str, limits: Limits, expected: Shape | None, started: float) -> Rows | SqlFailure:
-    cursor = session.connection.cursor()
+def _fetch(cursor: sqlite3.Cursor, limits: Limits, model: Fetched | None, started: float) -> Fetched | SqlFailure:
     try:
-        cursor.execute(sql)
-        if cursor.description is None:
+        described = cursor.description
+        if described is None:
             return _failed(Outcome.NO_SQL, "nothing to run", started)
-        columns = tuple([column[0] for column in cursor.description])
+        width = len(described)
         rows: list[Row] = []
-        size = 0
-        complete = expected is None or not expected.rows or len(columns) == expected.columns
-        chunk_rows = max(1, CHUNK_CELLS // len(columns))
-        while complete:
+        if model is not None and model.rows and width != len(model.described):
+            return Fetched(described, rows, False)
+        most_rows = limits.max_rows if model is None else len(model.rows)
+        chunk_rows = CHUNK_CELLS // width or 1
+        size = weighed = 0
+        while True:
             chunk = cursor.fetchmany(chunk_rows)
             rows += chunk
-            size += sum(map(getsizeof, chain.from_iterable(chunk)))
-            if expected is not None and len(rows) > expected.rows:
-                complete = False
-            elif len(rows) > limits.max_rows:
+            if len(rows) > most_rows:
+                if model is not None:
+                    return Fetched(described, rows, False)
                 return _failed(Outcome.TOO_LARGE, f"more than {limits.max_rows} rows", started)
-            elif size > limits.max_bytes:
-                return _failed(Outcome.TOO_LARGE, f"more than {limits.max_bytes} bytes of result", started)
+            if len(rows) * width * (BYTES_PER_BYTE * limits.max_cell_bytes + CELL_BYTES) > limits.max_bytes:
+                size += _size_of(rows[weighed:])
+                weighed = len(rows)
+                if size > limits.max_bytes:
+                    return _failed(Outcome.TOO_LARGE, f"more than {limits.max_bytes} bytes of result", started)
             if len(chunk) < chunk_rows:
-                break
-        return Rows(columns=columns, rows=rows, seconds=thread_time() - started, size_bytes=size, complete=complete)
-    except sqlite3.OperationalError as error:
-        if session.lenient or not str(error).startswith("Could not decode to UTF-8"):
-            raise
+                return Fetched(described, rows, True)
     finally:
         cursor.close()
-    session.lenient = True
-    session.connection.text_factory = _decode_leniently
-    return _fetch(session, sql, limits, expected, started)
+
+
+def _size_of(rows: list[Row]) -> int:
+    return sum(map(getsizeof, chain.from_iterable(rows)))
 
 
 def _decode_leniently(raw: bytes) -> str:

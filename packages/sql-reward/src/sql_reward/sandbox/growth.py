@@ -39,6 +39,10 @@ class Stored:
     generated: frozenset[str] = frozenset()
     """Tables with generated columns, whose growth is not estimated."""
 
+    def __bool__(self) -> bool:
+        """Whether the schema adds anything."""
+        return bool(self.views or self.generated)
+
     @classmethod
     def of(cls, schema: Iterable[tuple[str, str, str | None]]) -> Stored:
         """From rows (type, name, sql) of `sqlite_master`."""
@@ -50,12 +54,13 @@ class Stored:
 
 
 def may_explode(sql: str, stored: Stored) -> bool:
-    """Whether compiling this statement could take long. False is certain, True is not."""
-    text = sql.lower()
-    if stored.views or stored.generated:
-        text = _with_views(text, stored.views)
-        if any(_is_named(name, text) for name in stored.generated):
-            return True
+    """Whether compiling this statement on that database could take long. False is certain, True is not."""
+    text = _with_views(sql.lower(), stored.views)
+    return any(_is_named(name, text) for name in stored.generated) or grows_too_far(text)
+
+
+def grows_too_far(text: str) -> bool:
+    """Whether compiling this text, in lower case, could take long on a database that adds nothing to it."""
     selects = text.count("select")
     if selects < len(SHORT_CHARS) and len(text) <= SHORT_CHARS[selects]:
         return False

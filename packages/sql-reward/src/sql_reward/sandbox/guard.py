@@ -7,7 +7,6 @@ short, and the two functions that would still run long go through Python first.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Final
 from sql_reward.sandbox.functions import ALLOWED_FUNCTIONS, SCANNING_FUNCTIONS
 from sql_reward.sandbox.limits import Limits
 from sql_reward.sandbox.natives import install
+from sql_reward.sandbox.statement import Statement
 from sql_reward.sandbox.temporary import bytes_written, temporary_bytes
 from sql_reward.verdict import Outcome
 
@@ -34,8 +34,12 @@ LOOK_S: Final = 0.02
 """Seconds between two looks at what only the system knows: processor time and bytes written."""
 MAX_COMPILE_EVENTS: Final = 10_000
 """Tables, columns and functions that one statement may name after its views and common tables are expanded."""
+EVENTS_BETWEEN_LOOKS: Final = 1_024
+"""As many of them between two looks at the clock."""
 CALLS_PER_CELL: Final = 20
 """Function calls that may each handle the longest text; with more of them the longest text is shorter."""
+CHARS_PER_CALL: Final = 100
+"""Before a statement is compiled, it counts as one call for so many characters."""
 SCAN_FRACTION: Final = 20
 """Text that is searched by a pattern or another text may be this many times shorter than the longest."""
 MAX_PATTERN_BYTES: Final = 250
@@ -56,8 +60,8 @@ TABLE_FUNCTIONS: Final = (
 _OWN_PRAGMAS: Final = frozenset({"data_version"})
 """What SQLite's own full-text search asks for while it reads."""
 
-_TABLE_FUNCTION: Final = re.compile(r"jsonb?_(?:each|tree)|generate_series|pragma_", re.IGNORECASE)
-_NOT_RUN: Final = re.compile(r"(?>\s+|--[^\n]*|/\*(?>.*?\*/)|;)*+(EXPLAIN|PRAGMA)\b", re.IGNORECASE | re.DOTALL)
+_OK, _READ, _SELECT = sqlite3.SQLITE_OK, sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT
+"""Asked for each name in each statement, so they are looked up once."""
 
 
 class Guard:
@@ -74,20 +78,22 @@ class Guard:
         """That limit, in words."""
         self.stalled_s = 0.0
         """Wall-clock seconds after which the current statement was given up without a verdict; 0 if it was not."""
-        self._connection = connection
-        self._limits = Limits()
-        self._events = self._calls = self._known_calls = self._temp_end = 0
         self.longest = 0
         """Length that a text may have in the current statement, in bytes."""
-        self._last_look = self._next_look = self._started = self._wall_end = self._cpu_end = 0.0
+        self._connection = connection
+        self._limits = Limits()
+        self._sql = ""
+        self._events = self._calls = self._known_calls = self._temp_end = 0
+        self._last_look = self._next_look = self._started = self._cpu_end = 0.0
         self._steps = self._usual_steps = STEPS_BETWEEN_LOOKS
         self._tables_made = False
-        self._sql = ""
+        self._marked = False
+        """Whether any of the first four is set."""
         self._scans = False
         """Whether the current statement searches texts."""
         self._seen: dict[str, tuple[int, bool]] = {}
-        """How many functions a statement calls, and whether it searches texts: asked only while it is compiled, and
-        needed when the connection has kept it compiled."""
+        """How many functions a statement calls, and whether it searches texts, if it does any of it: asked only while
+        it is compiled, and needed when the connection has kept it compiled."""
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES)
@@ -95,35 +101,56 @@ class Guard:
         connection.set_authorizer(self._authorize)
         connection.set_progress_handler(self._look, STEPS_BETWEEN_LOOKS)
 
-    def begin(self, sql: str, limits: Limits, *, cpu_now: float, cpu_end: float) -> None:
-        """Get ready for one statement, which must stop at `cpu_end` on the clock `time.thread_time`."""
-        if self._events:
+    def begin(self, statement: Statement, limits: Limits, *, cpu_left: float, cpu_end: float) -> None:
+        """Get ready for one statement, which must stop at `cpu_end`, `cpu_left` away, on the clock of the thread."""
+        if self._events and (self._calls or self._scans):
             self._note()
-        if not self._tables_made:
-            self.make_named(sql)
+        if self._marked:
+            self._clear()
+        self._limits = limits
+        self._events = self._temp_end = 0
+        self._sql = sql = statement.sql
+        if statement.is_plain and sql not in self._seen:
+            self._calls = self._known_calls = 0
+            self._scans = False
+            self._usual_steps = STEPS_BETWEEN_LOOKS
+            if self.longest != limits.max_cell_bytes:
+                self._allow_text(limits.max_cell_bytes)
+        else:
+            self._begin_with_calls(statement)
+        self._cpu_end = cpu_end
+        self._started = self._last_look = now = perf_counter()
+        self._next_look = now + (LOOK_S if cpu_left > LOOK_S else cpu_left)
+
+    def _begin_with_calls(self, statement: Statement) -> None:
+        """The same for one that calls functions, joins texts, is long, or names tables that SQLite computes."""
+        if statement.names_computed_tables and not self._tables_made:
+            self.make_computed_tables()
+        self._calls = statement.calls
+        self._known_calls, self._scans = self._seen.get(statement.sql, (0, False))
+        longest = self._longest_text(len(statement.sql))
+        if longest != self.longest:
+            self._allow_text(longest)
+        self._usual_steps = STEPS_WHILE_SCANNING if self._scans else STEPS_BETWEEN_LOOKS
+        if self._steps > self._usual_steps and (self._calls or self._known_calls):
+            self._look_every(self._usual_steps)
+
+    def _clear(self) -> None:
+        """Forget why the statement before was ended or refused."""
+        self._marked = False
         self.refused = self.stopped_by = ""
         self.stopped = None
         self.stalled_s = 0.0
-        self._limits = limits
-        self._events = 0
-        self._sql = sql
-        self._calls = sql.count("||") if len(sql) > 100 else 0
-        longest = min(limits.max_cell_bytes, CALLS_PER_CELL * limits.max_cell_bytes // (len(sql) // 100 + 1))
-        calls, self._scans = self._seen.get(sql, (0, False))
-        self._known_calls = calls
+
+    def _longest_text(self, chars: int) -> int:
+        """How long a text may be in a statement of so many characters, by what is known of it before it is compiled."""
+        cell = self._limits.max_cell_bytes
+        longest = min(cell, CALLS_PER_CELL * cell // (chars // CHARS_PER_CALL + 1))
         if self._scans:
-            longest = min(longest, limits.max_cell_bytes // SCAN_FRACTION)
-        if calls > CALLS_PER_CELL:
-            longest = min(longest, CALLS_PER_CELL * limits.max_cell_bytes // calls)
-        self._allow_text(longest)
-        self._usual_steps = STEPS_WHILE_SCANNING if self._scans else STEPS_BETWEEN_LOOKS
-        if self._steps != self._usual_steps:
-            self._look_every(self._usual_steps)
-        self._cpu_end = cpu_end
-        self._started = self._last_look = now = perf_counter()
-        self._wall_end = now + max(5.0, limits.stall_factor * limits.deadline_s)
-        self._temp_end = 0
-        self._next_look = now + min(LOOK_S, cpu_end - cpu_now)
+            longest = min(longest, cell // SCAN_FRACTION)
+        if self._known_calls > CALLS_PER_CELL:
+            longest = min(longest, CALLS_PER_CELL * cell // self._known_calls)
+        return longest
 
     def _note(self) -> None:
         """Remember what compiling the latest statement showed."""
@@ -137,12 +164,10 @@ class Guard:
         self._events = 0
         self._connection.set_authorizer(self._authorize)  # SQLite lets all compiled statements expire
 
-    def make_named(self, sql: str) -> None:
-        """Make the tables that SQLite computes if this text may name one of them."""
-        lowered = sql.lower()
-        if ("json" in lowered or "generate_series" in lowered or "pragma_" in lowered) and _TABLE_FUNCTION.search(sql):
-            self.make_tables(TABLE_FUNCTIONS)
-            self._tables_made = True
+    def make_computed_tables(self) -> None:
+        """Make the tables that SQLite computes, so that statements can read them."""
+        self.make_tables(TABLE_FUNCTIONS)
+        self._tables_made = True
 
     def make_tables(self, sources: Iterable[str]) -> None:
         """Let SQLite make these virtual tables, which to the authorizer looks like a changed schema."""
@@ -153,9 +178,8 @@ class Guard:
         self._connection.set_authorizer(self._authorize)
 
     def _allow_text(self, longest: int) -> None:
-        if longest != self.longest:
-            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
-            self.longest = longest
+        self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
+        self.longest = longest
 
     def _look_every(self, steps: int) -> None:
         self._steps = steps
@@ -179,8 +203,9 @@ class Guard:
         used = thread_time()
         if used >= self._cpu_end:
             return self.stop(Outcome.TIMEOUT, "the deadline")
-        if now >= self._wall_end:
+        if now >= self._started + max(5.0, self._limits.stall_factor * self._limits.deadline_s):
             self.stalled_s = now - self._started
+            self._marked = True
             return 1
         written = bytes_written()
         if not self._temp_end:
@@ -200,53 +225,55 @@ class Guard:
     def stop(self, outcome: Outcome, by: str) -> int:
         """Note why the current statement is being ended."""
         self.stopped, self.stopped_by = outcome, by
+        self._marked = True
         return 1
 
     def _authorize(self, action: int, first: str | None, second: str | None, _db: str | None, _by: str | None) -> int:
-        self._events += 1
-        if self._events > MAX_COMPILE_EVENTS:
-            self.stop(Outcome.TOO_LARGE, f"the limit of {MAX_COMPILE_EVENTS} names in one statement")
+        self._events = events = self._events + 1
+        if events >= EVENTS_BETWEEN_LOOKS and self._is_too_much(events):
             return sqlite3.SQLITE_DENY
-        if not self._events & 1023 and self.is_overdue():
-            self.stop(Outcome.TIMEOUT, "the deadline")
-            return sqlite3.SQLITE_DENY
-        if action == sqlite3.SQLITE_READ:
+        if action == _READ:
             if self.reads is not None and first:
                 self.reads.add((first.lower(), (second or "").lower()))
-            return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_SELECT or action == sqlite3.SQLITE_RECURSIVE:
-            return sqlite3.SQLITE_OK
+            return _OK
+        if action == _SELECT or action == sqlite3.SQLITE_RECURSIVE:
+            return _OK
         if action == sqlite3.SQLITE_FUNCTION:
             return self._authorize_function((second or "").lower())
         if action == sqlite3.SQLITE_PRAGMA and (first in READING_PRAGMAS or (first in _OWN_PRAGMAS and not second)):
-            return sqlite3.SQLITE_OK
+            return _OK
         return self._refuse(_ACTIONS.get(action, f"action {action}"))
+
+    def _is_too_much(self, events: int) -> bool:
+        """Whether compiling has to end here."""
+        if events > MAX_COMPILE_EVENTS:
+            self.stop(Outcome.TOO_LARGE, f"the limit of {MAX_COMPILE_EVENTS} names in one statement")
+        elif not events % EVENTS_BETWEEN_LOOKS and self.is_overdue():
+            self.stop(Outcome.TIMEOUT, "the deadline")
+        return self.stopped is not None
 
     def _authorize_function(self, name: str) -> int:
         if name not in ALLOWED_FUNCTIONS:
             return self._refuse(f"the function {name}")
         self._calls += 1
         longest = self._limits.max_cell_bytes
-        if name in SCANNING_FUNCTIONS:
+        scans = name in SCANNING_FUNCTIONS
+        if scans:
             longest //= SCAN_FRACTION
             self._scans = True
-            if self._usual_steps != STEPS_WHILE_SCANNING:
-                self._usual_steps = STEPS_WHILE_SCANNING
-                self._look_every(STEPS_WHILE_SCANNING)
-        elif self._calls <= CALLS_PER_CELL:
-            return sqlite3.SQLITE_OK
-        self._allow_text(min(self.longest, longest, CALLS_PER_CELL * self._limits.max_cell_bytes // self._calls))
-        return sqlite3.SQLITE_OK
+            self._usual_steps = STEPS_WHILE_SCANNING
+        if self._steps > self._usual_steps:
+            self._look_every(self._usual_steps)
+        if scans or self._calls > CALLS_PER_CELL:
+            longest = min(self.longest, longest, CALLS_PER_CELL * self._limits.max_cell_bytes // self._calls)
+            if longest != self.longest:
+                self._allow_text(longest)
+        return _OK
 
     def _refuse(self, what: str) -> int:
         self.refused = self.refused or what
+        self._marked = True
         return sqlite3.SQLITE_DENY
-
-
-def described_by(sql: str) -> str:
-    """EXPLAIN or PRAGMA if the statement is one: it would tell about a query or the database, not run a query."""
-    found = _NOT_RUN.match(sql)
-    return found[1].upper() if found else ""
 
 
 _ACTION_NAMES: Final = (

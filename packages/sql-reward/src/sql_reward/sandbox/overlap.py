@@ -12,25 +12,27 @@ from time import thread_time
 from sql_reward.sandbox.connections import Session
 from sql_reward.sandbox.execute import SqlFailure, execute
 from sql_reward.sandbox.limits import Limits
+from sql_reward.sandbox.statement import Statement
 from sql_reward.verdict import SchemaOverlap
 
 Reads = frozenset[tuple[str, str]]
 """Pairs of table and column, in lower case."""
 
 
-def reads_of(session: Session, sql: str, *, limits: Limits) -> Reads:
+def reads_of(session: Session, statement: Statement, *, limits: Limits) -> Reads:
     """What the statement reads; the column is '' where only rows are counted. Compiles it, does not run it."""
     reads = set[tuple[str, str]]()
-    explained = execute(session, sql, limits=limits, cpu_end=thread_time() + limits.deadline_s, reads=reads)
+    now = thread_time()
+    explained = execute(session, statement, limits, started=now, cpu_end=now + limits.deadline_s, reads=reads)
     return frozenset() if isinstance(explained, SqlFailure) else frozenset(reads)
 
 
-def overlap_of(session: Session, gold_sql: str, predicted_sql: str, *, limits: Limits) -> SchemaOverlap:
+def overlap_of(session: Session, gold: Statement, predicted: Statement, *, limits: Limits) -> SchemaOverlap:
     """How much of what the gold query reads the prediction reads too."""
-    gold, predicted = (reads_of(session, sql, limits=limits) for sql in (gold_sql, predicted_sql))
+    of_gold, of_predicted = (reads_of(session, statement, limits=limits) for statement in (gold, predicted))
     return SchemaOverlap(
-        tables=_f1({table for table, _ in gold}, {table for table, _ in predicted}),
-        columns=_f1({pair for pair in gold if pair[1]}, {pair for pair in predicted if pair[1]}),
+        tables=_f1({table for table, _ in of_gold}, {table for table, _ in of_predicted}),
+        columns=_f1({pair for pair in of_gold if pair[1]}, {pair for pair in of_predicted if pair[1]}),
     )
 
 
