@@ -40,7 +40,7 @@ from sqlalchemy import MetaData, create_engine, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
-from sql_graph import ScriptedChat, SqlDatabase, answer
+from sql_graph import CheckMode, ScriptedChat, SqlDatabase, answer
 from sql_graph.parse import extract_sql
 
 DATA = Path(os.environ.get("SQL_TEST_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
@@ -96,7 +96,7 @@ def readable(task: Task) -> bool:
 def ours(task: Task, database: SqlDatabase) -> str | None:
     """One rollout of this project's agent."""
     chat = ScriptedChat(task.replies())
-    found = answer(QUESTION, database=database, chat=chat, max_turns=3)
+    found = answer(QUESTION, database=database, chat=chat, max_turns=3, check=CheckMode.LLM)
     assert (found.turns, len(chat.calls)) == (3, 5)
     return found.sql
 

@@ -25,7 +25,7 @@ from sql_graph.databases.schema import Schema
 from sql_graph.databases.value_index import ValueIndex, build_value_index
 from sql_graph.databases.values import with_values
 from sql_graph.errors import EmptyDatabaseError
-from sql_graph.ports import Observation, SchemaStyle
+from sql_graph.ports import Observation, ObservationStatus, SchemaStyle
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -96,6 +96,8 @@ class SqlDatabase:
         Raises:
             DatabaseError: the database is missing or cannot be used.
         """
+        if observation.status not in (ObservationStatus.ERROR, ObservationStatus.EMPTY):
+            return ()
         return Hints(self.schema, self.value_index).about(sql, observation)
 
     def mended(self, sql: str, observation: Observation) -> str | None:
