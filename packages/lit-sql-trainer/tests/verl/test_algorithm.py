@@ -19,13 +19,14 @@ def test_an_error_of_ours_comes_out_as_it_went_in() -> None:
     """Through one task or two."""
     ours = FailureLimitError("6 of the last 9 rollouts failed")
     inner = RayTaskError("collect", "traceback", ours)
-    assert algorithm._told(inner) is ours
-    assert algorithm._told(RayTaskError("run", "traceback", inner)) is ours
+    assert algorithm._own_error(inner) is ours
+    assert algorithm._own_error(RayTaskError("run", "traceback", inner)) is ours
 
 
 def test_an_error_of_another_says_where_it_was() -> None:
     """One line, not a traceback of Ray's."""
-    told = algorithm._told(RayTaskError("run", "File x.py\nValueError: no such tensor", ValueError("no such tensor")))
+    raised = RayTaskError("run", "File x.py\nValueError: no such tensor", ValueError("no such tensor"))
+    told = algorithm._own_error(raised)
     assert isinstance(told, RunError)
     assert str(told).startswith("training failed inside VERL: ")
     assert "\n" not in str(told)
