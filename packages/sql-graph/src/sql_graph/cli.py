@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sql_graph.errors import EmptyQuestionError, MissingExtraError, SqlGraphError, UsageError
+from sql_graph.option_names import with_options
 from sql_graph.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -31,18 +32,6 @@ if TYPE_CHECKING:
 NO_QUERY = 5
 """Exit code when the agent ended without a query that runs."""
 
-_OPTIONS = {
-    "max_turns": "--max-turns",
-    "prompt_budget_tokens": "--prompt-budget",
-    "timeout_s": "--timeout",
-    "deadline_s": "--deadline",
-    "max_rows": "--max-rows",
-    "votes": "--votes",
-    "base_url": "--base-url",
-    "sampling parameter 'temperature'": "--temperature",
-    "sampling parameter 'max_tokens'": "--max-tokens",
-}
-"""The parameters that a `UsageError` may name, and the option that sets each."""
 _EPILOG = (
     "Exit codes: 0 a query that ran was found, 2 bad argument, 3 database at fault, 4 model cannot be asked, "
     "5 no query that runs, 130 interrupted. The API key is read from OPENAI_API_KEY."
@@ -59,6 +48,12 @@ def agent_options(command: Callable[..., None], *, needs_model: bool = True) -> 
                 envvar="SQL_GRAPH_DB",
                 show_envvar=True,
                 help="SQLAlchemy URL, or a SQLite or DuckDB file.",
+            ),
+            click.option(
+                "--notes",
+                type=click.Path(dir_okay=False, path_type=Path),
+                default=None,
+                help="Text file of what the schema does not say: a glossary, formulas, conventions.",
             ),
             click.option(
                 "--model",
@@ -94,6 +89,13 @@ def agent_options(command: Callable[..., None], *, needs_model: bool = True) -> 
             click.option("--prompt-budget", default=4096, show_default=True, help="Longest prompt, in tokens."),
             click.option("--temperature", default=0.0, show_default=True, help="Randomness of the replies."),
             click.option("--max-tokens", default=None, type=int, help="Longest reply, in tokens."),
+            click.option(
+                "--effort",
+                type=click.Choice(["none", "low", "medium", "high"]),
+                default=None,
+                help="How much a thinking model thinks; by default the server decides.",
+            ),
+            click.option("--thinking-tokens", default=None, type=int, help="Room for thoughts before the reply."),
             click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait for a reply."),
             click.option("--deadline", default=5.0, show_default=True, help="Seconds a query may run."),
             click.option("--max-rows", default=10_000, show_default=True, help="Rows fetched of a result at most."),
@@ -111,7 +113,7 @@ def stops_on_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**options)
         except SqlGraphError as error:
-            message = _with_options(error)
+            message = with_options(error)
             if options.get("as_json"):
                 click.echo(json.dumps({"error": type(error).__name__, "message": message}))
             click.echo(f"sql-graph: {message}", err=True)
@@ -121,15 +123,6 @@ def stops_on_errors(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(130)
 
     return guarded
-
-
-def _with_options(error: SqlGraphError) -> str:
-    """The error's sentence, in which an option stands for the parameter that it sets."""
-    message = str(error)
-    if isinstance(error, UsageError):
-        for parameter, option in _OPTIONS.items():
-            message = message.replace(parameter, option)
-    return message
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -176,20 +169,9 @@ def ask(question: str, as_json: bool, csv_file: Path | None, verbose: bool, **op
     if not found.ran:
         sys.exit(NO_QUERY)
     if csv_file is not None:
-        _write_result(found, None if to_stdout else csv_file)
+        from sql_graph.console import write_result
 
-
-def _write_result(found: SqlAnswer, target: Path | None) -> None:
-    from sql_graph.frames import write_csv
-
-    write_csv(found.columns, found.rows, target)
-    where = "" if target is None else f" in {target}"
-    if found.more_rows:
-        click.echo(
-            f"sql-graph: the result is longer; the first {len(found.rows)} rows are{where or ' here'}; "
-            "fetch more with --max-rows",
-            err=True,
-        )
+        write_result(found, None if to_stdout else csv_file)
 
 
 @main.command(epilog=_EPILOG)
@@ -225,7 +207,8 @@ def serve_mcp(port: int | None, **options: Any) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtraError(purpose="sql-graph mcp", module=error.name or "mcp", extra="mcp") from None
     if options["model"] is None:
-        database = open_database(options["db"], deadline=options["deadline"], max_rows=options["max_rows"])
+        given = {name: options[name] for name in ("db", "notes", "deadline", "max_rows")}
+        database = open_database(**given)
         server = build_server(database, port=port or 0)
     else:
         agent = open_agent(**options)
@@ -256,12 +239,14 @@ def draw(png: Path | None) -> None:
     click.echo(f"drawn into {png}")
 
 
-def open_database(db: str, *, deadline: float, max_rows: int) -> SqlDatabase:
+def open_database(*, db: str, notes: Path | None, deadline: float, max_rows: int) -> SqlDatabase:
     """Open a database and read its schema, so that a wrong address ends the command."""
     from sql_graph.databases.database import SqlDatabase
     from sql_graph.databases.limits import DatabaseLimits
+    from sql_graph.notes import Notes
 
-    database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline, max_rows=max_rows))
+    told = None if notes is None else Notes.read(notes)
+    database = SqlDatabase(db, limits=DatabaseLimits(deadline_s=deadline, max_rows=max_rows), notes=told)
     _ = database.schema
     return database
 
@@ -269,6 +254,7 @@ def open_database(db: str, *, deadline: float, max_rows: int) -> SqlDatabase:
 def open_agent(
     *,
     db: str,
+    notes: Path | None,
     model: str,
     base_url: str | None,
     max_turns: int,
@@ -279,24 +265,34 @@ def open_agent(
     prompt_budget: int,
     temperature: float,
     max_tokens: int | None,
+    effort: str | None,
+    thinking_tokens: int | None,
     timeout: float,
     deadline: float,
     max_rows: int,
 ) -> Agent:
     """Open the agent of a command's options. The schema is read first, so a wrong database ends the command."""
     with Waiting("reading the schema") as waiting:
-        database = open_database(db, deadline=deadline, max_rows=max_rows)
+        database = open_database(db=db, notes=notes, deadline=deadline, max_rows=max_rows)
         waiting.update("loading the agent")
+        from sql_graph.agent.endpoint import OPENAI_URL, endpoint_address
         from sql_graph.agent.http_chat import open_http_chat
         from sql_graph.agent.nodes import Agent
         from sql_graph.agent.prompts import PromptBudget
+        from sql_graph.agent.thinking import Effort, thinking_parameters
         from sql_graph.options import CheckMode, PromptStyle, RewriteForm
 
+        thinking = thinking_parameters(
+            effort=None if effort is None else Effort(effort),
+            thinking_tokens=thinking_tokens,
+            max_tokens=max_tokens,
+            is_openai=endpoint_address(base_url) == OPENAI_URL,
+        )
         behind: EndpointOptions = {
             "model": model,
             "base_url": base_url,
             "timeout_s": timeout,
-            "sampling_parameters": {"temperature": temperature, "max_tokens": max_tokens},
+            "sampling_parameters": {"temperature": temperature, **thinking},
         }
         chat = open_http_chat(**behind)
         if not (base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL")):

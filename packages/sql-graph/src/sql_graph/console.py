@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TextIO
 
+import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 from rich.syntax import Syntax
@@ -35,7 +36,7 @@ _ENDS = {
     StopReason.MAX_TURNS: "ended at the last turn allowed, unchecked",
     StopReason.REPEATED: "ended: the rewrite repeats an earlier query",
     StopReason.NO_SQL: "ended: the reply holds no SQL",
-    StopReason.CUT: "ended: the reply was cut by its length limit; allow more with --max-tokens",
+    StopReason.CUT: "ended: the reply was cut by its length limit; allow more with --max-tokens or --thinking-tokens",
 }
 _ENDLESS = 10_000
 """Columns of an output that is no terminal."""
@@ -164,6 +165,20 @@ def _tokens(call: Call) -> str:
     reasoning = "" if call.reasoning_tokens is None else f", {call.reasoning_tokens} of them reasoning"
     counts = ("?" if count is None else str(count) for count in (call.prompt_tokens, call.completion_tokens))
     return "tokens: {} read, {} written".format(*counts) + reasoning
+
+
+def write_result(found: SqlAnswer, target: Path | None) -> None:
+    """Write an answer's rows as CSV to a file, or to standard output; say where rows are left out."""
+    from sql_graph.frames import write_csv
+
+    write_csv(found.columns, found.rows, target)
+    where = "" if target is None else f" in {target}"
+    if found.more_rows:
+        click.echo(
+            f"sql-graph: the result is longer; the first {len(found.rows)} rows are{where or ' here'}; "
+            "fetch more with --max-rows",
+            err=True,
+        )
 
 
 def converse(ask: Ask, console: Console | None = None) -> None:

@@ -144,8 +144,7 @@ def checked_endpoint(
     for name, value in from_0.items():
         if value < 0:
             raise UsageError(f"{name} must be at least 0, got {value!r}", argument=name)
-    url = base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    endpoint, query = _checked_endpoint(url)
+    endpoint, query = _checked_endpoint(endpoint_address(base_url))
     key = _checked_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
     if not key and endpoint == OPENAI_URL:
         raise UsageError(
@@ -166,6 +165,11 @@ def checked_endpoint(
         retry_wait_s=retry_wait_s,
         max_wait_s=max_wait_s,
     )
+
+
+def endpoint_address(base_url: str | None) -> str:
+    """The address that is asked: the one given, else the environment's, else OpenAI's own."""
+    return base_url or os.environ.get("OPENAI_API_BASE") or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
 
 
 def _checked_endpoint(url: str) -> tuple[str, dict[str, str]]:

@@ -18,6 +18,7 @@ OPENAI_FIELDS = {
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
     "logit_bias": "logit_bias",
+    "reasoning_effort": "reasoning_effort",
     "logprobs": "logprobs",
     "top_logprobs": "top_logprobs",
 }

@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 
 from sql_graph.agent.observe import observe
 from sql_graph.agent.render import SchemaWriter
+from sql_graph.agent.tokens import estimate_tokens
 from sql_graph.databases import Backend, open_backend
 from sql_graph.databases.files import PathLike
 from sql_graph.databases.hints import Hints
@@ -25,6 +26,7 @@ from sql_graph.databases.schema import Schema
 from sql_graph.databases.value_index import ValueIndex, build_value_index
 from sql_graph.databases.values import with_values
 from sql_graph.errors import EmptyDatabaseError
+from sql_graph.notes import SHARE, Notes
 from sql_graph.ports import Observation, ObservationStatus, SchemaStyle
 
 if TYPE_CHECKING:
@@ -42,14 +44,18 @@ os.register_at_fork(after_in_child=lambda: globals().__setitem__("_schemas_lock"
 class SqlDatabase:
     """A database for reading: a SQLAlchemy URL, or a path (DuckDB if it ends in .duckdb or .ddb, else SQLite).
 
+    `notes` tell the model what the schema does not say; see `sql_graph.notes`.
     Nothing is opened until it is used. A file that does not exist is never created.
 
     Raises:
         UnknownDialectError: no dialect or driver for this URL is installed.
     """
 
-    def __init__(self, url_or_path: PathLike | URL, *, limits: DatabaseLimits | None = None) -> None:
+    def __init__(
+        self, url_or_path: PathLike | URL, *, limits: DatabaseLimits | None = None, notes: Notes | None = None
+    ) -> None:
         self._address = url_or_path
+        self._notes = notes
         self._limits = limits or DatabaseLimits()
         self._backend: Backend = open_backend(url_or_path, limits=self._limits)
 
@@ -73,12 +79,17 @@ class SqlDatabase:
         return self._writer().schema
 
     def schema_text(self, question: str, *, budget_tokens: int, style: SchemaStyle) -> str:
-        """The schema within a budget, most relevant tables kept whole; see `sql_graph.agent.render`.
+        """The schema within a budget, most relevant tables kept whole (see `sql_graph.agent.render`), then the notes.
 
         Raises:
             DatabaseError: the database is missing, cannot be used, or holds no table.
         """
-        return self._writer().render(question, budget_tokens=budget_tokens, style=style)
+        if self._notes is None:
+            return self._writer().render(question, budget_tokens=budget_tokens, style=style)
+        notes = self._notes.about(question, budget_tokens=int(budget_tokens * SHARE))
+        room = budget_tokens - (estimate_tokens(notes) + 1 if notes else 0)
+        schema = self._writer().render(question, budget_tokens=room, style=style)
+        return f"{schema}\n{notes}" if notes else schema
 
     def run(self, sql: str) -> Observation:
         """Run one statement, read-only and within limits; whatever the query did wrong is in the observation.
@@ -142,7 +153,7 @@ class SqlDatabase:
         return f"<SqlDatabase: {self._backend}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self._address, self._limits)
+        return _reopen, (self._address, self._limits, self._notes)
 
     def _writer(self) -> SchemaWriter:
         key = self._backend.identity()
@@ -161,5 +172,5 @@ class SqlDatabase:
         return writer
 
 
-def _reopen(address: PathLike | URL, limits: DatabaseLimits) -> SqlDatabase:
-    return SqlDatabase(address, limits=limits)
+def _reopen(address: PathLike | URL, limits: DatabaseLimits, notes: Notes | None) -> SqlDatabase:
+    return SqlDatabase(address, limits=limits, notes=notes)
