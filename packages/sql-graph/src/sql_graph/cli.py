@@ -203,19 +203,17 @@ def serve_mcp(port: int | None, **options: Any) -> None:
     Example: sql-graph mcp --db shop.sqlite --model my-model
     """
     try:
-        from sql_graph.mcp_server import build_server
+        from sql_graph.mcp_server import build_server, serve
     except ModuleNotFoundError as error:
         raise MissingExtraError(purpose="sql-graph mcp", module=error.name or "mcp", extra="mcp") from None
     if options["model"] is None:
         given = {name: options[name] for name in ("db", "notes", "deadline", "max_rows")}
         database = open_database(**given)
-        server = build_server(database, port=port or 0)
+        server = build_server(database)
     else:
         agent = open_agent(**options)
-        server = build_server(
-            agent.database, ask=lambda question: run(agent, question, history=[], show=None), port=port or 0
-        )
-    server.run("stdio" if port is None else "streamable-http")
+        server = build_server(agent.database, ask=lambda question: run(agent, question, history=[], show=None))
+    serve(server, port=port)
 
 
 @main.command()

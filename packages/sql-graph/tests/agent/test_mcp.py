@@ -17,10 +17,7 @@ import anyio
 import httpx
 import pytest
 from click.testing import CliRunner
-from mcp import ClientSession, StdioServerParameters
-from mcp.client.stdio import stdio_client
-from mcp.client.streamable_http import streamablehttp_client
-from mcp.shared.memory import create_connected_server_and_client_session
+from mcp import Client, StdioServerParameters
 
 from sql_graph import CheckMode, ScriptedChat, SqlDatabase, answer
 from sql_graph.cli import main
@@ -46,14 +43,13 @@ def call(file: Path, tool: str, arguments: dict[str, Any], *replies: str) -> Any
     ask = partial(answer, database=database, chat=chat, check=CheckMode.RULES, max_turns=2) if replies else None
 
     async def talk() -> Any:
-        server = build_server(database, ask=ask)
-        async with create_connected_server_and_client_session(server._mcp_server) as client:  # the SDK's own door
+        async with Client(build_server(database, ask=ask)) as client:
             return await client.call_tool(tool, arguments)
 
     return anyio.run(talk)
 
 
-async def names_of_tools(client: ClientSession) -> list[str]:
+async def names_of_tools(client: Client) -> list[str]:
     return sorted(tool.name for tool in (await client.list_tools()).tools)
 
 
@@ -66,27 +62,27 @@ def test_tools(singers: Path, with_model: bool, names: list[str]) -> None:
 
     async def talk() -> Any:
         ask = partial(answer, database=database, chat=ScriptedChat([])) if with_model else None
-        async with create_connected_server_and_client_session(build_server(database, ask=ask)._mcp_server) as client:
+        async with Client(build_server(database, ask=ask)) as client:
             return (await client.list_tools()).tools
 
     tools = anyio.run(talk)
     assert {tool.name for tool in tools} == {"schema", "run_readonly"} | ({"ask"} if with_model else set())
-    assert all(tool.annotations.readOnlyHint and tool.description for tool in tools)
+    assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
 
 
 def test_schema(singers: Path) -> None:
     """The schema is the text that the agent reads."""
     found = call(singers, "schema", {})
-    assert not found.isError
+    assert not found.is_error
     assert "CREATE TABLE singer" in found.content[0].text
 
 
 def test_run_readonly(singers: Path) -> None:
     """A query gives its columns and its first rows, and says when there are more."""
-    found = call(singers, "run_readonly", {"sql": "SELECT name, age FROM singer ORDER BY age"}).structuredContent
+    found = call(singers, "run_readonly", {"sql": "SELECT name, age FROM singer ORDER BY age"}).structured_content
     assert (found["status"], found["columns"], found["rows"][1]) == ("rows", ["name", "age"], ["s1", 1])
     assert (len(found["rows"]), found["row_count"], found["more_rows"]) == (100, 150, True)
-    found = call(singers, "run_readonly", {"sql": "SELECT name FROM singer", "max_rows": 150}).structuredContent
+    found = call(singers, "run_readonly", {"sql": "SELECT name FROM singer", "max_rows": 150}).structured_content
     assert (len(found["rows"]), found["more_rows"]) == (150, False)
 
 
@@ -97,8 +93,8 @@ def test_run_readonly(singers: Path) -> None:
 def test_a_query_that_fails_is_a_result(singers: Path, sql: str, status: str) -> None:
     """What a query did wrong is told in its result, and nothing is changed."""
     found = call(singers, "run_readonly", {"sql": sql})
-    assert (found.isError, found.structuredContent["status"]) == (False, status)
-    assert found.structuredContent["message"]
+    assert (found.is_error, found.structured_content["status"]) == (False, status)
+    assert found.structured_content["message"]
     with sqlite3.connect(singers) as connection:
         assert connection.execute("SELECT count(*) FROM singer").fetchone() == (150,)
 
@@ -109,25 +105,25 @@ def test_a_database_that_is_gone_is_an_error(singers: Path) -> None:
     singers.unlink()
 
     async def talk() -> Any:
-        async with create_connected_server_and_client_session(build_server(database)._mcp_server) as client:
+        async with Client(build_server(database)) as client:
             return await client.call_tool("run_readonly", {"sql": "SELECT 1"})
 
     found = anyio.run(talk)
-    assert found.isError
+    assert found.is_error
     assert "no database at" in found.content[0].text
 
 
 def test_ask(singers: Path) -> None:
     """A question gives the query, its rows and how the agent ended."""
     replies = ["SELECT nme FROM singer", "SELECT count(*) AS n FROM singer"]
-    found = call(singers, "ask", {"question": "How many singers are there?"}, *replies).structuredContent
+    found = call(singers, "ask", {"question": "How many singers are there?"}, *replies).structured_content
     assert (found["sql"], found["columns"], found["rows"]) == (replies[1], ["n"], [[150]])
     assert (found["status"], found["agreement"], found["message"]) == ("rows", None, "")
 
 
 def test_ask_without_a_query(singers: Path) -> None:
     """Where the model gives no query, its words are the message."""
-    found = call(singers, "ask", {"question": "How are you?"}, "I am a model.").structuredContent
+    found = call(singers, "ask", {"question": "How are you?"}, "I am a model.").structured_content
     assert (found["sql"], found["status"], found["stop"], found["message"]) == (
         None,
         "error",
@@ -143,13 +139,12 @@ def test_over_stdio(singers: Path, reply_with: Callable[..., Any]) -> None:
     server = StdioServerParameters(command=RUN[0], args=[*RUN[1:], *options], env=dict(os.environ))
 
     async def talk() -> Any:
-        async with stdio_client(server) as streams, ClientSession(*streams) as client:
-            await client.initialize()
+        async with Client(server) as client:
             return await names_of_tools(client), await client.call_tool("ask", {"question": "How old is the oldest?"})
 
     names, found = anyio.run(talk)
     assert names == ["ask", "run_readonly", "schema"]
-    assert found.structuredContent["rows"] == [[149]]
+    assert found.structured_content["rows"] == [[149]]
 
 
 @pytest.fixture
@@ -176,11 +171,10 @@ def test_over_http(http_server: str) -> None:
     """With --http the same tools answer on the loopback interface; a page of another site is refused."""
 
     async def talk() -> Any:
-        async with streamablehttp_client(http_server) as (read, write, _), ClientSession(read, write) as client:
-            await client.initialize()
+        async with Client(http_server) as client:
             return await client.call_tool("run_readonly", {"sql": "SELECT count(*) FROM singer"})
 
-    assert anyio.run(talk).structuredContent["rows"] == [[150]]
+    assert anyio.run(talk).structured_content["rows"] == [[150]]
     headers = {"accept": "application/json, text/event-stream", "origin": "http://evil.example"}
     answered = httpx.post(http_server, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=headers, timeout=60)
     assert answered.status_code == 403
@@ -189,7 +183,7 @@ def test_over_http(http_server: str) -> None:
 def test_the_extra_is_named(singers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the SDK the command says which extra installs it."""
     monkeypatch.delitem(sys.modules, "sql_graph.mcp_server", raising=False)
-    monkeypatch.setitem(sys.modules, "mcp.server.fastmcp", None)
+    monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
     done = CliRunner().invoke(main, ["mcp", "--db", str(singers)])
     assert done.exit_code == 2
     assert "pip install 'sql-graph[mcp]'" in done.stderr
