@@ -6,8 +6,8 @@ token-level changes of DAPO (Yu et al. 2025, arXiv 2503.14476, sections 3.1 and 
 1. Several model calls per rollout. Each call is a sequence of its own; the rollout's advantage goes to every token of
    all its calls. Neither paper has turns.
 2. The unit that counts is the rollout, not the call: a token of a rollout with C calls has weight 1 / C (baseline and
-   spread are taken over rollouts too, see `advantage.py`). GRPO weighs sequences equally, DAPO weighs tokens equally;
-   here tokens are equal among rollouts with the same number of turns.
+   spread are taken over rollouts too, see `rollouts.advantage`). GRPO weighs sequences equally, DAPO weighs tokens
+   equally; here tokens are equal among rollouts with the same number of turns.
 3. One mean over the weighted tokens of the whole batch (DAPO's normalisation), not per reply (GRPO's), so a long wrong
    reply is not cheaper per token than a short one. The mean includes groups without variance: they add nothing to
    the sum and count in its divisor, exactly as if they had been computed. DAPO removes them from both.

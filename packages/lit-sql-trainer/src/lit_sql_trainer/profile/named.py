@@ -1,7 +1,7 @@
 """The named settings that `train NAME` accepts.
 
 `tiny` trains in this package; the others train with VERL. `fast`, `qwen`, `llama` and `npu` are the tutorial's, whose
-values are the defaults of `verl.VerlSettings`; `qwen-24gb`, `qwen-40gb` and `qwen-80gb` are what we recommend.
+values are the defaults of `profile.verl.VerlSettings`; `qwen-24gb`, `qwen-40gb` and `qwen-80gb` are what we recommend.
 `docs/training.md` gives the reason of every difference.
 """
 

@@ -1,7 +1,7 @@
 """Between VERL's trainer and the runners: publish where the model is served, have rollouts done, read their traces.
 
 Takes the place of the library's `AgentModeDaemon`. A rollout becomes an episode with its reward and the exact tokens
-of its trained calls, or is dropped with a reason (`local.collect`, the same code as on a laptop); nothing is filled
+of its trained calls, or is dropped with a reason (`rollouts.collect`, the same code as on a laptop); nothing is filled
 in. Runners talk to vLLM directly: it returns token ids when asked, and the library's proxy in between would add two
 thirds of all spans, a second tokenisation path, and a process to fail.
 

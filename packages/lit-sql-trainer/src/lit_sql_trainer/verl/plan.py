@@ -66,7 +66,7 @@ def update_plan(config: Section, *, max_calls: int, refill_factor: float) -> Upd
     Args:
         config: nested plain dictionaries, defaults included.
         max_calls: most trained calls a rollout can make.
-        refill_factor: see `verl_settings.LitSql.refill_factor`.
+        refill_factor: see `profile.verl.LitSql.refill_factor`.
 
     Raises:
         ConfigError: sizes that do not fit, or an option of VERL that this trainer does not carry out.

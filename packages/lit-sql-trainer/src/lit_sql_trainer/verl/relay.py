@@ -11,7 +11,7 @@ from lit_sql_trainer.profile.monitors import MonitorSettings
 from lit_sql_trainer.runs.console import Display
 
 SETTINGS_KEY = "lit_sql"
-"""Section of VERL's configuration that holds `verl_settings.LitSql`."""
+"""Section of VERL's configuration that holds `profile.verl.LitSql`."""
 RUN_KEY = "lit_sql_run"
 """Section that holds `RunFacts`."""
 

@@ -3,7 +3,7 @@
 Takes the library's trainer class for what it inherits from VERL (workers, vLLM, checkpoints) and replaces the loop:
 
 - rollouts that failed for our reasons are dropped and counted, never filled with a reward;
-- an advantage belongs to a rollout, not to each of its calls (`advantage.py`, shared with the local algorithm);
+- an advantage belongs to a rollout, not to each of its calls (`rollouts.advantage`, shared with the local algorithm);
 - a batch becomes `train_batch_size / ppo_mini_batch_size` optimiser steps on whole groups, no row is left out;
 - a batch without a gradient is a step without an update, counted as such;
 - validation is greedy and seeded, with numbers per hardness.

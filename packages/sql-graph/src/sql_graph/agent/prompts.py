@@ -1,4 +1,4 @@
-"""What the model is told: functions from typed arguments to messages, and the budget that keeps them short.
+"""Builds the prompts: functions from typed arguments to messages, and the budget that keeps them short.
 
 The same functions serve training, evaluation and daily use, so a model meets the words it was trained on. They carry
 no placeholder that a small model could copy as its answer. All prompts of one question hold the same schema text at
