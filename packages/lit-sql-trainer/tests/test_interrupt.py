@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lit_sql_trainer.commands.failures import exit_on_error
 from lit_sql_trainer.machine.interrupt import Interrupt
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -28,6 +29,26 @@ def test_the_first_signal_asks_and_the_second_insists() -> None:
             os.kill(os.getpid(), signal.SIGINT)
     assert told == ["told"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class Late:
+    """An object during whose end a signal arrives."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_in_a_finaliser_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    """What a finaliser raises goes nowhere, so the signal comes again; nothing is printed about the first."""
+    hook = sys.unraisablehook
+    with pytest.raises(SystemExit) as left, exit_on_error():
+        late: Late | None = Late()
+        late = None
+        assert late is None
+        time.sleep(20)
+    assert left.value.code == 143
+    assert sys.unraisablehook is hook
+    assert capfd.readouterr().err == ""
 
 
 def test_runners_ignore_the_terminals_signal() -> None:

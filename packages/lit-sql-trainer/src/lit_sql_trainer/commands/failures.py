@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,7 +16,7 @@ from types import FrameType
 import click
 
 from lit_sql_trainer.errors import ConfigError, DataError, ModelError, RunError, SetupError, TrainerError
-from lit_sql_trainer.machine.interrupt import StopSignal, handle_signals
+from lit_sql_trainer.machine.interrupt import StopSignal, deliver_again, handle_signals
 
 USAGE_ERRORS = (ConfigError, DataError, ModelError, RunError, SetupError)
 REFUSED_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM})
@@ -38,7 +39,8 @@ def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]
     """Turn an error of this package inside the block into one line and its exit code; likewise a signal, with the line
     that `stopped` gives.
     """
-    before = handle_signals(_raise)
+    before, report = handle_signals(_raise), sys.unraisablehook
+    sys.unraisablehook = deliver_again
     try:
         yield
     except TrainerError as error:
@@ -55,6 +57,7 @@ def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]
             click.echo(line, err=True)
         raise SystemExit(exit_code(error.number if isinstance(error, StopSignal) else signal.SIGINT)) from None
     finally:
+        sys.unraisablehook = report
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -22,6 +22,8 @@ from types import FrameType, TracebackType
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 GRACE_S = 10.0
 """How long the step under way may still take."""
+AGAIN_S = 0.05
+"""When a signal comes again that no code could take."""
 _PR_SET_PDEATHSIG = 1
 
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -46,6 +48,17 @@ def handle_signals(handler: Callable[[int, FrameType | None], object]) -> dict[i
     return {
         number: signal.signal(number, handler) for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN
     }
+
+
+def deliver_again(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose `StopSignal` a finaliser swallowed; report anything else as usual.
+
+    For `sys.unraisablehook`: Python runs finalisers anywhere, and what they raise goes nowhere.
+    """
+    if isinstance(lost.exc_value, StopSignal):
+        threading.Timer(AGAIN_S, os.kill, (os.getpid(), lost.exc_value.number)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 class Interrupt:
