@@ -40,7 +40,7 @@ class Call:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def read_call(node: str, message: BaseMessage, *, sample: int = 0) -> Call:
+def read_call(node: str, message: BaseMessage) -> Call:
     """What a message of a chat model tells about the call that made it. Total: odd fields count as absent."""
     metadata = cast("dict[str, Any]", message.response_metadata)
     usage = _mapping(metadata.get("token_usage"))
@@ -54,7 +54,6 @@ def read_call(node: str, message: BaseMessage, *, sample: int = 0) -> Call:
         reasoning_tokens=_count(details.get("reasoning_tokens"), output.get("reasoning")),
         reasoning=reasoning_text(message).strip() or thoughts_in(message_text(message)).strip(),
         logprob=_logprob(metadata.get("logprobs")),
-        sample=sample,
     )
 
 

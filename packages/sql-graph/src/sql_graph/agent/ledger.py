@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 class Ledger:
     """Notes each reply of the model and the result of each query, for one answer in one thread."""
 
-    def __init__(self, *, sample: int = 0) -> None:
+    def __init__(self) -> None:
         self.calls: list[Call] = []
         """Every call so far, in order."""
-        self._sample = sample
         self._results: dict[str, Observation] = {}
 
     def replied(self, node: str, message: BaseMessage) -> None:
         """Note a reply that a node asked for."""
-        self.calls.append(read_call(node, message, sample=self._sample))
+        self.calls.append(read_call(node, message))
 
     def executed(self, sql: str, observation: Observation) -> None:
         """Note what a query gave; its rows stay here until the answer is complete."""
