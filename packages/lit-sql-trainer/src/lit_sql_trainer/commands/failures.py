@@ -40,7 +40,7 @@ def exit_on_error(*, stopped: Callable[[], str] = lambda: "") -> Generator[None]
     that `stopped` gives.
     """
     before, report = handle_signals(_raise), sys.unraisablehook
-    sys.unraisablehook = deliver_again
+    sys.unraisablehook = deliver_again(report)
     try:
         yield
     except TrainerError as error:

@@ -50,15 +50,19 @@ def handle_signals(handler: Callable[[int, FrameType | None], object]) -> dict[i
     }
 
 
-def deliver_again(lost: sys.UnraisableHookArgs) -> None:
-    """Send a signal again whose `StopSignal` a finaliser swallowed; report anything else as usual.
+def deliver_again(report: Callable[[sys.UnraisableHookArgs], object]) -> Callable[[sys.UnraisableHookArgs], None]:
+    """A `sys.unraisablehook` that sends a signal again whose `StopSignal` a finaliser swallowed.
 
-    For `sys.unraisablehook`: Python runs finalisers anywhere, and what they raise goes nowhere.
+    Python runs finalisers anywhere, and what they raise goes nowhere. Anything but a `StopSignal` goes to `report`.
     """
-    if isinstance(lost.exc_value, StopSignal):
-        threading.Timer(AGAIN_S, os.kill, (os.getpid(), lost.exc_value.number)).start()
-    else:
-        sys.__unraisablehook__(lost)
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        if isinstance(lost.exc_value, StopSignal):
+            threading.Timer(AGAIN_S, os.kill, (os.getpid(), lost.exc_value.number)).start()
+        else:
+            report(lost)
+
+    return hook
 
 
 class Interrupt:
